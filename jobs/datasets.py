@@ -1,0 +1,98 @@
+"""Data sets among the artifacts: written once by `prepare`, read and checked by every worker."""
+
+import hashlib
+
+import torch
+from pydantic import BaseModel
+
+from jobs.artifacts import Artifacts
+from jobs.experiment import Experiment
+from resnet_core.data import Images, RawDataset, channel_statistics, limit_images, load, save, split
+from resnet_core.seeds import derive_seed
+from resnet_core.train import TrainingData
+
+POINTER = "dataset.json"
+
+
+class StoredPart(BaseModel):
+    key: str  # among all artifacts, not only the study's
+    sha256: str
+    images: int
+
+
+class StoredDataset(BaseModel):
+    """What a study knows of its data set; lies beside its results as `dataset.json`."""
+
+    title: str
+    classes: tuple[str, ...]
+    image_size: int
+    train: StoredPart
+    test: StoredPart
+
+
+def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset) -> StoredDataset:
+    """Writes the images unless they are there already, and the study's pointer to them."""
+    parts = {
+        name: _store_part(artifacts, source, name, images)
+        for name, images in (("train", raw.train), ("test", raw.test))
+    }
+    stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=raw.train.images.shape[-1], **parts)
+    artifacts.write_json(f"{study}/{POINTER}", stored.model_dump())
+    return stored
+
+
+def read_dataset(artifacts: Artifacts, study: str) -> StoredDataset:
+    return StoredDataset.model_validate(artifacts.read_json(f"{study}/{POINTER}"))
+
+
+def load_training_data(
+    artifacts: Artifacts,
+    experiment: Experiment,
+    stored: StoredDataset,
+    device: torch.device,
+    *,
+    merge: bool = False,
+) -> TrainingData:
+    """Training and validation images on the device; with `merge` all of them to train on."""
+    train, validation = divide(experiment, _load_part(artifacts, stored.train))
+    mean, std = channel_statistics(train)
+    if merge:
+        train = Images(torch.cat((train.images, validation.images)), torch.cat((train.labels, validation.labels)))
+    return TrainingData(
+        train=train.to(device),
+        validation=None if merge else validation.to(device),
+        mean=mean.to(device),
+        std=std.to(device),
+    )
+
+
+def load_test_images(artifacts: Artifacts, experiment: Experiment, stored: StoredDataset) -> Images:
+    images = _load_part(artifacts, stored.test)
+    if experiment.data.limit_test is not None:
+        seed = derive_seed(experiment.seed, "test")
+        images = limit_images(images, experiment.data.limit_test, seed, "data.limitTest")
+    return images
+
+
+def divide(experiment: Experiment, images: Images) -> tuple[Images, Images]:
+    """The training and the validation images of an experiment: the same in every stage."""
+    data = experiment.data
+    return split(images, data.validation, derive_seed(experiment.seed, "split"), data.limit)
+
+
+def _store_part(artifacts: Artifacts, source: str, name: str, images: Images) -> StoredPart:
+    digest = hashlib.sha256(images.images.numpy().tobytes())
+    digest.update(images.labels.numpy().tobytes())
+    key = f"datasets/{source}-{name}-{digest.hexdigest()[:16]}.safetensors"
+    if not artifacts.exists(key):
+        with artifacts.writing(key) as path:
+            save(images, path)
+    return StoredPart(key=key, sha256=artifacts.sha256(key), images=len(images))
+
+
+def _load_part(artifacts: Artifacts, part: StoredPart) -> Images:
+    found = artifacts.sha256(part.key)
+    if found != part.sha256:
+        raise ValueError(f"{part.key}: sha256 {found}, expected {part.sha256}; the file was changed")
+    with artifacts.reading(part.key) as path:
+        return load(path)

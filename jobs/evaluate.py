@@ -1,0 +1,128 @@
+"""The stage `evaluate`: the test images once, then figures, report and manifest."""
+
+import base64
+import logging
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from safetensors.torch import load_file
+
+from jobs import final_train
+from jobs.artifacts import Artifacts
+from jobs.database import FencedStorage, connect
+from jobs.datasets import load_test_images, read_dataset
+from jobs.environment import describe_environment
+from jobs.experiment import Experiment
+from jobs.manifest import write_manifest
+from jobs.report import render_report
+from jobs.settings import Settings
+from jobs.status import sweep_status
+from jobs.study import load_study
+from jobs.sweep_figures import sweep_figures
+from resnet_core import figures
+from resnet_core.config import ScheduleConfig
+from resnet_core.count import check_budget, count_layers
+from resnet_core.device import select_device
+from resnet_core.metrics import compute_metrics
+from resnet_core.model import NetworkConfig, ResNet
+from resnet_core.predict import predict
+
+log = logging.getLogger(__name__)
+
+METRICS = "evaluation/metrics.json"
+REPORT = "evaluation/report.html"
+
+
+def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
+    """Tests the final network unless that is done, and writes what there is to see. The manifest comes last."""
+    artifacts = root.under(experiment.study_name)
+    model = artifacts.read_json(final_train.MODEL)
+    if artifacts.exists(METRICS):
+        metrics = artifacts.read_json(METRICS)
+        log.info("the test images have been looked at before; their metrics stay as they are")
+    else:
+        metrics = _test(experiment, settings, root, model)
+        artifacts.write_json(METRICS, metrics)
+    log.info("test accuracy %.4f on %d images", metrics["test"]["accuracy"], metrics["test"]["images"])
+
+    storage = FencedStorage(settings.database_url)
+    drawn = _draw(experiment, artifacts, model, metrics)
+    drawn |= sweep_figures(load_study(experiment, storage), experiment.seed)
+    pictures = {name: _save(artifacts, name, figure) for name, figure in drawn.items()}
+    status = sweep_status(connect(settings.database_url), storage, experiment)
+    unpruned = NetworkConfig.from_model(experiment.model, len(model["classes"]))
+    report = render_report(
+        experiment=experiment,
+        model=model,
+        metrics=metrics,
+        status=status,
+        layers=_layer_rows(unpruned, NetworkConfig.model_validate(model["network"]), model["imageSize"]),
+        figures=pictures,
+    )
+    artifacts.write_text(REPORT, report)
+    write_manifest(artifacts)
+
+
+def _test(experiment: Experiment, settings: Settings, root: Artifacts, model: dict[str, Any]) -> dict[str, Any]:
+    """Everything that `metrics.json` holds."""
+    artifacts = root.under(experiment.study_name)
+    config = NetworkConfig.model_validate(model["network"])
+    parameters = check_budget(config, experiment.budget.parameters)
+    device = select_device(settings.device)
+    network = ResNet(config)
+    with artifacts.reading(final_train.WEIGHTS) as path:
+        network.load_state_dict(load_file(path))
+    network.to(device).to(memory_format=torch.channels_last)
+
+    dataset = read_dataset(root, experiment.study_name)
+    test = load_test_images(root, experiment, dataset).to(device)
+    mean, std = (torch.tensor(model[name], device=device) for name in ("mean", "std"))
+    precision = getattr(torch, model["precision"])
+    logits = predict(network, test.images, mean, std, precision)
+    metrics = {
+        "dataset": dataset.title,
+        "parameters": parameters,
+        "budget": experiment.budget.parameters,
+        "macs": model["macs"],
+        "test": asdict(compute_metrics(logits, test.labels)),
+        "weightsSha256": artifacts.sha256(final_train.WEIGHTS),
+        "environment": describe_environment(device),
+    }
+    if experiment.evaluation.flip:
+        flipped = predict(network, test.images, mean, std, precision, flip=True)
+        metrics["testWithFlip"] = asdict(compute_metrics(flipped, test.labels))
+    return metrics
+
+
+def _draw(
+    experiment: Experiment, artifacts: Artifacts, model: dict[str, Any], metrics: dict[str, Any]
+) -> dict[str, Figure]:
+    unpruned = count_layers(NetworkConfig.from_model(experiment.model, len(model["classes"])), model["imageSize"])
+    trained = count_layers(NetworkConfig.model_validate(model["network"]), model["imageSize"])
+    epochs = final_train.read_epochs(artifacts)
+    recipe, _ = experiment.with_parameters(model["trial"])
+    schedule: dict[str, tuple[ScheduleConfig, float]] = {recipe.schedule.name: (recipe.schedule, recipe.lr)}
+    return {
+        "filters-per-layer": figures.filters_per_layer(unpruned, trained),
+        "parameters-per-layer": figures.parameters_per_layer(unpruned, trained),
+        "training-curves": figures.training_curves(epochs),
+        "learning-rate": figures.learning_rate_schedules(schedule, experiment.final_train.epochs),
+        "confusion-matrix": figures.confusion_matrix(metrics["test"]["confusion"], model["classes"]),
+    }
+
+
+def _layer_rows(before: NetworkConfig, after: NetworkConfig, size: int) -> list[dict[str, Any]]:
+    pairs = zip(count_layers(before, size), count_layers(after, size), strict=True)
+    return [{"name": old.name, "before": old, "after": new} for old, new in pairs]
+
+
+def _save(artifacts: Artifacts, name: str, figure: Figure) -> str:
+    """Writes the figure as PNG and SVG and returns the SVG as a data URL."""
+    with artifacts.writing(f"evaluation/figures/{name}.png") as path:
+        figure.savefig(path, format="png", dpi=150)
+    with artifacts.writing(f"evaluation/figures/{name}.svg") as path:
+        figure.savefig(path, format="svg", metadata={"Date": None})
+    svg = artifacts.read_text(f"evaluation/figures/{name}.svg")
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

@@ -1,0 +1,208 @@
+"""The local runner: every stage as a process of its own, on SQLite and a folder."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from jobs import interrupt
+from jobs.artifacts import Artifacts
+from jobs.database import FencedStorage, connect
+from jobs.experiment import Experiment
+from jobs.progress import Display
+from jobs.settings import Settings, read_settings
+from jobs.slots import claimable
+from jobs.status import sweep_status
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+STOP_SECONDS = 30  # what a process gets between SIGTERM and SIGKILL
+FRUITLESS_FAILURES = 10  # worker processes that may fail in a row without a trial being settled
+
+
+class StageFailed(Exception):
+    """A stage ended with an exit code other than 0; its last lines have been shown."""
+
+    def __init__(self, command: str, exit_code: int) -> None:
+        super().__init__(f"{command} failed with exit code {exit_code}")
+        self.exit_code = exit_code
+
+
+def run_all(experiment: Experiment, source: list[str], runs: Path, workers: int | None) -> None:
+    """Runs every stage that is not done yet; `source` are the options that name the experiment.
+
+    Raises:
+        Interrupted: SIGTERM or Ctrl-C; the same command goes on.
+        StageFailed: a stage failed for good.
+
+    """
+    interrupt.listen()
+    study = Artifacts(runs / experiment.study_name)
+    settings = _settings(runs, experiment.study_name)
+    with Display(settings.log_format) as display:
+        local = _Local(experiment, settings, study, display)
+        local.stage("prepare", source)
+        stored = ["--config", str(study.root / "experiment.yaml")]
+        local.sweep(stored, workers or _default_workers())
+        local.final_train(stored)
+        local.stage("evaluate", stored)
+    metrics = study.read_json("evaluation/metrics.json")
+    log.info(
+        "test accuracy %.4f on %d images of %s, %d parameters",
+        metrics["test"]["accuracy"],
+        metrics["test"]["images"],
+        metrics["dataset"],
+        metrics["parameters"],
+    )
+    log.info("report: %s", study.root / "evaluation/report.html")
+
+
+class _Local:
+    def __init__(self, experiment: Experiment, settings: Settings, study: Artifacts, display: Display) -> None:
+        self.experiment, self.settings, self.study, self.display = experiment, settings, study, display
+
+    def stage(self, command: str, source: list[str]) -> None:
+        log.info("stage %s", command)
+        with self._process(command, source) as process:
+            while process.poll() is None:
+                _pause()
+            self._check(process, command)
+
+    def final_train(self, source: list[str]) -> None:
+        log.info("stage final-train")
+        with self._process("final-train", source) as process:
+            while process.poll() is None:
+                if self.study.exists("final/epochs.jsonl"):
+                    rows = self.study.read_text("final/epochs.jsonl").splitlines()
+                    accuracy = json.loads(rows[-1])["validation_accuracy"]
+                    self.display.final_training(len(rows), self.experiment.final_train.epochs, accuracy)
+                _pause()
+            self._check(process, "final-train")
+
+    def sweep(self, source: list[str], workers: int) -> None:
+        """Keeps up to `workers` processes running as long as there are trials to claim."""
+        engine = connect(self.settings.database_url)
+        storage = FencedStorage(self.settings.database_url)
+        threads = max((os.cpu_count() or 1) // workers, 1)
+        log.info("stage sweep")
+        running: dict[int, _Process] = {}
+        failures = settled = 0
+        try:
+            while True:
+                status = sweep_status(engine, storage, self.experiment)
+                self.display.sweep(status, self.experiment.sweep.epochs)
+                if status.settled > settled:
+                    settled, failures = status.settled, 0
+                if not status.unsettled:
+                    break
+                for index, process in list(running.items()):
+                    if process.poll() is None:
+                        continue
+                    del running[index]
+                    if process.poll():
+                        failures += 1
+                        log.warning("worker %d ended with exit code %d", index, process.poll())
+                        if failures > FRUITLESS_FAILURES:
+                            self._check(process, "sweep")
+                waiting = claimable(engine, self.experiment.study_name)
+                for index in [index for index in range(workers) if index not in running][:waiting]:
+                    running[index] = _Process("sweep", source, self._environment(index, threads))
+                _pause()
+        finally:
+            _stop(list(running.values()))
+        log.info("%s", status.line())
+
+    @contextmanager
+    def _process(self, command: str, source: list[str]) -> Iterator["_Process"]:
+        process = _Process(command, source, self._environment(), inherit=not self.display.live)
+        try:
+            yield process
+        finally:
+            _stop([process])
+
+    def _check(self, process: "_Process", command: str) -> None:
+        code = process.poll()
+        if code == interrupt.EXIT_INTERRUPTED:
+            raise interrupt.Interrupted
+        if code:
+            process.show_errors()
+            raise StageFailed(command, code)
+
+    def _environment(self, index: int = 0, threads: int | None = None) -> dict[str, str]:
+        names = {"JOB_COMPLETION_INDEX": str(index)}
+        if threads is not None and "THREADS" not in os.environ:
+            names["THREADS"] = str(threads)
+        settings = self.settings.model_dump(exclude_none=True, exclude={"job_completion_index"})
+        return {**os.environ, **{name.upper(): str(value) for name, value in settings.items()}, **names}
+
+
+class _Process:
+    """A stage in a process of its own; what it writes to its error stream is kept for when it fails."""
+
+    def __init__(self, command: str, source: list[str], environment: dict[str, str], *, inherit: bool = False) -> None:
+        self._errors = None if inherit else tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "jobs", command, *source],
+            stdin=subprocess.DEVNULL,
+            stderr=self._errors,
+            env=environment,
+        )
+
+    def poll(self) -> int | None:
+        return self._popen.poll()
+
+    def stop(self, deadline: float) -> None:
+        try:
+            self._popen.wait(timeout=max(deadline - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+
+    def terminate(self) -> None:
+        self._popen.terminate()
+
+    def show_errors(self) -> None:
+        if self._errors is not None:
+            self._errors.seek(0)
+            sys.stderr.write(self._errors.read().decode(errors="replace"))
+
+
+def _stop(processes: list[_Process]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in processes:
+        process.stop(deadline)
+
+
+def _pause() -> None:
+    time.sleep(POLL_SECONDS)
+    interrupt.check()
+
+
+def _settings(runs: Path, study: str) -> Settings:
+    """The place: a SQLite file beside the results, and leases short enough to notice a killed worker soon."""
+    database = sa.URL.create("sqlite", database=str((runs / study / "study.db").absolute()))
+    place = {
+        "database_url": database.render_as_string(),
+        "artifacts_url": str(runs.absolute()),
+        **({} if "LEASE_SECONDS" in os.environ else {"lease_seconds": 15, "renewal_seconds": 5}),
+    }
+    return read_settings(**place)
+
+
+def _default_workers() -> int:
+    """One a GPU, or one a CPU core: two processes of one thread get more done than one of two."""
+    import torch  # noqa: PLC0415
+
+    return torch.cuda.device_count() or os.cpu_count() or 1

@@ -1,0 +1,137 @@
+"""All random choices of one epoch, drawn at once and applied in pieces."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from resnet_core.augment.operations import OPERATIONS
+from resnet_core.augment.policies import PolicyDraw, draw_autoaugment, draw_trivialaugment
+from resnet_core.augment.rectangles import draw_cutmix, draw_erasing, mask
+from resnet_core.config import AugmentationConfig
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """The second label of mixed images `(N,)`, and the weight of the first one `(N,)`."""
+
+    labels: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """What happens to each image of an epoch, in the epoch's order; the same however the epoch is cut up.
+
+    The draws are made on the CPU and go to the device together.
+    """
+
+    size: int
+    padding: int
+    offsets: Tensor | None  # (N, 2) top and left of the crop in the padded image
+    flips: Tensor | None  # (N,) bool
+    policy: PolicyDraw | None
+    erased: Tensor | None  # (N, 4)
+    cuts: Tensor | None  # (N, 4), empty rectangles where the image is mixed by mixup
+    weight: Tensor | None  # (N,) the share that the image itself keeps in a mix
+
+    @classmethod
+    def draw(
+        cls, config: AugmentationConfig, n: int, size: int, rng: np.random.Generator, device: torch.device
+    ) -> Self:
+        """Choices for `n` images of `size` x `size` pixels."""
+        offsets = flips = policy = erased = None
+        if config.crop_padding:
+            offsets = torch.from_numpy(rng.integers(2 * config.crop_padding + 1, size=(n, 2))).to(device)
+        if config.flip:
+            flips = torch.from_numpy(rng.random(n) < 0.5).to(device)
+        if config.policy == "autoaugment":
+            policy = draw_autoaugment(n, size, rng)
+        elif config.policy == "trivialaugment":
+            policy = draw_trivialaugment(n, rng)
+        if config.erasing:
+            erased = torch.from_numpy(draw_erasing(n, size, config.erasing, rng)).to(device)
+        cuts, weight = _draw_mixing(config, n, size, rng)
+        return cls(
+            size=size,
+            padding=config.crop_padding,
+            offsets=offsets,
+            flips=flips,
+            policy=policy,
+            erased=erased,
+            cuts=None if cuts is None else cuts.to(device),
+            weight=None if weight is None else weight.to(device),
+        )
+
+    def transform(self, images: Tensor, start: int) -> Tensor:
+        """Crop, flip and policy on the images number `start` and following, `(M, 3, H, W) uint8`."""
+        part = slice(start, start + len(images))
+        images = self._crop_and_flip(images, part)
+        for layer in [] if self.policy is None else self.policy.layers[:, part]:
+            images = self._apply_by_setting(images, layer)
+        return images
+
+    def finish(self, images: Tensor, labels: Tensor, start: int) -> tuple[Tensor, Mixing | None]:
+        """Erasing and mixing on a normalised batch `(B, 3, H, W)`, the images number `start` and following.
+
+        An erased region gets the channel's mean, 0. Each image is mixed with its predecessor in the batch, by
+        mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019).
+        """
+        part = slice(start, start + len(images))
+        if self.erased is not None:
+            images = images.masked_fill(mask(self.erased[part], self.size), 0)
+        if self.weight is None or self.cuts is None:
+            return images, None
+        weight, cuts = self.weight[part], self.cuts[part]
+        own = torch.where((cuts[:, 2:] > 0).all(dim=1), 1.0, weight)[:, None, None, None]
+        own = own.masked_fill(mask(cuts, self.size), 0)
+        return torch.lerp(images.roll(1, 0), images, own), Mixing(labels.roll(1, 0), weight)
+
+    def _crop_and_flip(self, images: Tensor, part: slice) -> Tensor:
+        if self.offsets is None and self.flips is None:
+            return images
+        device, n = images.device, len(images)
+        rows = columns = torch.arange(self.size, device=device).expand(n, -1)
+        if self.flips is not None:
+            columns = torch.where(self.flips[part, None], self.size - 1 - columns, columns)
+        if self.offsets is not None:
+            images = F.pad(images, (self.padding,) * 4)
+            offsets = self.offsets[part]
+            rows, columns = rows + offsets[:, :1], columns + offsets[:, 1:]
+        each = torch.arange(n, device=device)[:, None, None]
+        return images[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+    def _apply_by_setting(self, images: Tensor, settings: np.ndarray) -> Tensor:
+        """Every image with its setting; images of the same setting go through the kernel together."""
+        assert self.policy is not None
+        order = np.argsort(settings, kind="stable")
+        ordered = settings[order]
+        begins = np.flatnonzero(np.diff(ordered, prepend=-1))
+        ends = np.append(begins[1:], len(ordered))
+        images = images[torch.from_numpy(order).to(images.device)]
+        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+            name, magnitude = self.policy.settings[ordered[begin]]
+            if name != "Identity":
+                images[begin:end] = OPERATIONS[name](images[begin:end], magnitude)
+        return images[torch.from_numpy(np.argsort(order)).to(images.device)]
+
+
+def _draw_mixing(
+    config: AugmentationConfig, n: int, size: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    """Cutmix's boxes `(N, 4)` and the weight of each image's own label `(N,)`; half each where both are on."""
+    if not config.mixup and not config.cutmix:
+        return None, None
+    by_cutmix = rng.random(n) < (0.5 if config.mixup else 1.0) if config.cutmix else np.zeros(n, dtype=bool)
+    weight = np.ones(n)
+    cuts = np.zeros((n, 4), dtype=np.int64)
+    if config.mixup:
+        weight = rng.beta(config.mixup, config.mixup, n)
+    if config.cutmix:
+        boxes = draw_cutmix(rng.beta(config.cutmix, config.cutmix, n), size, rng)
+        cuts = np.where(by_cutmix[:, None], boxes, 0)
+        weight = np.where(by_cutmix, 1 - boxes[:, 2] * boxes[:, 3] / size**2, weight)
+    return torch.from_numpy(cuts), torch.from_numpy(weight.astype(np.float32))

@@ -1,0 +1,26 @@
+"""A network as an experiment describes it, initialised and pruned."""
+
+import torch
+from torch import Tensor
+
+from resnet_core.config import ModelConfig, PruningConfig
+from resnet_core.model import NetworkConfig, ResNet
+from resnet_core.pruning import prune
+from resnet_core.seeds import derive_seed
+
+
+def build_network(
+    model: ModelConfig,
+    pruning: PruningConfig,
+    classes: int,
+    *,
+    dropout: float = 0.0,
+    seed: int,
+    batch: tuple[Tensor, Tensor] | None = None,
+) -> ResNet:
+    """The pruned network on the CPU; the same for the same seed. Taylor importance needs a normalised batch."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "initialisation"))
+        network = ResNet(NetworkConfig.from_model(model, classes), dropout)
+    prune(network, pruning, seed=derive_seed(seed, "pruning"), batch=batch)
+    return network

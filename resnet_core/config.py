@@ -1,0 +1,145 @@
+"""What a network is made of and how it is trained, as validated, frozen values.
+
+Files write the keys in camelCase (`batchSize`), Python reads them in snake_case (`batch_size`).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+    )
+
+
+class DataConfig(Config):
+    """Where the images come from and how the training part is divided."""
+
+    source: Literal["digits", "cifar10", "cifar100", "imagefolder"] = "digits"
+    path: str | None = Field(None, description="Folder of the images; without one, CIFAR is downloaded.")
+    title: str | None = Field(None, description="Name of the data set in reports; default: the source's own.")
+    image_size: int = Field(32, ge=8, le=512, description="Side in pixels that imagefolder images get.")
+    validation: float = Field(
+        0.1, gt=0, lt=1, description="Fraction of the training images held out, the same of every class."
+    )
+    limit: PositiveInt | None = Field(
+        None, description="Use only so many training images, validation included, evenly over the classes."
+    )
+    limit_test: PositiveInt | None = Field(None, description="Use only so many test images.")
+
+    @model_validator(mode="after")
+    def _check_path(self) -> "DataConfig":
+        if self.source == "imagefolder" and self.path is None:
+            raise ValueError("data.path: imagefolder needs a folder with train/ and test/ in it")
+        if self.source == "digits" and self.path is not None:
+            raise ValueError(f"data.path={self.path!r}: digits come with scikit-learn and take no path")
+        return self
+
+
+class ModelConfig(Config):
+    """The network before pruning: depths, widths and strides of its stages.
+
+    ResNet-18 is depths [2, 2, 2, 2] at width 64: stages of 64, 128, 256 and 512 channels.
+    """
+
+    depths: tuple[PositiveInt, ...] = Field((2, 2, 2, 2), min_length=1, max_length=8)
+    width: PositiveInt = Field(64, description="Channels of the stem and the first stage; each next doubles.")
+    widths: tuple[PositiveInt, ...] | None = Field(None, description="Channels of each stage, in place of width.")
+    strides: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2, 2, 2)
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> "ModelConfig":
+        for name, values in (("strides", self.strides), ("widths", self.widths)):
+            if values is not None and len(values) != len(self.depths):
+                raise ValueError(
+                    f"model.{name}={list(values)}: {len(self.depths)} values expected, "
+                    f"one a stage as in model.depths={list(self.depths)}"
+                )
+        return self
+
+    @property
+    def stage_widths(self) -> tuple[int, ...]:
+        return self.widths or tuple(self.width * 2**stage for stage in range(len(self.depths)))
+
+
+class PruningConfig(Config):
+    """How channels are removed before training.
+
+    `amounts` removes from every block the given fraction of the output channels of both its convolutions, one
+    after the other; `target` finds the smallest common fraction that reaches `target` parameters.
+    """
+
+    method: Literal["none", "amounts", "target"] = "none"
+    amounts: tuple[Fraction, ...] | None = Field(None, description="One fraction a block, in order.")
+    target: PositiveInt | None = Field(None, description="Parameters at most after pruning.")
+    importance: Literal["l1", "l2", "random", "taylor"] = "l1"
+    round_to: PositiveInt = Field(1, description="Widths are rounded up to a multiple of this.")
+
+    @model_validator(mode="after")
+    def _check_method(self) -> "PruningConfig":
+        for key in ("amounts", "target"):
+            given, needed = getattr(self, key), self.method == key
+            if needed and given is None:
+                raise ValueError(f"pruning.{key}: needed with pruning.method={self.method}")
+            if given is not None and not needed:
+                raise ValueError(f"pruning.{key}={given}: only with pruning.method={key}")
+        return self
+
+
+class ScheduleConfig(Config):
+    """The course of the learning rate, as a factor on `lr`, changed at every batch."""
+
+    name: Literal["cosine", "linear", "step", "cyclic", "constant"] = "cosine"
+    warmup_epochs: float = Field(0, ge=0, description="Linear rise from zero before the schedule begins.")
+    period_epochs: float | None = Field(
+        None, gt=0, description="Epochs that one annealing takes; default: all that follow the warm-up."
+    )
+    final_factor: float = Field(0, ge=0, le=1, description="cosine, linear: the factor at the period's end.")
+    step_epochs: float = Field(30, gt=0, description="step: epochs between two drops.")
+    gamma: float = Field(0.1, gt=0, le=1, description="step: the factor of one drop.")
+    base_factor: float = Field(0.1, ge=0, le=1, description="cyclic: the factor at the bottom of a cycle.")
+    cycle_epochs: float = Field(10, gt=0, description="cyclic: epochs from bottom to bottom.")
+
+
+class AugmentationConfig(Config):
+    """Changes of the training images; each image has its own draw. Validation and test images get none."""
+
+    policy: Literal["none", "autoaugment", "trivialaugment"] = "none"
+    flip: bool = Field(True, description="Mirror left and right with probability 1/2.")
+    crop_padding: int = Field(4, ge=0, le=32, description="Zero padding in pixels before a random crop; 0: none.")
+    erasing: float = Field(0, ge=0, le=1, description="Probability of random erasing.")
+    mixup: float = Field(0, ge=0, description="Alpha of mixup's Beta(alpha, alpha); 0: none.")
+    cutmix: float = Field(0, ge=0, description="Alpha of cutmix's Beta(alpha, alpha); 0: none.")
+
+
+class TrainingConfig(Config):
+    """The recipe of one training: everything but its length, its data and its seed."""
+
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"] = "sgd"
+    lr: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of sgd and rmsprop; the others have none.")
+    nesterov: bool = Field(True, description="Of sgd, where momentum is above zero.")
+    weight_decay: float = Field(5e-4, ge=0)
+    decay_norm_and_bias: bool = Field(False, description="Decay batch-norm parameters and biases too.")
+    batch_size: int = Field(128, ge=2, description="Images a step.")
+    dropout: Fraction = Field(0, description="Before the classifier.")
+    label_smoothing: Fraction = 0
+    ema: Fraction = Field(0, description="Decay a step of the averaged weights that are evaluated; 0: none.")
+    clip_norm: float | None = Field(None, gt=0, description="Upper limit of the gradient's L2 norm.")
+    schedule: ScheduleConfig = ScheduleConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 autocast where the device multiplies it natively."
+    )

@@ -1,0 +1,141 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their official layouts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from torchvision import datasets
+
+from resnet_core.data.images import Images, RawDataset
+
+PIXELS = 3 * 32 * 32  # a row holds red, green and blue planes of 32x32 bytes, after its label bytes
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One data set's files. The last of a row's `label_bytes` is the class."""
+
+    title: str
+    classes: int
+    label_bytes: int
+    rows: int  # in each file of the binary layout
+    binary_folder: str
+    train_files: tuple[str, ...]
+    test_file: str
+    names_file: str
+    python_folder: str
+    torchvision: type[Any]
+
+
+LAYOUTS = {
+    "cifar10": Layout(
+        title="CIFAR-10",
+        classes=10,
+        label_bytes=1,
+        rows=10_000,
+        binary_folder="cifar-10-batches-bin",
+        train_files=tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+        test_file="test_batch.bin",
+        names_file="batches.meta.txt",
+        python_folder="cifar-10-batches-py",
+        torchvision=datasets.CIFAR10,
+    ),
+    "cifar100": Layout(
+        title="CIFAR-100",
+        classes=100,
+        label_bytes=2,
+        rows=50_000,
+        binary_folder="cifar-100-binary",
+        train_files=("train.bin",),
+        test_file="test.bin",
+        names_file="fine_label_names.txt",
+        python_folder="cifar-100-python",
+        torchvision=datasets.CIFAR100,
+    ),
+}
+TEST_ROWS = 10_000
+
+
+def read_folder(layout: Layout, path: Path) -> RawDataset:
+    """The data set in `path`, which holds one of the official folders or is one.
+
+    Nothing is unpickled but what torchvision has checked against the official checksums. The binary layout has no
+    checksums to hold against, so its title says that its pixels are taken on trust.
+
+    Raises:
+        ValueError: there is no such folder in it, or a file is missing, cut short or damaged.
+
+    """
+    for folder in (path / layout.binary_folder, path):
+        if (folder / layout.train_files[0]).exists():
+            return _read_binary(layout, folder)
+    for root in (path, path.parent):
+        if (root / layout.python_folder).is_dir() and (root == path or path.name == layout.python_folder):
+            return _read_python(layout, root)
+    raise ValueError(f"data.path={path}: no {layout.binary_folder} or {layout.python_folder} there")
+
+
+def download(layout: Layout, cache: Path) -> RawDataset:
+    """The official archive by torchvision, kept in `cache`."""
+    try:
+        layout.torchvision(str(cache), train=True, download=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise ValueError(
+            f"data.path=null: {layout.title} could not be downloaded ({error}); "
+            f"set it to a folder that holds {layout.binary_folder} or {layout.python_folder}"
+        ) from None
+    return _read_python(layout, cache)
+
+
+def _read_binary(layout: Layout, folder: Path) -> RawDataset:
+    train = [_read_rows(layout, folder / name, layout.rows) for name in layout.train_files]
+    test = _read_rows(layout, folder / layout.test_file, TEST_ROWS)
+    names_file = folder / layout.names_file
+    if not names_file.exists():
+        raise ValueError(f"data.path={folder}: {layout.names_file} is missing")
+    names = tuple(names_file.read_text().split())
+    if len(names) != layout.classes:
+        raise ValueError(f"data.path={names_file}: {len(names)} class names, {layout.classes} expected")
+    return RawDataset(f"{layout.title} (binary files, not verified)", names, _images(train), _images([test]))
+
+
+def _read_rows(layout: Layout, file: Path, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels `(rows, 3, 32, 32) uint8` and labels `(rows,)` of one file."""
+    if not file.exists():
+        raise ValueError(f"data.path={file.parent}: {file.name} is missing")
+    row_bytes = layout.label_bytes + PIXELS
+    if file.stat().st_size != rows * row_bytes:
+        raise ValueError(
+            f"data.path={file}: {file.stat().st_size:,} bytes, {rows * row_bytes:,} expected "
+            f"({rows:,} rows of {row_bytes:,})"
+        )
+    table = np.fromfile(file, dtype=np.uint8).reshape(rows, row_bytes)
+    labels = table[:, layout.label_bytes - 1]
+    if labels.max() >= layout.classes:
+        raise ValueError(f"data.path={file}: a label of {labels.max()}, at most {layout.classes - 1} expected")
+    return table[:, layout.label_bytes :].reshape(rows, 3, 32, 32), labels
+
+
+def _read_python(layout: Layout, root: Path) -> RawDataset:
+    try:
+        train = layout.torchvision(str(root), train=True, download=False)
+        test = layout.torchvision(str(root), train=False, download=False)
+    except RuntimeError:  # torchvision's word for a checksum that differs, given before anything is unpickled
+        raise ValueError(
+            f"data.path={root / layout.python_folder}: a file is missing or its checksum is not the official one"
+        ) from None
+    return RawDataset(
+        layout.title,
+        tuple(train.classes),
+        _images([(train.data.transpose(0, 3, 1, 2), np.array(train.targets))]),
+        _images([(test.data.transpose(0, 3, 1, 2), np.array(test.targets))]),
+    )
+
+
+def _images(parts: list[tuple[np.ndarray, np.ndarray]]) -> Images:
+    pixels = np.ascontiguousarray(np.concatenate([pixels for pixels, _ in parts]))
+    labels = np.concatenate([labels for _, labels in parts]).astype(np.int64)
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels))

@@ -1,0 +1,58 @@
+"""Images in folders, one for each class."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image, UnidentifiedImageError
+from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as T
+
+from resnet_core.data.images import Images, RawDataset
+
+
+def read_image_folder(path: Path, size: int) -> RawDataset:
+    """`path/train/<class>/…` and `path/test/<class>/…` as RGB of `size` x `size` pixels.
+
+    The shorter side is resized (bilinear, antialiased), the longer one cropped in the middle.
+
+    Raises:
+        ValueError: a folder is missing or empty, the classes differ, or a file is no image.
+
+    """
+    for part in ("train", "test"):
+        if not (path / part).is_dir():
+            raise ValueError(f"data.path={path}: no folder {part}/ there, with a folder for each class")
+    classes = _class_names(path / "train")
+    if _class_names(path / "test") != classes:
+        raise ValueError(f"data.path={path}: train/ and test/ have different class folders")
+    if len(classes) < 2:
+        raise ValueError(f"data.path={path / 'train'}: {len(classes)} class folders, at least 2 expected")
+    train, test = (_read_part(path / part, classes, size) for part in ("train", "test"))
+    return RawDataset(path.resolve().name, classes, train, test)
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(child.name for child in folder.iterdir() if child.is_dir()))
+
+
+def _read_part(folder: Path, classes: tuple[str, ...], size: int) -> Images:
+    images, labels = [], []
+    for label, name in enumerate(classes):
+        files = sorted(f for f in (folder / name).rglob("*") if f.suffix.lower() in IMG_EXTENSIONS)
+        if not files:
+            raise ValueError(f"data.path={folder / name}: no image there ({', '.join(IMG_EXTENSIONS)})")
+        images += [_read_image(file, size) for file in files]
+        labels += [label] * len(files)
+    return Images(torch.stack(images), torch.tensor(labels))
+
+
+def _read_image(file: Path, size: int) -> torch.Tensor:
+    try:
+        with Image.open(file) as image:
+            pixels = T.pil_to_tensor(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"data.path={file}: not an image: {error}") from None
+    resized = T.resize(pixels, [size], interpolation=InterpolationMode.BILINEAR, antialias=True)
+    cropped: torch.Tensor = T.center_crop(resized, [size, size])
+    return cropped

@@ -1,0 +1,51 @@
+"""Labelled images in memory."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Images:
+    """`images` are `(N, 3, H, W) uint8`, `labels` `(N,) int64`; both on one device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor) -> "Images":
+        return Images(self.images[index], self.labels[index])
+
+    def to(self, device: torch.device) -> "Images":
+        return Images(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """A data set as its source has it; the test part stays apart from here on."""
+
+    title: str
+    classes: tuple[str, ...]
+    train: Images
+    test: Images
+
+
+def channel_statistics(images: Images) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation `(3,) float32` of all pixels of each channel, in units of 0 to 1.
+
+    Counted in whole numbers: exact, and the same on every machine.
+    """
+    values = torch.arange(256, dtype=torch.float64) / 255
+    statistics = []
+    for channel in range(3):
+        counts = torch.zeros(256, dtype=torch.int64)
+        for part in images.images.split(8192):
+            counts += torch.bincount(part[:, channel].flatten().cpu(), minlength=256)
+        share = counts / counts.sum()
+        mean = (share * values).sum()
+        statistics.append((mean, (share * (values - mean) ** 2).sum().sqrt()))
+    means, deviations = zip(*statistics, strict=True)
+    return torch.stack(means).float(), torch.stack(deviations).float().clamp(min=1e-3)

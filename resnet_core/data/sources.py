@@ -1,0 +1,54 @@
+"""The data sets by name."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from resnet_core.config import DataConfig
+from resnet_core.data import cifar
+from resnet_core.data.image_folder import read_image_folder
+from resnet_core.data.images import Images, RawDataset
+from resnet_core.data.split import split
+
+CACHE = Path("~/.cache/resnet-sweep")
+DIGITS_TEST_FRACTION, DIGITS_TEST_SEED = 0.2, 0  # the test images of digits are the same in every experiment
+
+
+def read_source(config: DataConfig) -> RawDataset:
+    """The data set that `config` names, whole: `limit` and the split come later.
+
+    Raises:
+        ValueError: the folder is missing, holds something else, or a file is damaged.
+
+    """
+    if config.source == "digits":
+        dataset = _read_digits()
+    elif config.source == "imagefolder":
+        assert config.path is not None
+        dataset = read_image_folder(Path(config.path), config.image_size)
+    else:
+        layout = cifar.LAYOUTS[config.source]
+        if config.path is None:
+            dataset = cifar.download(layout, CACHE.expanduser())
+        else:
+            dataset = cifar.read_folder(layout, Path(config.path))
+    if config.title is None:
+        return dataset
+    return RawDataset(config.title, dataset.classes, dataset.train, dataset.test)
+
+
+def _read_digits() -> RawDataset:
+    """scikit-learn's 1,797 handwritten digits, 8x8 pixels of 0 to 16, enlarged to 32x32 RGB."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - a second to import, and only here
+
+    bunch = load_digits()
+    grey = torch.from_numpy(bunch.images.astype(np.float32))[:, None] * (255 / 16)
+    enlarged = F.interpolate(grey, size=(32, 32), mode="bilinear", align_corners=False)
+    images = Images(
+        enlarged.round().to(torch.uint8).expand(-1, 3, -1, -1).contiguous(),
+        torch.from_numpy(bunch.target.astype(np.int64)),
+    )
+    train, test = split(images, DIGITS_TEST_FRACTION, DIGITS_TEST_SEED)
+    return RawDataset("scikit-learn digits", tuple(str(name) for name in bunch.target_names), train, test)

@@ -1,0 +1,40 @@
+"""What the machine can do: the device and the arithmetic that pays on it."""
+
+from typing import Literal
+
+import torch
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """The device called `name`; `auto` is the first CUDA GPU, or the CPU where there is none.
+
+    Raises:
+        ValueError: a CUDA device is asked for that is not there.
+
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"DEVICE={name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether bf16 products run in hardware: CUDA from Ampere on, x86 with AVX512-BF16."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.cpu._is_avx512_bf16_supported()
+
+
+def select_precision(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
+    if precision == "auto":
+        return torch.bfloat16 if has_native_bf16(device) else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, for logs and reports."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
+    return f"CPU, {torch.get_num_threads()} threads{', AVX512-BF16' if has_native_bf16(device) else ''}"

@@ -1,0 +1,50 @@
+"""Accuracy and loss from logits."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Of one set of images. `confusion[i][j]` counts images of class i that were taken for class j; a class without
+    images has no accuracy.
+    """
+
+    images: int
+    loss: float
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    per_class_accuracy: list[float | None]
+    confusion: list[list[int]]
+
+
+def confusion_matrix(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Counts `(classes, classes)`, true classes in rows, from two tensors `(N,)`."""
+    return torch.bincount(labels * classes + predictions, minlength=classes**2).view(classes, classes)
+
+
+def compute_metrics(logits: Tensor, labels: Tensor) -> Metrics:
+    """Metrics of logits `(N, classes)` against labels `(N,)`."""
+    confusion = confusion_matrix(logits.argmax(dim=1), labels, logits.shape[1])
+    hits, totals = confusion.diagonal().tolist(), confusion.sum(dim=1).tolist()
+    return Metrics(
+        images=len(labels),
+        loss=F.cross_entropy(logits.float(), labels).item(),
+        accuracy=sum(hits) / len(labels),
+        accuracy_interval=wilson_interval(sum(hits), len(labels)),
+        per_class_accuracy=[hit / total if total else None for hit, total in zip(hits, totals, strict=True)],
+        confusion=confusion.tolist(),
+    )
+
+
+def wilson_interval(hits: int, total: int) -> tuple[float, float]:
+    """The 95 % score interval of a proportion (Wilson 1927): what the number of test images leaves open."""
+    z = 1.959963984540054
+    share, spread = hits / total, z**2 / total
+    centre = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / total + spread / (4 * total)) / (1 + spread)
+    return centre - half, centre + half

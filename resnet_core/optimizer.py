@@ -1,0 +1,32 @@
+"""The optimizers a recipe can name."""
+
+from torch import nn, optim
+
+from resnet_core.config import TrainingConfig
+
+
+def build_optimizer(model: nn.Module, recipe: TrainingConfig) -> optim.Optimizer:
+    """An optimizer over all parameters, those of batch norm and biases without weight decay unless asked for."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": recipe.weight_decay if recipe.decay_norm_and_bias else 0.0},
+    ]
+    match recipe.optimizer:
+        case "sgd":
+            nesterov = recipe.nesterov and recipe.momentum > 0
+            return optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov)
+        case "rmsprop":
+            return optim.RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum)
+        case "adam":
+            return optim.Adam(groups, lr=recipe.lr)
+        case "adamw":
+            return optim.AdamW(groups, lr=recipe.lr)
+        case "adadelta":
+            return optim.Adadelta(groups, lr=recipe.lr)
+        case "adagrad":
+            return optim.Adagrad(groups, lr=recipe.lr)
+        case "asgd":
+            return optim.ASGD(groups, lr=recipe.lr)

@@ -1,0 +1,141 @@
+"""Structured pruning before training: whole channels are removed, so parameters and arithmetic really go.
+
+The published method goes through the blocks in order and removes, from conv1 and then from conv2 of each, the
+`int(amount * channels)` channels of the smallest L1 norm. Blocks joined by identity shortcuts share their outer
+width, so every block of a stage narrows the whole stage once more.
+"""
+
+from bisect import bisect_left
+
+import torch
+import torch_pruning
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resnet_core.config import PruningConfig
+from resnet_core.count import count_parameters
+from resnet_core.model import BlockConfig, NetworkConfig, ResNet, example_input
+
+AMOUNT_STEPS = 1000  # a parameter target is met by a multiple of 1/1000
+
+
+def kept_channels(channels: int, amount: float, round_to: int = 1) -> int:
+    """Channels left when `amount` of them go and the rest is rounded down to a multiple (at least one)."""
+    kept = channels - int(amount * channels)
+    return max(kept - kept % round_to, min(round_to, channels))
+
+
+def pruned_config(config: NetworkConfig, amounts: tuple[float, ...], round_to: int = 1) -> NetworkConfig:
+    """The widths that pruning by one amount a block leaves, without touching a network."""
+    blocks = [block for stage in config.stages for block in stage]
+    if len(amounts) != len(blocks):
+        raise ValueError(f"pruning.amounts={list(amounts)}: {len(blocks)} values expected, one a block")
+    streams = [config.stem]  # widths between identity shortcuts; a projection begins the next one
+    stream_of, inner = [], []
+    for block, amount in zip(blocks, amounts, strict=True):
+        if block.projection:
+            streams.append(block.outer)
+        inner.append(kept_channels(block.inner, amount, round_to))
+        streams[-1] = kept_channels(streams[-1], amount, round_to)
+        stream_of.append(len(streams) - 1)
+    pruned = iter(
+        BlockConfig(inner=width, outer=streams[stream], stride=block.stride, projection=block.projection)
+        for block, width, stream in zip(blocks, inner, stream_of, strict=True)
+    )
+    stages = tuple(tuple(next(pruned) for _ in stage) for stage in config.stages)
+    return NetworkConfig(stem=streams[0], stages=stages, classes=config.classes)
+
+
+def amounts_for_target(config: NetworkConfig, target: int, round_to: int = 1) -> tuple[float, ...]:
+    """The smallest common amount, to 1/1000, that leaves at most `target` parameters.
+
+    Raises:
+        ValueError: not even the largest amount reaches the target.
+
+    """
+    blocks = sum(len(stage) for stage in config.stages)
+
+    def parameters(step: int) -> int:
+        return count_parameters(pruned_config(config, (step / AMOUNT_STEPS,) * blocks, round_to))
+
+    # More pruned never means more parameters, so the first step that fits can be bisected.
+    step = bisect_left(range(AMOUNT_STEPS), True, key=lambda step: parameters(step) <= target)
+    if step == AMOUNT_STEPS:
+        least = parameters(AMOUNT_STEPS - 1)
+        raise ValueError(f"pruning.target={target:,}: at least {least:,}, what the narrowest network has")
+    return (step / AMOUNT_STEPS,) * blocks
+
+
+def resolve_amounts(config: NetworkConfig, pruning: PruningConfig) -> tuple[float, ...]:
+    """The amount of every block that `pruning` asks for; zeros for method `none`."""
+    if pruning.method == "target":
+        assert pruning.target is not None
+        return amounts_for_target(config, pruning.target, pruning.round_to)
+    if pruning.method == "amounts":
+        assert pruning.amounts is not None
+        return pruning.amounts
+    return (0.0,) * sum(len(stage) for stage in config.stages)
+
+
+def planned_config(config: NetworkConfig, pruning: PruningConfig) -> NetworkConfig:
+    """The widths that `prune` will leave."""
+    if pruning.method == "none":
+        return config
+    return pruned_config(config, resolve_amounts(config, pruning), pruning.round_to)
+
+
+def prune(model: ResNet, pruning: PruningConfig, *, seed: int = 0, batch: tuple[Tensor, Tensor] | None = None) -> None:
+    """Removes channels from `model` in place, by torch-pruning's dependency graph.
+
+    The parameters are replaced: an optimizer made before would train nothing. The memory format may be lost.
+
+    Args:
+        model: an unpruned network.
+        pruning: amounts or a target, and how the importance of a channel is measured.
+        seed: of the random importance.
+        batch: normalised images `(N, 3, H, W)` and labels `(N,)` that Taylor importance takes its gradient from.
+
+    """
+    if pruning.method == "none":
+        return
+    before, training = model.config(), model.training
+    amounts = resolve_amounts(before, pruning)
+    expected = pruned_config(before, amounts, pruning.round_to)
+    if pruning.importance == "taylor":
+        if batch is None:
+            raise ValueError("pruning.importance=taylor: needs a batch of training images")
+        images, labels = batch
+        F.cross_entropy(model(images), labels).backward()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        importance = _importance(pruning.importance)
+        example = example_input().to(next(model.parameters()).device)
+        graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
+        for block, amount in zip(model.blocks(), amounts, strict=True):
+            for conv in (block.conv1, block.conv2):
+                _prune_convolution(graph, conv, kept_channels(conv.out_channels, amount, pruning.round_to), importance)
+    model.zero_grad(set_to_none=True)
+    model.train(training)
+    assert model.config() == expected, (model.config(), expected)
+
+
+def _prune_convolution(
+    graph: torch_pruning.DependencyGraph,
+    conv: nn.Conv2d,
+    kept: int,
+    importance: torch_pruning.importance.Importance,
+) -> None:
+    every = graph.get_pruning_group(conv, torch_pruning.prune_conv_out_channels, list(range(conv.out_channels)))
+    weakest = importance(every).argsort()[: conv.out_channels - kept].tolist()
+    if weakest:
+        graph.get_pruning_group(conv, torch_pruning.prune_conv_out_channels, sorted(weakest)).prune()
+
+
+def _importance(name: str) -> torch_pruning.importance.Importance:
+    """Scores a group by its first layer alone: the filters of the convolution that is pruned."""
+    if name == "random":
+        return torch_pruning.importance.RandomImportance()
+    if name == "taylor":
+        return torch_pruning.importance.TaylorImportance(group_reduction="first", normalizer=None)
+    norm = {"l1": 1, "l2": 2}[name]
+    return torch_pruning.importance.MagnitudeImportance(p=norm, group_reduction="first", normalizer=None)

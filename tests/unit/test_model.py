@@ -1,0 +1,75 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from resnet_core.config import ModelConfig
+from resnet_core.count import BudgetExceeded, check_budget, count_layers, count_macs, count_parameters
+from resnet_core.model import NetworkConfig, ResNet, example_input
+
+RESNET18 = NetworkConfig.from_model(ModelConfig(), classes=10)
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        (ModelConfig(), 11_173_962),
+        (ModelConfig(depths=(2, 2, 2), strides=(1, 2, 2)), 2_777_674),
+        (ModelConfig(depths=(2, 2, 2), strides=(1, 2, 4)), 2_777_674),
+        (ModelConfig(depths=(4, 5, 3), strides=(1, 2, 2)), 4_992_586),
+        (ModelConfig(depths=(3, 3, 3), strides=(1, 2, 2)), 4_327_754),
+    ],
+)
+def test_parameters_are_exact_for_depths_and_strides(model: ModelConfig, parameters: int) -> None:
+    config = NetworkConfig.from_model(model, classes=10)
+    assert count_parameters(config) == parameters
+    assert sum(p.numel() for p in ResNet(config).parameters()) == parameters
+
+
+def test_network_is_rebuilt_from_json_with_the_same_output() -> None:
+    model = ResNet(RESNET18).eval()
+    again = ResNet(NetworkConfig.model_validate_json(model.config().model_dump_json())).eval()
+    again.load_state_dict(model.state_dict())
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model(images), again(images))
+
+
+def test_projection_is_kept_when_widths_happen_to_be_equal() -> None:
+    config = NetworkConfig.from_model(ModelConfig(depths=(1, 1), widths=(16, 24), strides=(1, 1)), classes=10)
+    narrow = config.model_copy(
+        update={"stages": tuple(tuple(b.model_copy(update={"outer": 16}) for b in s) for s in config.stages)}
+    )
+    assert ResNet(narrow).config() == narrow
+    assert narrow.stages[1][0].projection
+
+
+def test_dropout_changes_the_logits_only_in_training() -> None:
+    model = ResNet(NetworkConfig.from_model(ModelConfig(depths=(1,), width=8, strides=(1,)), 10), dropout=0.5)
+    images = torch.randn(4, 3, 32, 32)
+    model.eval()
+    assert torch.equal(model(images), model(images))
+    for module in model.modules():  # batch norm stays as in evaluation: only dropout may differ
+        if isinstance(module, torch.nn.Dropout):
+            module.train()
+    assert not torch.equal(model(images), model(images))
+
+
+@pytest.mark.parametrize("size", [32, 48])
+def test_macs_equal_the_flop_counter_of_torch(size: int) -> None:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        ResNet(RESNET18).eval()(example_input(size))
+    assert count_macs(RESNET18, size) * 2 == counter.get_total_flops()
+
+
+def test_layers_add_up_to_the_network() -> None:
+    layers = count_layers(RESNET18)
+    assert sum(layer.parameters for layer in layers) == 11_173_962
+    assert len(layers) == 1 + 8 * 2 + 3 + 1
+    assert [layer.filters for layer in layers if layer.name.endswith("conv1")] == [64] * 2 + [128] * 2 + [256] * 2 + [
+        512
+    ] * 2
+
+
+def test_budget_error_names_both_numbers() -> None:
+    assert check_budget(RESNET18, 11_173_962) == 11_173_962
+    with pytest.raises(BudgetExceeded, match=r"budget\.parameters=5,000,000: .* 11,173,962 parameters"):
+        check_budget(RESNET18, 5_000_000)
