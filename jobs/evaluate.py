@@ -121,8 +121,8 @@ def _layer_rows(before: NetworkConfig, after: NetworkConfig, size: int) -> list[
 def _save(artifacts: Artifacts, name: str, figure: Figure) -> str:
     """Writes the figure as PNG and SVG and returns the SVG as a data URL."""
     with artifacts.writing(f"evaluation/figures/{name}.png") as path:
-        figure.savefig(path, format="png", dpi=150)
+        figure.savefig(path, format="png", dpi=150, bbox_inches="tight")
     with artifacts.writing(f"evaluation/figures/{name}.svg") as path:
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
     svg = artifacts.read_text(f"evaluation/figures/{name}.svg")
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

@@ -30,7 +30,9 @@ def sweep_figures(study: optuna.Study, seed: int) -> dict[str, Figure]:
             plot()
         figure = plt.gcf()
         figure.set_size_inches(width, height)
-        figure.set_layout_engine("tight")
+        for axes in figure.axes:
+            axes.set_title("")
+        figure.suptitle("")
         figures[name] = figure
         plt.close(figure)
 

@@ -20,7 +20,7 @@ STEPS_PER_EPOCH = 20  # how finely a schedule is drawn
 
 
 def filters_per_layer(before: Sequence[LayerCount], after: Sequence[LayerCount]) -> Figure:
-    """Output channels of every convolution, of the network as described and as it was trained."""
+    """Output channels of every convolution, before and after pruning."""
     pairs = [([layer.filters for layer in layers[:-1]]) for layers in (before, after)]
     return _bars([layer.name for layer in before[:-1]], pairs[0], pairs[1], "filters")
 
@@ -68,7 +68,7 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str])
     """Counts by true and predicted class, shaded by their share of the true class."""
     counts = np.array(confusion)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(max(0.55 * len(classes) + 1.5, 4), 14)
+    side = min(max(0.42 * len(classes) + 1.5, 4), 14)
     figure, (axes,) = _axes(1, width=side + 1, height=side)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, fraction=0.046, label="share of the true class")
@@ -90,8 +90,8 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str])
 def _bars(names: list[str], before: Sequence[float], after: Sequence[float], label: str) -> Figure:
     figure, (axes,) = _axes(1, width=max(0.36 * len(names) + 1.5, 5), height=3.8)
     positions = np.arange(len(names))
-    axes.bar(positions - 0.2, before, 0.4, color=SKY, hatch="///", edgecolor="white", label="as described")
-    axes.bar(positions + 0.2, after, 0.4, color=BLUE, label="as trained")
+    axes.bar(positions - 0.2, before, 0.4, color=SKY, hatch="///", edgecolor="white", label="before pruning")
+    axes.bar(positions + 0.2, after, 0.4, color=BLUE, label="after pruning")
     axes.set_xticks(positions, names, rotation=60, ha="right", fontsize=8)
     axes.set_xlabel("layer")
     axes.set_ylabel(label)

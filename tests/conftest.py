@@ -1,0 +1,24 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SHARED_IMAGES = Path(__file__).parents[2] / "shared/data/make_cifar10.py"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real images in CIFAR-10's binary layout: CIFAR-10 (JPEG q75)."""
+    if not SHARED_IMAGES.exists():
+        pytest.skip("no CIFAR-10 (JPEG q75) beside the checkout")
+    folder = tmp_path_factory.mktemp("cifar10")
+    subprocess.run([sys.executable, str(SHARED_IMAGES), "--out", str(folder)], check=True, capture_output=True)
+    return folder
