@@ -44,6 +44,23 @@ class NetworkConfig(Config):
         return self.stages[-1][-1].outer
 
 
+class Projection(nn.Conv2d):
+    """The 1x1 convolution of a shortcut.
+
+    With fewer than 16 channels it picks the strided pixels itself: there oneDNN's kernel for the gradient of a
+    strided 1x1 convolution writes past its workspace (github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+
+    def __init__(self, channels: int, filters: int, stride: int) -> None:
+        super().__init__(channels, filters, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.in_channels < 16:
+            rows, columns = self.stride
+            return F.conv2d(x[:, :, ::rows, ::columns], self.weight)
+        return super().forward(x)
+
+
 class BasicBlock(nn.Module):
     def __init__(self, channels: int, config: BlockConfig) -> None:
         super().__init__()
@@ -54,7 +71,7 @@ class BasicBlock(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if config.projection:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(channels, config.outer, 1, config.stride, bias=False), nn.BatchNorm2d(config.outer)
+                Projection(channels, config.outer, config.stride), nn.BatchNorm2d(config.outer)
             )
 
     def forward(self, x: Tensor) -> Tensor:

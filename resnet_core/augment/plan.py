@@ -5,11 +5,12 @@ from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_core.augment.operations import OPERATIONS
-from resnet_core.augment.policies import PolicyDraw, draw_autoaugment, draw_trivialaugment
+from resnet_core.augment.policies import PolicyDraw, Setting, draw_autoaugment, draw_trivialaugment
 from resnet_core.augment.rectangles import draw_cutmix, draw_erasing, mask
 from resnet_core.config import AugmentationConfig
 
@@ -70,9 +71,7 @@ class EpochPlan:
         """Crop, flip and policy on the images number `start` and following, `(M, 3, H, W) uint8`."""
         part = slice(start, start + len(images))
         images = self._crop_and_flip(images, part)
-        for layer in [] if self.policy is None else self.policy.layers[:, part]:
-            images = self._apply_by_setting(images, layer)
-        return images
+        return images if self.policy is None else _apply(self.policy.settings, self.policy.layers[:, part], images)
 
     def finish(self, images: Tensor, labels: Tensor, start: int) -> tuple[Tensor, Mixing | None]:
         """Erasing and mixing on a normalised batch `(B, 3, H, W)`, the images number `start` and following.
@@ -104,19 +103,24 @@ class EpochPlan:
         each = torch.arange(n, device=device)[:, None, None]
         return images[each, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
-    def _apply_by_setting(self, images: Tensor, settings: np.ndarray) -> Tensor:
-        """Every image with its setting; images of the same setting go through the kernel together."""
-        assert self.policy is not None
-        order = np.argsort(settings, kind="stable")
-        ordered = settings[order]
+
+def _apply(settings: list[Setting], layers: NDArray[np.int64], images: Tensor) -> Tensor:
+    """Every image with its setting of each layer `(L, M)`; equal settings are neighbours and share one kernel call."""
+    orders = np.argsort(layers, axis=1, kind="stable")
+    places = np.argsort(orders, axis=1)
+    # From the epoch's order to that of the first layer, on from layer to layer, and back: moved to the device once.
+    between = np.take_along_axis(places[:-1], orders[1:], axis=1)
+    moves = torch.from_numpy(np.concatenate((orders[:1], between, places[-1:]))).to(images.device)
+    for layer, order, move in zip(layers, orders, moves[:-1], strict=True):
+        images = images[move]
+        ordered = layer[order]
         begins = np.flatnonzero(np.diff(ordered, prepend=-1))
         ends = np.append(begins[1:], len(ordered))
-        images = images[torch.from_numpy(order).to(images.device)]
         for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-            name, magnitude = self.policy.settings[ordered[begin]]
+            name, magnitude = settings[ordered[begin]]
             if name != "Identity":
                 images[begin:end] = OPERATIONS[name](images[begin:end], magnitude)
-        return images[torch.from_numpy(np.argsort(order)).to(images.device)]
+    return images[moves[-1]]
 
 
 def _draw_mixing(

@@ -1,6 +1,7 @@
 """Which operations each image gets: AutoAugment's CIFAR-10 policy and TrivialAugmentWide."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -36,10 +37,19 @@ WITHOUT_MAGNITUDE = ("Identity", "AutoContrast", "Equalize", "Invert")
 
 @dataclass(frozen=True)
 class PolicyDraw:
-    """`layers` is `(L, N)`: for each of L operations in a row, the index in `settings` that an image gets."""
+    """`layers` is `(L, N)`: for each of L operations in a row, the index in `settings` that an image gets.
+
+    No two settings are equal, so that images with the same operation and magnitude go through the kernel together.
+    """
 
     settings: list[Setting]
     layers: NDArray[np.int64]
+
+    @classmethod
+    def merging_equals(cls, settings: list[Setting], layers: NDArray[np.int64]) -> Self:
+        index_of: dict[Setting, int] = {}
+        merged = np.array([index_of.setdefault(setting, len(index_of)) for setting in settings])
+        return cls(list(index_of), merged[layers])
 
 
 def draw_autoaugment(n: int, size: int, rng: np.random.Generator) -> PolicyDraw:
@@ -60,7 +70,7 @@ def draw_autoaugment(n: int, size: int, rng: np.random.Generator) -> PolicyDraw:
     applied = rng.random((n, 2)) < probability[chosen]
     signs = rng.integers(2, size=(n, 2))
     picked = np.take_along_axis(signed_settings[chosen], signs[:, :, None], axis=2)[:, :, 0]
-    return PolicyDraw(settings, np.where(applied, picked, 0).T)
+    return PolicyDraw.merging_equals(settings, np.where(applied, picked, 0).T)
 
 
 def draw_trivialaugment(n: int, rng: np.random.Generator) -> PolicyDraw:
@@ -78,7 +88,7 @@ def draw_trivialaugment(n: int, rng: np.random.Generator) -> PolicyDraw:
             settings += [(name, sign * magnitude) for sign in signs for magnitude in magnitudes[name]]
     count = np.diff(np.append(first, len(settings)))
     operation = rng.integers(len(operations), size=n)
-    return PolicyDraw(settings, (first[operation] + rng.integers(count[operation]))[None])
+    return PolicyDraw.merging_equals(settings, (first[operation] + rng.integers(count[operation]))[None])
 
 
 def _magnitudes(

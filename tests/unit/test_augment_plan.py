@@ -61,12 +61,13 @@ def test_policy_on_a_batch_equals_torchvision_on_each_image(images: Tensor) -> N
     batch = plan.transform(images, 0)
     reference = v2.AutoAugment()
     for index, image in enumerate(images):
+        single = image
         for layer in plan.policy.layers:
             name, magnitude = plan.policy.settings[layer[index]]
-            image = reference._apply_image_or_video_transform(
-                image, name, magnitude, interpolation=v2.InterpolationMode.NEAREST, fill={torch.Tensor: None}
+            single = reference._apply_image_or_video_transform(
+                single, name, magnitude, interpolation=v2.InterpolationMode.NEAREST, fill={torch.Tensor: None}
             )
-        assert torch.equal(batch[index], image)
+        assert torch.equal(batch[index], single)
 
 
 @pytest.mark.parametrize("policy", ["autoaugment", "trivialaugment"])
@@ -75,15 +76,61 @@ def test_epoch_is_the_same_in_one_piece_and_in_chunks(images: Tensor, policy: st
     whole = draw(config).transform(images, 0)
     parts = [draw(config).transform(images[start : start + 16], start) for start in range(0, N, 16)]
     assert torch.equal(whole, torch.cat(parts))
-    plan, labels = draw(config), torch.arange(N)
-    finished = [plan.finish(whole[s : s + 32].float(), labels[s : s + 32], s)[0] for s in (0, 32)]
-    again = [draw(config).finish(whole[s : s + 32].float(), labels[s : s + 32], s)[0] for s in (0, 32)]
-    assert torch.equal(torch.cat(finished), torch.cat(again))
+
+
+def test_erasing_is_the_same_in_one_piece_and_in_batches(images: Tensor) -> None:
+    plan, labels = draw(AugmentationConfig(erasing=0.5)), torch.arange(N)
+    whole, _ = plan.finish(images.float(), labels, 0)
+    parts = [plan.finish(images[s : s + 16].float(), labels[s : s + 16], s)[0] for s in range(0, N, 16)]
+    assert torch.equal(whole, torch.cat(parts))
+
+
+def test_batches_take_their_own_part_of_the_mixing(images: Tensor) -> None:
+    plan, labels = draw(EVERYTHING), torch.arange(N)
+    assert plan.weight is not None
+    for start in range(0, N, 16):
+        part = slice(start, start + 16)
+        _, mixing = plan.finish(images[part].float(), labels[part], start)
+        assert mixing is not None
+        assert torch.equal(mixing.weight, plan.weight[part])
+        assert torch.equal(mixing.labels, labels[part].roll(1))
+
+
+@pytest.mark.parametrize("policy", ["none", "autoaugment", "trivialaugment"])
+def test_plan_gives_the_same_images_in_either_memory_format(images: Tensor, policy: str) -> None:
+    config = EVERYTHING.model_copy(update={"policy": policy})
+    last = images.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(draw(config).transform(images, 0), draw(config).transform(last, 0))
+
+
+@pytest.mark.parametrize("policy", ["none", "autoaugment", "trivialaugment"])
+def test_plan_never_reads_from_the_device(policy: str) -> None:
+    """Tensors on `meta` have no values: reading one, as `.item()` and `nonzero` do, raises."""
+    meta = torch.device("meta")
+    config = EVERYTHING.model_copy(update={"policy": policy})
+    plan = EpochPlan.draw(config, N, 32, np.random.default_rng(0), meta)
+    transformed = plan.transform(torch.empty((N, 3, 32, 32), dtype=torch.uint8, device=meta), 0)
+    finished, _ = plan.finish(transformed.float(), torch.empty(N, dtype=torch.int64, device=meta), 0)
+    assert finished.shape == (N, 3, 32, 32)
+
+
+@pytest.mark.parametrize("policy", ["none", "autoaugment", "trivialaugment"])
+def test_plan_leaves_the_images_of_the_data_set_alone(images: Tensor, policy: str) -> None:
+    before = images.clone()
+    draw(NOTHING.model_copy(update={"policy": policy})).transform(images, 0)
+    assert torch.equal(images, before)
 
 
 def test_images_differ_from_each_other_in_what_they_get() -> None:
     same = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8).expand(N, -1, -1, -1)
     assert len(draw(EVERYTHING).transform(same, 0).flatten(1).unique(dim=0)) > N * 0.9
+
+
+def test_same_seed_gives_the_same_epoch(images: Tensor) -> None:
+    first, again = draw(EVERYTHING, 5), draw(EVERYTHING, 5)
+    assert torch.equal(first.transform(images, 0), again.transform(images, 0))
+    floats, labels = images.float(), torch.arange(N)
+    assert torch.equal(first.finish(floats, labels, 0)[0], again.finish(floats, labels, 0)[0])
 
 
 def test_another_seed_gives_another_epoch(images: Tensor) -> None:
@@ -99,6 +146,15 @@ def test_erasing_equals_torchvision_at_the_same_rectangle(images: Tensor) -> Non
         expected = T.erase(floats[index], top, left, height, width, v=torch.zeros(1)) if height else floats[index]
         assert torch.equal(erased[index], expected)
     assert 15 < (plan.erased[:, 2] > 0).sum() < 50
+
+
+def test_erasing_rectangles_span_the_papers_areas_and_ratios_when_pixels_are_fine() -> None:
+    drawn = draw_erasing(20_000, 1024, 1.0, np.random.default_rng(0))
+    _, _, height, width = drawn[drawn[:, 2] > 0].T
+    area, ratio = height * width / 1024**2, height / width
+    assert (area.min(), area.max()) == pytest.approx((0.02, 0.33), rel=0.02)
+    assert (ratio.min(), ratio.max()) == pytest.approx((0.3, 3.3), rel=0.02)
+    assert np.log(ratio).mean() == pytest.approx(np.log(0.3 * 3.3) / 2, abs=0.02)
 
 
 def test_erasing_rectangles_keep_to_area_and_ratio() -> None:
@@ -151,6 +207,17 @@ def test_cutmix_pastes_the_predecessor_and_weighs_by_area(images: Tensor) -> Non
         expected[box] = floats[index - 1][box]
         assert torch.equal(mixed[index], expected)
         assert mixing.weight[index].item() == pytest.approx(1 - height * width / 1024)
+
+
+def test_cutmix_equals_torchvision_at_the_same_box(images: Tensor) -> None:
+    plan = draw(AugmentationConfig(flip=False, crop_padding=0, cutmix=1.0))
+    assert plan.cuts is not None
+    assert plan.weight is not None
+    plan.cuts.copy_(torch.tensor([3, 5, 20, 10]))
+    plan.weight.fill_(1 - 200 / 1024)
+    mixed, _ = plan.finish(images.float(), torch.arange(N), 0)
+    params = {"box": (5, 3, 15, 23), "lam_adjusted": 1 - 200 / 1024, "labels": None, "batch_size": N}
+    assert torch.equal(mixed, v2.CutMix(num_classes=N).transform(images.float(), params))
 
 
 def test_cutmix_boxes_have_the_area_asked_for_unless_cut_off() -> None:

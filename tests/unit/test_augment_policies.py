@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import product
 
 import numpy as np
 import pytest
@@ -24,12 +25,12 @@ def test_autoaugment_table_equals_torchvision() -> None:
 @pytest.mark.parametrize(
     ("transform", "bins", "ours"),
     [
-        (v2.AutoAugment, 10, {"bins": 10, "shear": 0.3, "translate": 150 / 331 * 32, "rotate": 30, "colour": 0.9, "bits": 4}),
-        (v2.TrivialAugmentWide, 31, {"bins": 31, "shear": 0.99, "translate": 32, "rotate": 135, "colour": 0.99, "bits": 6}),
+        (v2.AutoAugment, 10, {"shear": 0.3, "translate": 150 / 331 * 32, "rotate": 30, "colour": 0.9, "bits": 4}),
+        (v2.TrivialAugmentWide, 31, {"shear": 0.99, "translate": 32, "rotate": 135, "colour": 0.99, "bits": 6}),
     ],
-)  # fmt: skip
+)
 def test_magnitudes_equal_torchvision(transform: type, bins: int, ours: dict[str, float]) -> None:
-    magnitudes = _magnitudes(**ours)  # type: ignore[arg-type]
+    magnitudes = _magnitudes(bins=bins, **ours)  # type: ignore[arg-type]
     for name, (spaced, signed) in transform._AUGMENTATION_SPACE.items():
         values = spaced(bins, 32, 32)
         assert (name in SIGNED) == signed
@@ -58,8 +59,17 @@ def test_autoaugment_draws_signs_evenly_and_independently() -> None:
         values = [draw.settings[i][1] for i in draw.layers[0] if draw.settings[i][0] == name]
         signs = np.sign([value for value in values if value])
         assert abs(signs.mean()) < 0.03, name
-    both = draw.layers[:, (draw.layers > 0).all(axis=0)]
-    assert len(np.unique(both, axis=1).T) > 60
+    both = np.unique(draw.layers[:, (draw.layers > 0).all(axis=0)], axis=1)
+    drawn = {(draw.settings[first], draw.settings[second]) for first, second in both.T}
+    magnitudes = _magnitudes(bins=10, shear=0.3, translate=150 / 331 * 32, rotate=30, colour=0.9, bits=4)
+    expected = set()
+    for pair in _parse_autoaugment():
+        if all(probability > 0 for _, probability, _ in pair):
+            values = [0.0 if level is None else magnitudes[name][level] for name, _, level in pair]
+            signs_of = [(1, -1) if name in SIGNED else (1,) for name, _, _ in pair]
+            for one, two in product(*signs_of):
+                expected.add(((pair[0][0], one * values[0]), (pair[1][0], two * values[1])))
+    assert drawn == expected
 
 
 def test_autoaugment_second_operation_belongs_to_the_same_pair_as_the_first() -> None:
@@ -82,6 +92,19 @@ def test_trivialaugment_draws_operations_and_magnitudes_evenly() -> None:
     assert len(rotations) == 61  # 30 magnitudes of either sign, and none
     assert max(abs(magnitude) for magnitude in rotations) == 135
     assert rotations[135.0] / names["Rotate"] == pytest.approx(1 / 62, abs=0.004)
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_autoaugment_translations_grow_with_the_image(size: int) -> None:
+    settings = draw_autoaugment(1, size, np.random.default_rng(0)).settings
+    strongest = max(magnitude for name, magnitude in settings if name == "TranslateY")
+    assert strongest == pytest.approx(150 / 331 * size)
+
+
+def test_draws_name_every_operation_and_magnitude_once() -> None:
+    for draw in (draw_autoaugment(N, 32, np.random.default_rng(0)), draw_trivialaugment(N, np.random.default_rng(0))):
+        assert len(set(draw.settings)) == len(draw.settings)
+        assert set(np.unique(draw.layers)) == set(range(len(draw.settings)))
 
 
 def test_draws_follow_the_seed() -> None:

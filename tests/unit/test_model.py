@@ -4,7 +4,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from resnet_core.config import ModelConfig
 from resnet_core.count import BudgetExceeded, check_budget, count_layers, count_macs, count_parameters
-from resnet_core.model import NetworkConfig, ResNet, example_input
+from resnet_core.model import BasicBlock, BlockConfig, NetworkConfig, ResNet, example_input
 
 RESNET18 = NetworkConfig.from_model(ModelConfig(), classes=10)
 
@@ -73,3 +73,17 @@ def test_budget_error_names_both_numbers() -> None:
     assert check_budget(RESNET18, 11_173_962) == 11_173_962
     with pytest.raises(BudgetExceeded, match=r"budget\.parameters=5,000,000: .* 11,173,962 parameters"):
         check_budget(RESNET18, 5_000_000)
+
+
+@pytest.mark.parametrize("width", [8, 15, 16])
+def test_narrow_projection_equals_the_strided_convolution(width: int) -> None:
+    """In a process that oneDNN's kernel would have killed: odd batch, channels_last, gradients."""
+    block = BasicBlock(width, BlockConfig(inner=8, outer=24, stride=2, projection=True))
+    conv = block.to(memory_format=torch.channels_last).shortcut[0]  # type: ignore[index]
+    images = torch.randn(25, width, 16, 16).contiguous(memory_format=torch.channels_last).requires_grad_()
+    reference = torch.nn.functional.conv2d(images, conv.weight, stride=2)
+    torch.testing.assert_close(conv(images), reference)
+    for _ in range(5):
+        block(images).sum().backward()
+    assert images.grad is not None
+    assert images.grad.isfinite().all()

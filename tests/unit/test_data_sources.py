@@ -1,0 +1,184 @@
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resnet_core.config import DataConfig
+from resnet_core.data import Images, cifar, load, read_source, save
+
+ROW = 1 + 3072
+
+
+@pytest.fixture(scope="module")
+def binary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CIFAR-10's binary layout: label k is row k modulo 10, red is the label, green 100, blue the row's number."""
+    root = tmp_path_factory.mktemp("binary")
+    folder = root / "cifar-10-batches-bin"
+    folder.mkdir()
+    rows = np.zeros((10_000, ROW), dtype=np.uint8)
+    rows[:, 0] = rows[:, 1] = np.arange(10_000) % 10
+    rows[:, 1 + 1024] = 100
+    rows[:, 1 + 2048] = np.arange(10_000) % 256
+    for name in (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"):
+        rows.tofile(folder / name)
+    (folder / "batches.meta.txt").write_text("\n".join("abcdefghij") + "\n")
+    return root
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    inner = target / "cifar-10-batches-bin"
+    inner.mkdir()
+    for file in (folder / "cifar-10-batches-bin").iterdir():
+        (inner / file.name).hardlink_to(file)
+    return inner
+
+
+def test_digits_are_enlarged_to_rgb_and_always_divided_alike() -> None:
+    first, second = (read_source(DataConfig(source="digits")) for _ in range(2))
+    assert first.title == "scikit-learn digits"
+    assert first.train.images.shape[1:] == (3, 32, 32)
+    assert first.train.images.dtype == torch.uint8
+    assert first.train.images.max() == 255
+    assert len(first.train) + len(first.test) == 1797
+    assert torch.equal(first.test.images, second.test.images)
+    assert torch.equal(first.train.images[:, 0], first.train.images[:, 2])
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_cifar_binary_layout_is_read_in_channel_planes(binary_folder: Path, inner: bool) -> None:
+    path = binary_folder / "cifar-10-batches-bin" if inner else binary_folder
+    dataset = read_source(DataConfig(source="cifar10", path=str(path)))
+    assert (len(dataset.train), len(dataset.test)) == (50_000, 10_000)
+    assert dataset.classes == tuple("abcdefghij")
+    assert dataset.train.images[13, :, 0, 0].tolist() == [3, 100, 13]
+    assert dataset.train.labels[:12].tolist() == [*range(10), 0, 1]
+    assert "not verified" in dataset.title
+
+
+def test_title_of_the_configuration_replaces_the_own(binary_folder: Path) -> None:
+    config = DataConfig(source="cifar10", path=str(binary_folder), title="CIFAR-10 (JPEG q75)")
+    assert read_source(config).title == "CIFAR-10 (JPEG q75)"
+
+
+def test_cifar100_takes_the_fine_label(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-100-binary"
+    folder.mkdir()
+    for name, count in (("train.bin", 50_000), ("test.bin", 10_000)):
+        rows = np.zeros((count, 2 + 3072), dtype=np.uint8)
+        rows[:, 0], rows[:, 1], rows[:, 2] = 19, np.arange(count) % 100, 7
+        rows.tofile(folder / name)
+    (folder / "fine_label_names.txt").write_text("\n".join(f"class{i}" for i in range(100)))
+    dataset = read_source(DataConfig(source="cifar100", path=str(tmp_path)))
+    assert dataset.test.labels[:3].tolist() == [0, 1, 2]
+    assert dataset.test.images[0, 0, 0, 0] == 7
+    assert len(dataset.classes) == 100
+
+
+def test_missing_folder_is_refused_by_key_and_value(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"data\.path=.*nowhere: no cifar-10-batches-bin or cifar-10-batches-py"):
+        read_source(DataConfig(source="cifar10", path=str(tmp_path / "nowhere")))
+
+
+def test_truncated_file_is_refused_with_both_sizes(binary_folder: Path, tmp_path: Path) -> None:
+    folder = copy_of(binary_folder, tmp_path)
+    whole = (folder / "data_batch_3.bin").read_bytes()
+    (folder / "data_batch_3.bin").unlink()
+    (folder / "data_batch_3.bin").write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match=r"data_batch_3\.bin: 30,729,900 bytes, 30,730,000 expected"):
+        read_source(DataConfig(source="cifar10", path=str(tmp_path)))
+
+
+def test_missing_file_is_refused_by_name(binary_folder: Path, tmp_path: Path) -> None:
+    (copy_of(binary_folder, tmp_path) / "test_batch.bin").unlink()
+    with pytest.raises(ValueError, match=r"test_batch\.bin is missing"):
+        read_source(DataConfig(source="cifar10", path=str(tmp_path)))
+
+
+def test_label_out_of_range_is_refused(binary_folder: Path, tmp_path: Path) -> None:
+    file = copy_of(binary_folder, tmp_path) / "test_batch.bin"
+    damaged = bytearray(file.read_bytes())
+    damaged[ROW * 5] = 11
+    file.unlink()
+    file.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"a label of 11, at most 9 expected"):
+        read_source(DataConfig(source="cifar10", path=str(tmp_path)))
+
+
+class _Trap:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_pickle_with_another_checksum_is_never_loaded(tmp_path: Path) -> None:
+    folder, sprung = tmp_path / "cifar-10-batches-py", tmp_path / "sprung"
+    folder.mkdir()
+    for name in ("batches.meta", "test_batch", *(f"data_batch_{i}" for i in range(1, 6))):
+        (folder / name).write_bytes(pickle.dumps(_Trap(sprung)))
+    with pytest.raises(ValueError, match=r"data\.path=.*its checksum is not the official one"):
+        read_source(DataConfig(source="cifar10", path=str(tmp_path)))
+    assert not sprung.exists()
+
+
+def test_download_that_fails_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar.LAYOUTS["cifar10"].torchvision, "url", "http://127.0.0.1:9/cifar.tar.gz")
+    with pytest.raises(ValueError, match=r"data\.path=null: CIFAR-10 could not be downloaded .* set it to a folder"):
+        cifar.download(cifar.LAYOUTS["cifar10"], tmp_path)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    for part, count in (("train", 4), ("test", 2)):
+        for shade, name in enumerate(("cats", "dogs")):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(count):
+                picture = Image.new("RGB", (60, 40), (shade * 200, number, 9))
+                picture.save(tmp_path / part / name / f"{number}.png")
+    return tmp_path
+
+
+def test_image_folder_is_resized_and_labelled_by_folder(image_folder: Path) -> None:
+    dataset = read_source(DataConfig(source="imagefolder", path=str(image_folder), image_size=24))
+    assert dataset.classes == ("cats", "dogs")
+    assert dataset.train.images.shape == (8, 3, 24, 24)
+    assert dataset.train.labels.tolist() == [0] * 4 + [1] * 4
+    assert dataset.train.images[5, :, 0, 0].tolist() == [200, 1, 9]
+
+
+def test_broken_image_is_refused_by_name(image_folder: Path) -> None:
+    (image_folder / "test/dogs/1.png").write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match=r"data\.path=.*dogs/1\.png: not an image"):
+        read_source(DataConfig(source="imagefolder", path=str(image_folder)))
+
+
+def test_different_classes_in_train_and_test_are_refused(image_folder: Path) -> None:
+    (image_folder / "test/cats").rename(image_folder / "test/lions")
+    with pytest.raises(ValueError, match="different class folders"):
+        read_source(DataConfig(source="imagefolder", path=str(image_folder)))
+
+
+def test_stored_images_come_back_equal_and_damage_is_noticed(tmp_path: Path) -> None:
+    images = read_source(DataConfig(source="digits")).test
+    save(images, tmp_path / "images.safetensors")
+    again: Images = load(tmp_path / "images.safetensors")
+    assert torch.equal(images.images, again.images)
+    assert torch.equal(images.labels, again.labels)
+    whole = (tmp_path / "images.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match=r"cut\.safetensors: not a file of images"):
+        load(tmp_path / "cut.safetensors")
+
+
+def test_real_images_have_ten_equal_classes(cifar10_folder: Path) -> None:
+    dataset = read_source(DataConfig(source="cifar10", path=str(cifar10_folder)))
+    assert dataset.classes[:3] == ("airplane", "automobile", "bird")
+    assert dataset.train.labels.bincount().tolist() == [5000] * 10
+    assert dataset.test.labels.bincount().tolist() == [1000] * 10

@@ -1,0 +1,159 @@
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from jobs import slots
+from jobs.database import connect
+from jobs.slots import Claim, LeaseLost, SlotState
+
+STUDY = "s"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/study.db"
+
+
+@pytest.fixture
+def engine(url: str) -> Engine:
+    engine = connect(url)
+    slots.create_slots(engine, STUDY, [{"lr": 0.1}, {}, {}])
+    return engine
+
+
+def take(engine: Engine, owner: str = "a", lease: float = 60) -> Claim:
+    held = slots.claim(engine, STUDY, owner, lease)
+    assert held is not None
+    return held
+
+
+def settle(engine: Engine, held: Claim, state: SlotState = SlotState.COMPLETE) -> None:
+    with engine.begin() as connection:
+        slots.settle(connection, held, state, None)
+
+
+def states(engine: Engine) -> list[SlotState]:
+    return [row.state for row in slots.read_slots(engine, STUDY)]
+
+
+def test_slots_are_created_once(engine: Engine) -> None:
+    slots.create_slots(engine, STUDY, [{}, {}, {}])
+    slots.create_slots(engine, "other", [{}])
+    assert states(engine) == [SlotState.WAITING] * 3
+
+
+def test_each_claim_gets_another_slot_until_none_is_left(engine: Engine) -> None:
+    first, second, third = (take(engine, owner) for owner in "abc")
+    assert [held.slot for held in (first, second, third)] == [0, 1, 2]
+    assert first.parameters == {"lr": 0.1}
+    assert slots.claim(engine, STUDY, "d", 60) is None
+    assert slots.claimable(engine, STUDY) == 0
+
+
+def test_every_slot_goes_to_one_worker_when_many_claim_at_once(url: str) -> None:
+    slots.create_slots(connect(url), STUDY, [{}] * 40)
+    claimed: list[int] = []
+
+    def work(owner: str) -> None:
+        mine = connect(url)
+        while (held := slots.claim(mine, STUDY, owner, 60)) is not None:
+            claimed.append(held.slot)
+            settle(mine, held)
+
+    threads = [threading.Thread(target=work, args=(f"w{i}",)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == list(range(40))
+
+
+def test_expired_lease_is_taken_over_with_a_higher_fence_and_counts_a_crash(engine: Engine) -> None:
+    lost = take(engine, "a", lease=-1)
+    taken = take(engine, "b")
+    assert (taken.slot, taken.fence, taken.crashes, taken.attempts) == (lost.slot, lost.fence + 1, 1, 0)
+
+
+def test_former_owner_can_change_nothing(engine: Engine) -> None:
+    lost = take(engine, "a", lease=-1)
+    taken = take(engine, "b")
+    assert not slots.renew(engine, lost, 60)
+    slots.give_back(engine, lost)
+    with engine.begin() as connection, pytest.raises(LeaseLost, match=r"slot 0: fence 1 is no longer the newest"):
+        slots.check_fence(connection, lost)
+    for write in (
+        lambda connection: slots.settle(connection, lost, SlotState.COMPLETE, None),
+        lambda connection: slots.decide_stop(connection, lost, 3),
+        lambda connection: slots.attach_trial(connection, lost, 9),
+    ):
+        with pytest.raises(LeaseLost), engine.begin() as connection:
+            write(connection)
+    row = slots.read_slots(engine, STUDY)[0]
+    assert (row.state, row.owner, row.trial_id) == (SlotState.RUNNING, "b", None)
+    settle(engine, taken)
+    assert states(engine)[0] is SlotState.COMPLETE
+
+
+def test_renewed_lease_is_not_taken_over(engine: Engine) -> None:
+    held = take(engine, "a", lease=0.3)
+    assert slots.renew(engine, held, 60)
+    time.sleep(0.4)
+    assert take(engine, "b").slot != held.slot
+    left = slots.read_slots(engine, STUDY)[0].lease_left
+    assert left is not None
+    assert 58 < left <= 60
+
+
+def test_slot_given_back_comes_first_and_costs_nothing(engine: Engine) -> None:
+    held = take(engine)
+    with engine.begin() as connection:
+        slots.attach_trial(connection, held, 5)
+    slots.give_back(engine, held)
+    again = take(engine, "b")
+    assert (again.slot, again.trial_id, again.attempts, again.crashes) == (held.slot, 5, 0, 0)
+
+
+def test_slot_given_back_after_an_exception_costs_an_attempt(engine: Engine) -> None:
+    slots.give_back(engine, take(engine), failed=True, message="ValueError: no")
+    again = take(engine)
+    assert (again.attempts, again.crashes) == (1, 0)
+
+
+def test_stop_decision_is_there_for_the_next_owner(engine: Engine) -> None:
+    held = take(engine, lease=-1)
+    with engine.begin() as connection:
+        slots.decide_stop(connection, held, 4)
+    assert take(engine, "b").stop_epoch == 4
+
+
+def test_settled_slot_stays_settled(engine: Engine) -> None:
+    held = take(engine)
+    settle(engine, held)
+    with pytest.raises(LeaseLost):
+        settle(engine, held, SlotState.FAILED)
+    assert states(engine)[0] is SlotState.COMPLETE
+    assert take(engine).slot == 1
+
+
+def test_ledger_holds_every_change_of_a_slot(engine: Engine) -> None:
+    lost = take(engine, "a", lease=-1)
+    taken = take(engine, "b")
+    slots.give_back(engine, taken)
+    settle(engine, take(engine, "c"))
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(slots.ledger).order_by(slots.ledger.c.id)).all()
+    changes = [(row.fence, row.owner, row.from_state, row.to_state) for row in rows if row.slot == lost.slot]
+    assert changes == [
+        (1, "a", "waiting", "running"),
+        (2, "b", "running", "running"),
+        (2, "b", "running", "waiting"),
+        (3, "c", "waiting", "running"),
+        (3, "c", "running", "complete"),
+    ]
+    assert Counter(row.slot for row in rows) == {0: 5}
+    assert abs(rows[0].at - time.time()) < 5
