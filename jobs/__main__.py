@@ -77,8 +77,10 @@ def _run_local(experiment: Experiment, options: argparse.Namespace) -> int:
     try:
         run_all(experiment, source, options.runs, options.workers)
     except StageFailed as failure:
+        if failure.exit_code == EXIT_CONFIGURATION:  # the stage has said what is wrong
+            return EXIT_CONFIGURATION
         log.error("%s", failure)  # noqa: TRY400 - the stage has shown its traceback
-        return failure.exit_code if failure.exit_code == EXIT_CONFIGURATION else EXIT_FAILED
+        return EXIT_FAILED
     return EXIT_DONE
 
 

@@ -15,7 +15,7 @@ from jobs.database import FencedStorage, connect
 from jobs.datasets import load_test_images, read_dataset
 from jobs.environment import describe_environment
 from jobs.experiment import Experiment
-from jobs.manifest import write_manifest
+from jobs.manifest import MANIFEST, write_manifest
 from jobs.report import render_report
 from jobs.settings import Settings
 from jobs.status import sweep_status
@@ -38,6 +38,9 @@ REPORT = "evaluation/report.html"
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     """Tests the final network unless that is done, and writes what there is to see. The manifest comes last."""
     artifacts = root.under(experiment.study_name)
+    if artifacts.exists(MANIFEST):
+        log.info("the evaluation is done")
+        return
     model = artifacts.read_json(final_train.MODEL)
     if artifacts.exists(METRICS):
         metrics = artifacts.read_json(METRICS)

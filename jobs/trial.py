@@ -82,8 +82,9 @@ class _Run:
         self.worker, self.held, self.lease = worker, held, lease
         self.experiment = worker.experiment
         self.study = load_study(worker.experiment, worker.storage, held.slot)
-        self.study.get_trials(deepcopy=False)  # fills Optuna's cache before the trial is looked up
-        self.trial = optuna.trial.Trial(self.study, held.trial_id or self._create_trial())
+        trial_id = held.trial_id or self._create_trial()
+        self.study.get_trials(deepcopy=False)  # Optuna's cache takes writes only for trials it has seen
+        self.trial = optuna.trial.Trial(self.study, trial_id)
         self.prefix = f"trials/{self.trial.number}"
         self.checkpoints = Checkpoints(worker.artifacts, self.prefix, held.fence)
         self.epochs: list[EpochResult] = []

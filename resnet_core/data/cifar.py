@@ -69,17 +69,24 @@ def read_folder(layout: Layout, path: Path) -> RawDataset:
         ValueError: there is no such folder in it, or a file is missing, cut short or damaged.
 
     """
-    for folder in (path / layout.binary_folder, path):
-        if (folder / layout.train_files[0]).exists():
-            return _read_binary(layout, folder)
-    for root in (path, path.parent):
-        if (root / layout.python_folder).is_dir() and (root == path or path.name == layout.python_folder):
-            return _read_python(layout, root)
+    if (path / layout.binary_folder).is_dir():
+        return _read_binary(layout, path / layout.binary_folder)
+    if any((path / name).exists() for name in (*layout.train_files, layout.test_file)):
+        return _read_binary(layout, path)
+    if (path / layout.python_folder).is_dir():
+        return _read_python(layout, path)
+    if path.is_dir() and path.absolute().name == layout.python_folder:
+        return _read_python(layout, path.absolute().parent)
     raise ValueError(f"data.path={path}: no {layout.binary_folder} or {layout.python_folder} there")
 
 
 def download(layout: Layout, cache: Path) -> RawDataset:
-    """The official archive by torchvision, kept in `cache`."""
+    """The official archive by torchvision, kept in `cache`.
+
+    Raises:
+        ValueError: the archive cannot be fetched or kept.
+
+    """
     try:
         layout.torchvision(str(cache), train=True, download=True)
     except (URLError, OSError, RuntimeError) as error:
@@ -99,7 +106,7 @@ def _read_binary(layout: Layout, folder: Path) -> RawDataset:
     names = tuple(names_file.read_text().split())
     if len(names) != layout.classes:
         raise ValueError(f"data.path={names_file}: {len(names)} class names, {layout.classes} expected")
-    return RawDataset(f"{layout.title} (binary files, not verified)", names, _images(train), _images([test]))
+    return RawDataset(f"{layout.title} (binary folder, not verified)", names, _images(train), _images([test]))
 
 
 def _read_rows(layout: Layout, file: Path, rows: int) -> tuple[np.ndarray, np.ndarray]:

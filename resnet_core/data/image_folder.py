@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as T
@@ -24,8 +24,9 @@ def read_image_folder(path: Path, size: int) -> RawDataset:
         if not (path / part).is_dir():
             raise ValueError(f"data.path={path}: no folder {part}/ there, with a folder for each class")
     classes = _class_names(path / "train")
-    if _class_names(path / "test") != classes:
-        raise ValueError(f"data.path={path}: train/ and test/ have different class folders")
+    differing = ", ".join(sorted(set(classes) ^ set(_class_names(path / "test"))))
+    if differing:
+        raise ValueError(f"data.path={path}: train/ and test/ have different class folders; in one alone: {differing}")
     if len(classes) < 2:
         raise ValueError(f"data.path={path / 'train'}: {len(classes)} class folders, at least 2 expected")
     train, test = (_read_part(path / part, classes, size) for part in ("train", "test"))
@@ -51,7 +52,7 @@ def _read_image(file: Path, size: int) -> torch.Tensor:
     try:
         with Image.open(file) as image:
             pixels = T.pil_to_tensor(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's, by format and damage
         raise ValueError(f"data.path={file}: not an image: {error}") from None
     resized = T.resize(pixels, [size], interpolation=InterpolationMode.BILINEAR, antialias=True)
     cropped: torch.Tensor = T.center_crop(resized, [size, size])

@@ -36,7 +36,7 @@ class RawDataset:
 def channel_statistics(images: Images) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation `(3,) float32` of all pixels of each channel, in units of 0 to 1.
 
-    Counted in whole numbers: exact, and the same on every machine.
+    Counted in whole numbers and rounded at the end: the same whatever the order of the images.
     """
     values = torch.arange(256, dtype=torch.float64) / 255
     statistics = []
@@ -44,7 +44,7 @@ def channel_statistics(images: Images) -> tuple[Tensor, Tensor]:
         counts = torch.zeros(256, dtype=torch.int64)
         for part in images.images.split(8192):
             counts += torch.bincount(part[:, channel].flatten().cpu(), minlength=256)
-        share = counts / counts.sum()
+        share = counts.double() / counts.sum()
         mean = (share * values).sum()
         statistics.append((mean, (share * (values - mean) ** 2).sum().sqrt()))
     means, deviations = zip(*statistics, strict=True)

@@ -12,15 +12,15 @@ from resnet_core.data.image_folder import read_image_folder
 from resnet_core.data.images import Images, RawDataset
 from resnet_core.data.split import split
 
-CACHE = Path("~/.cache/resnet-sweep")
+CACHE = Path("~/.cache/resnet-sweep")  # of downloads
 DIGITS_TEST_FRACTION, DIGITS_TEST_SEED = 0.2, 0  # the test images of digits are the same in every experiment
 
 
-def read_source(config: DataConfig) -> RawDataset:
-    """The data set that `config` names, whole: `limit` and the split come later.
+def read_source(config: DataConfig, cache: Path = CACHE) -> RawDataset:
+    """The data set that `config` names, whole: `limit` and the split come later. Downloads are kept in `cache`.
 
     Raises:
-        ValueError: the folder is missing, holds something else, or a file is damaged.
+        ValueError: the folder is missing, holds something else, or a file is damaged, or a download fails.
 
     """
     if config.source == "digits":
@@ -31,7 +31,7 @@ def read_source(config: DataConfig) -> RawDataset:
     else:
         layout = cifar.LAYOUTS[config.source]
         if config.path is None:
-            dataset = cifar.download(layout, CACHE.expanduser())
+            dataset = cifar.download(layout, cache.expanduser())
         else:
             dataset = cifar.read_folder(layout, Path(config.path))
     if config.title is None:

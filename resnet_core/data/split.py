@@ -13,7 +13,7 @@ def split(images: Images, fraction: float, seed: int, limit: int | None = None) 
     With `limit` only so many images are divided, taken evenly over the classes.
 
     Raises:
-        ValueError: `limit` is more than there is, or a class has fewer than two images.
+        ValueError: `limit` is more than there is, or a class has, or is left with, fewer than two images.
 
     """
     if limit is not None:
@@ -21,9 +21,9 @@ def split(images: Images, fraction: float, seed: int, limit: int | None = None) 
     train, validation = [], []
     for label, members in _shuffled_classes(images.labels, seed):
         if len(members) < 2:
+            setting = f"data.validation={fraction:g}" if limit is None else f"data.limit={limit}"
             raise ValueError(
-                f"data.validation={fraction:g}: class {label} has {len(members)} image, two needed: "
-                "one to train on, one to validate"
+                f"{setting}: class {label} has {len(members)} image, two needed: one to train on, one to validate"
             )
         held_out = min(max(round(len(members) * fraction), 1), len(members) - 1)
         validation.append(members[:held_out])

@@ -1,3 +1,4 @@
+import hashlib
 import pickle
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import datasets
 
 from resnet_core.config import DataConfig
 from resnet_core.data import Images, cifar, load, read_source, save
@@ -46,6 +48,8 @@ def test_digits_are_enlarged_to_rgb_and_always_divided_alike() -> None:
     assert len(first.train) + len(first.test) == 1797
     assert torch.equal(first.test.images, second.test.images)
     assert torch.equal(first.train.images[:, 0], first.train.images[:, 2])
+    total = torch.cat((first.train.labels, first.test.labels)).bincount()
+    assert first.test.labels.bincount().tolist() == (total * 0.2).round().int().tolist()
 
 
 @pytest.mark.parametrize("inner", [False, True])
@@ -118,6 +122,64 @@ class _Trap:
         return (Path.touch, (self.path,))
 
 
+@pytest.fixture
+def python_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """CIFAR-10's Python layout with two images a file, whose checksums stand for the official ones."""
+    root, official = tmp_path / "python", datasets.CIFAR10
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+
+    def write(name: str, content: dict[str, Any]) -> str:
+        (folder / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    def write_batch(name: str, number: int) -> list[str]:
+        pixels = np.repeat(np.array([[number, 100, 200], [number, 101, 201]], dtype=np.uint8), 1024, axis=1)
+        return [name, write(name, {"data": pixels, "labels": [number, 9]})]
+
+    monkeypatch.setattr(official, "train_list", [write_batch(f"data_batch_{i}", i) for i in range(1, 6)])
+    monkeypatch.setattr(official, "test_list", [write_batch("test_batch", 0)])
+    monkeypatch.setitem(official.meta, "md5", write("batches.meta", {"label_names": list("abcdefghij")}))
+    return root
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_cifar_python_layout_is_read_where_the_checksums_match(python_folder: Path, inner: bool) -> None:
+    path = python_folder / "cifar-10-batches-py" if inner else python_folder
+    dataset = read_source(DataConfig(source="cifar10", path=str(path)))
+    assert dataset.title == "CIFAR-10"
+    assert dataset.classes == tuple("abcdefghij")
+    assert dataset.train.labels.tolist() == [1, 9, 2, 9, 3, 9, 4, 9, 5, 9]
+    assert dataset.train.images.shape == (10, 3, 32, 32)
+    assert dataset.train.images[3, :, 31, 31].tolist() == [2, 101, 201]
+    assert dataset.test.images[0, :, 0, 0].tolist() == [0, 100, 200]
+
+
+def test_python_folder_is_found_from_inside(python_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(python_folder / "cifar-10-batches-py")
+    assert read_source(DataConfig(source="cifar10", path=".")).title == "CIFAR-10"
+
+
+def test_binary_layout_is_preferred_and_never_replaced_where_a_file_is_missing(
+    binary_folder: Path, python_folder: Path
+) -> None:
+    folder = copy_of(binary_folder, python_folder)
+    config = DataConfig(source="cifar10", path=str(python_folder))
+    assert read_source(config).title == "CIFAR-10 (binary folder, not verified)"
+    (folder / "data_batch_1.bin").unlink()
+    with pytest.raises(ValueError, match=r"data\.path=.*: data_batch_1\.bin is missing"):
+        read_source(config)
+
+
+@pytest.mark.parametrize("name", ["data_batch_5", "test_batch", "batches.meta"])
+def test_single_pickle_with_another_checksum_is_never_loaded(python_folder: Path, name: str) -> None:
+    sprung = python_folder / "sprung"
+    (python_folder / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(_Trap(sprung)))
+    with pytest.raises(ValueError, match=r"data\.path=.*its checksum is not the official one"):
+        read_source(DataConfig(source="cifar10", path=str(python_folder)))
+    assert not sprung.exists()
+
+
 def test_pickle_with_another_checksum_is_never_loaded(tmp_path: Path) -> None:
     folder, sprung = tmp_path / "cifar-10-batches-py", tmp_path / "sprung"
     folder.mkdir()
@@ -131,7 +193,7 @@ def test_pickle_with_another_checksum_is_never_loaded(tmp_path: Path) -> None:
 def test_download_that_fails_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cifar.LAYOUTS["cifar10"].torchvision, "url", "http://127.0.0.1:9/cifar.tar.gz")
     with pytest.raises(ValueError, match=r"data\.path=null: CIFAR-10 could not be downloaded .* set it to a folder"):
-        cifar.download(cifar.LAYOUTS["cifar10"], tmp_path)
+        read_source(DataConfig(source="cifar10"), cache=tmp_path)
 
 
 @pytest.fixture
@@ -159,9 +221,36 @@ def test_broken_image_is_refused_by_name(image_folder: Path) -> None:
         read_source(DataConfig(source="imagefolder", path=str(image_folder)))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"P6\n6\xb9 4\n255\n", id="bad-number"),
+        pytest.param(b"P6\n400000 400000\n255\n", id="too-many-pixels"),
+    ],
+)
+def test_unreadable_header_is_refused_by_name(image_folder: Path, content: bytes) -> None:
+    (image_folder / "train/cats/0.ppm").write_bytes(content)
+    with pytest.raises(ValueError, match=r"data\.path=.*cats/0\.ppm: not an image"):
+        read_source(DataConfig(source="imagefolder", path=str(image_folder)))
+
+
+def test_truncated_image_is_refused_by_name(image_folder: Path) -> None:
+    file = image_folder / "train/dogs/2.png"
+    file.write_bytes(file.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"data\.path=.*dogs/2\.png: not an image"):
+        read_source(DataConfig(source="imagefolder", path=str(image_folder)))
+
+
+def test_class_without_an_image_is_refused_by_name(image_folder: Path) -> None:
+    for file in (image_folder / "test/cats").iterdir():
+        file.unlink()
+    with pytest.raises(ValueError, match=r"data\.path=.*test/cats: no image there"):
+        read_source(DataConfig(source="imagefolder", path=str(image_folder)))
+
+
 def test_different_classes_in_train_and_test_are_refused(image_folder: Path) -> None:
     (image_folder / "test/cats").rename(image_folder / "test/lions")
-    with pytest.raises(ValueError, match="different class folders"):
+    with pytest.raises(ValueError, match="different class folders; in one alone: cats, lions"):
         read_source(DataConfig(source="imagefolder", path=str(image_folder)))
 
 

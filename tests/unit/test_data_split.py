@@ -1,3 +1,6 @@
+from fractions import Fraction
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -73,6 +76,25 @@ def test_limit_above_the_images_is_refused() -> None:
 def test_class_of_one_image_is_refused() -> None:
     with pytest.raises(ValueError, match=r"class 1 has 1 image, two needed"):
         split(numbered([5, 1]), 0.5, 0)
+
+
+def test_limit_that_leaves_a_class_one_image_is_refused_as_the_limit() -> None:
+    with pytest.raises(ValueError, match=r"^data\.limit=5: class 2 has 1 image, two needed"):
+        split(numbered([100] * 3), 0.1, 0, limit=5)
+
+
+def test_split_is_the_same_on_every_machine() -> None:
+    pixels = torch.arange(60, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 1, 1)
+    _, validation = split(Images(pixels, torch.arange(60) % 3), 0.1, seed=7)
+    assert validation.images[:, 0, 0, 0].tolist() == [1, 9, 13, 20, 24, 41]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_channel_means_are_rounded_once(seed: int) -> None:
+    pixels = torch.randint(0, 256, (500, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    mean, _ = channel_statistics(Images(pixels, torch.zeros(500, dtype=torch.int64)))
+    exact = [Fraction(int(pixels[:, channel].sum()), 255 * 500 * 64) for channel in range(3)]
+    assert mean.tolist() == [float(np.float32(value)) for value in exact]
 
 
 def test_channel_statistics_equal_those_of_the_pixels() -> None:

@@ -165,8 +165,6 @@ def test_weight_decay_spares_norm_and_bias_unless_asked(decayed: bool) -> None:
     recipe = TrainingConfig(weight_decay=0.3, decay_norm_and_bias=decayed)
     groups = build_optimizer(network(), recipe).param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
-    for name, parameter in network().named_parameters():
-        assert name  # every parameter is in exactly one group
     assert len(decay) == len(list(network().parameters()))
     for group in groups:
         for parameter in group["params"]:
@@ -184,7 +182,7 @@ def test_clipping_bounds_the_step(data: TrainingData) -> None:
 
 def test_loss_that_is_no_number_raises_diverged(data: TrainingData) -> None:
     recipe = TrainingConfig(lr=1e30, batch_size=16)
-    with pytest.raises(Diverged, match="training loss of epoch 1 is (nan|inf)"):
+    with pytest.raises(Diverged, match=r"training loss of epoch 1 is (nan|inf)"):
         run(data, recipe, 2)
 
 

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs import prepare
+from jobs.artifacts import Artifacts
+from jobs.datasets import load_test_images, load_training_data, read_dataset
+from jobs.experiment_file import ConfigurationError, load_experiment
+from jobs.settings import Settings
+
+from .conftest import tiny
+
+
+@pytest.fixture
+def truncated_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cifar")
+    (folder / "cifar-10-batches-bin").mkdir()
+    np.zeros(3073 * 10, dtype=np.uint8).tofile(folder / "cifar-10-batches-bin/data_batch_1.bin")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "message"),
+    [
+        (
+            "quick",
+            ["searchSpace.batchSize={choices: [5000]}"],
+            "searchSpace.batchSize=5000: at most 1222, the training images",
+        ),
+        (
+            "quick",
+            ["searchSpace={}", "training.batchSize=2000"],
+            "training.batchSize=2000: at most 1222, the training images",
+        ),
+        (
+            "quick",
+            ["pruning={method: none}"],
+            "budget.parameters=60,000: the network has 78,042 parameters, 18,042 too many",
+        ),
+        ("quick", ["pruning.target=10"], "pruning.target=10: at least "),
+        ("quick", ["data.limit=9999"], "data.limit=9999: at most 1438"),
+        ("quick", ["data.limitTest=9999"], "data.limitTest=9999: at most 359"),
+        ("paper", ["data.path=/nowhere"], "data.path=/nowhere: no cifar-10-batches-bin or cifar-10-batches-py"),
+        ("paper", ["data.path={truncated}"], "data_batch_1.bin: 30,730 bytes, 30,730,000 expected"),
+        ("paper", ["data={source: imagefolder, path: /nowhere}"], "data.path=/nowhere: no folder train/ there"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_is_written(
+    settings: Settings, root: Artifacts, truncated_cifar: Path, preset: str, overrides: list[str], message: str
+) -> None:
+    filled = [override.replace("{truncated}", str(truncated_cifar)) for override in overrides]
+    with pytest.raises(ConfigurationError) as raised:
+        prepare.run(load_experiment(preset, None, filled), settings, root)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert list(root.root.iterdir()) == []
+
+
+def test_device_that_is_not_there_is_refused(settings: Settings, root: Artifacts) -> None:
+    with pytest.raises(ConfigurationError, match="DEVICE=cuda:99: this machine has"):
+        prepare.run(tiny(), settings.model_copy(update={"device": "cuda:99"}), root)
+
+
+def test_changed_experiment_is_refused_by_field(settings: Settings, root: Artifacts) -> None:
+    prepare.run(tiny(), settings, root)
+    with pytest.raises(ConfigurationError) as raised:
+        prepare.run(tiny("seed=1", "training.lr=0.5"), settings, root)
+    first, second = str(raised.value).splitlines()
+    assert first.startswith("seed=1: ")
+    assert second.startswith("training.lr=0.5: ")
+    assert second.endswith("where it is 0.1; choose another study.name")
+
+
+def test_every_stage_gets_the_same_split_and_the_test_images_apart(settings: Settings, root: Artifacts) -> None:
+    import torch  # noqa: PLC0415
+
+    experiment = tiny()
+    prepare.run(experiment, settings, root)
+    stored = read_dataset(root, "quick")
+    first, second = (load_training_data(root, experiment, stored, torch.device("cpu")) for _ in range(2))
+    assert first.validation is not None
+    assert second.validation is not None
+    assert torch.equal(first.train.images, second.train.images)
+    assert torch.equal(first.validation.images, second.validation.images)
+    assert len(first.train) + len(first.validation) == 240
+    merged = load_training_data(root, experiment, stored, torch.device("cpu"), merge=True)
+    assert (len(merged.train), merged.validation) == (240, None)
+    assert torch.equal(merged.mean, first.mean)
+    assert len(load_test_images(root, experiment, stored)) == 60
+
+
+def test_data_set_that_was_changed_is_refused(settings: Settings, root: Artifacts) -> None:
+    import torch  # noqa: PLC0415
+
+    experiment = tiny()
+    prepare.run(experiment, settings, root)
+    stored = read_dataset(root, "quick")
+    file = root.root / stored.train.key
+    damaged = bytearray(file.read_bytes())
+    damaged[-1] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"datasets/digits-train-.*: sha256 .*; the file was changed"):
+        load_training_data(root, experiment, stored, torch.device("cpu"))

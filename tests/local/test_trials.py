@@ -1,0 +1,304 @@
+import time
+from dataclasses import replace
+
+import optuna
+import pytest
+import sqlalchemy as sa
+import torch
+from optuna.trial import TrialState
+
+from jobs import interrupt, prepare, slots, sweep
+from jobs.artifacts import Artifacts
+from jobs.database import FencedStorage, connect
+from jobs.datasets import load_training_data, read_dataset
+from jobs.experiment import Experiment
+from jobs.settings import Settings
+from jobs.slots import LeaseLost, SlotState
+from jobs.status import SweepStatus, sweep_status
+from jobs.study import load_study
+from jobs.trial import Worker
+
+from .conftest import tiny
+
+
+def make_worker(experiment: Experiment, settings: Settings, root: Artifacts) -> Worker:
+    dataset = read_dataset(root, experiment.study_name)
+    return Worker(
+        experiment=experiment,
+        settings=settings,
+        artifacts=root.under(experiment.study_name),
+        storage=FencedStorage(settings.database_url),
+        lease_engine=connect(settings.database_url),
+        dataset=dataset,
+        data=load_training_data(root, experiment, dataset, torch.device("cpu")),
+    )
+
+
+def claim(settings: Settings, owner: str = "a", lease: float = 60) -> slots.Claim:
+    held = slots.claim(connect(settings.database_url), "quick", owner, lease)
+    assert held is not None
+    return held
+
+
+def status_of(experiment: Experiment, settings: Settings) -> SweepStatus:
+    return sweep_status(connect(settings.database_url), FencedStorage(settings.database_url), experiment)
+
+
+def optuna_trials(experiment: Experiment, settings: Settings) -> list[optuna.trial.FrozenTrial]:
+    return load_study(experiment, FencedStorage(settings.database_url)).trials
+
+
+def test_sweep_settles_every_slot_once_with_one_trial_each(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny()
+    prepare.run(experiment, settings, root)
+    sweep.run(experiment, settings, root)
+    status = status_of(experiment, settings)
+    assert [trial.state for trial in status.trials] == [SlotState.COMPLETE] * 4
+    trials = optuna_trials(experiment, settings)
+    assert len(trials) == 4
+    assert sorted(trial.number for trial in status.trials if trial.number is not None) == [0, 1, 2, 3]
+    for trial in trials:
+        assert sorted(trial.intermediate_values) == [1, 2, 3]
+        assert trial.value == trial.intermediate_values[3]
+        assert trial.user_attrs["parameters"] < 10_000
+    left = root.under("quick").listing("trials")
+    assert left == [f"trials/{number}/epochs.jsonl" for number in range(4)]
+
+
+def test_sweep_run_again_changes_nothing(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny("sweep.trials=2", "sweep.epochs=1")
+    for _ in range(2):
+        prepare.run(experiment, settings, root)
+        sweep.run(experiment, settings, root)
+    assert len(optuna_trials(experiment, settings)) == 2
+
+
+def test_results_follow_the_seed_and_not_the_worker(
+    settings: Settings, root: Artifacts, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    experiment = tiny("sweep.trials=2")
+    values = []
+    for _ in range(2):
+        folder = tmp_path_factory.mktemp("again")
+        place = settings.model_copy(update={"database_url": f"sqlite:///{folder}/study.db"})
+        prepare.run(experiment, place, Artifacts(folder))
+        sweep.run(experiment, place, Artifacts(folder))
+        values.append([(trial.params, trial.intermediate_values) for trial in optuna_trials(experiment, place)])
+    assert values[0] == values[1]
+
+
+def test_grid_runs_exactly_its_points(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(
+        "sweep={trials: 4, epochs: 1, sampler: {name: grid}}",
+        "searchSpace={optimizer: {choices: [sgd, adam]}, dropout: {low: 0, high: 0.2, step: 0.2}}",
+    )
+    prepare.run(experiment, settings, root)
+    sweep.run(experiment, settings, root)
+    points = [trial.params for trial in optuna_trials(experiment, settings)]
+    assert points == [
+        {"optimizer": optimizer, "dropout": dropout} for optimizer in ("sgd", "adam") for dropout in (0.0, 0.2)
+    ]
+
+
+@pytest.mark.parametrize("sampler", ["random", "gp", "cmaes"])
+def test_every_sampler_finishes_a_sweep(settings: Settings, root: Artifacts, sampler: str) -> None:
+    experiment = tiny(f"sweep={{trials: 4, epochs: 1, sampler: {{name: {sampler}, startupTrials: 2}}}}")
+    prepare.run(experiment, settings, root)
+    sweep.run(experiment, settings, root)
+    assert status_of(experiment, settings).count(SlotState.COMPLETE) == 4
+
+
+@pytest.mark.parametrize("stopping", ["halving", "hyperband", "median"])
+def test_early_stopping_ends_trials_that_fall_behind(settings: Settings, root: Artifacts, stopping: str) -> None:
+    experiment = tiny(
+        f"sweep={{trials: 9, epochs: 4, sampler: {{name: random}}, earlyStopping: {{name: {stopping}, minEpochs: 2, startupTrials: 2}}}}",
+        "searchSpace={lr: {choices: [0.000001, 0.01]}}",
+        "training={optimizer: adamw, batchSize: 16}",
+        "data.limit=400",
+    )
+    prepare.run(experiment, settings, root)
+    sweep.run(experiment, settings, root)
+    status = status_of(experiment, settings)
+    assert status.count(SlotState.STOPPED_EARLY) > 0
+    assert status.settled == 9
+    for trial in status.trials:
+        if trial.state is SlotState.STOPPED_EARLY:
+            assert trial.message == f"after epoch {trial.epoch}"
+            assert trial.epoch < 4
+
+
+def test_network_over_budget_is_infeasible_before_it_is_trained(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(
+        "pruning={method: target, target: 3000, amounts: null}",
+        "budget.parameters=4000",
+        "sweep={trials: 2, epochs: 1, sampler: {name: grid}}",
+        "searchSpace={pruning.target: {choices: [3000, 4500]}}",
+    )
+    prepare.run(experiment, settings, root)
+    sweep.run(experiment, settings, root)
+    fits, exceeds = status_of(experiment, settings).trials
+    assert fits.state is SlotState.COMPLETE
+    assert exceeds.state is SlotState.INFEASIBLE
+    assert exceeds.epoch == 0
+    assert exceeds.message is not None
+    assert "budget.parameters=4,000: the network has 4," in exceeds.message
+    trial = optuna_trials(experiment, settings)[1]
+    assert trial.state is TrialState.PRUNED
+    assert next(iter(trial.constraints.values())) > 0
+
+
+def test_diverged_trial_is_settled_and_the_sweep_goes_on(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(
+        "sweep={trials: 2, epochs: 1, sampler: {name: grid}}",
+        "searchSpace={lr: {choices: [1.0e+30, 0.01]}}",
+    )
+    prepare.run(experiment, settings, root)
+    sweep.run(experiment, settings, root)
+    diverged, complete = status_of(experiment, settings).trials
+    assert diverged.state is SlotState.DIVERGED
+    assert complete.state is SlotState.COMPLETE
+
+
+def test_trial_that_always_raises_is_tried_three_times_and_settled_as_failed(
+    settings: Settings, root: Artifacts
+) -> None:
+    experiment = tiny("sweep.trials=1")
+    prepare.run(experiment, settings, root)
+    root.under("quick").write_text("trials/0/checkpoint-0.pt", "not a checkpoint")
+    sweep.run(experiment, settings, root)
+    (trial,) = status_of(experiment, settings).trials
+    assert trial.state is SlotState.FAILED
+    assert trial.message is not None
+    assert "Error" in trial.message
+    with connect(settings.database_url).connect() as connection:
+        assert connection.scalar(sa.select(slots.slots.c.attempts)) == 2  # the third settled it
+
+
+def test_trial_that_kills_its_process_is_settled_as_crashed(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny("sweep.trials=1")
+    prepare.run(experiment, settings, root)
+    for _ in range(3):
+        claim(settings, lease=-1)
+    sweep.run(experiment, settings, root)
+    (trial,) = status_of(experiment, settings).trials
+    assert trial.state is SlotState.CRASHED
+    assert optuna_trials(experiment, settings)[0].state is TrialState.FAIL
+
+
+def test_interrupted_trial_goes_on_with_the_same_number_and_ends_the_same(
+    settings: Settings, root: Artifacts, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tiny("sweep.trials=1")
+    folder = tmp_path_factory.mktemp("whole")
+    place = settings.model_copy(update={"database_url": f"sqlite:///{folder}/study.db"})
+    prepare.run(experiment, place, Artifacts(folder))
+    sweep.run(experiment, place, Artifacts(folder))
+    whole = optuna_trials(experiment, place)[0]
+
+    prepare.run(experiment, settings, root)
+    worker = make_worker(experiment, settings, root)
+    steps = iter(range(100))
+
+    def stop_in_the_second_epoch() -> None:
+        if next(steps) == 9:  # of 6 steps an epoch
+            raise interrupt.Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(interrupt, "check", stop_in_the_second_epoch)
+        with pytest.raises(interrupt.Interrupted):
+            worker.run(claim(settings), time.monotonic())
+    half = optuna_trials(experiment, settings)[0]
+    assert sorted(half.intermediate_values) == [1]
+    assert half.state is TrialState.RUNNING
+    assert status_of(experiment, settings).trials[0].state is SlotState.WAITING
+
+    sweep.run(experiment, settings, root)
+    (resumed,) = optuna_trials(experiment, settings)
+    assert resumed.number == half.number
+    assert resumed.params == half.params == whole.params
+    assert resumed.intermediate_values == whole.intermediate_values
+    assert resumed.value == whole.value
+
+
+def test_trial_with_all_epochs_done_is_settled_without_training(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny("sweep.trials=1")
+    prepare.run(experiment, settings, root)
+    worker = make_worker(experiment, settings, root)
+    with pytest.raises(ConnectionError):
+        replace(worker, storage=_DiesBeforeSettling(settings.database_url)).run(claim(settings), time.monotonic())
+    with connect(settings.database_url).begin() as connection:
+        connection.execute(sa.update(slots.slots).values(lease_end=0))
+    before = optuna_trials(experiment, settings)[0]
+    assert before.state is TrialState.RUNNING
+    assert sorted(before.intermediate_values) == [1, 2, 3]
+    started = time.monotonic()
+    worker.run(claim(settings, "b"), started)
+    after = optuna_trials(experiment, settings)[0]
+    assert after.state is TrialState.COMPLETE
+    assert after.value == before.intermediate_values[3]
+    assert status_of(experiment, settings).trials[0].state is SlotState.COMPLETE
+
+
+class _DiesBeforeSettling(FencedStorage):
+    """A database that goes away at the one moment when a trial is told."""
+
+    def set_trial_state_values(self, *_arguments: object, **_named: object) -> bool:
+        raise ConnectionError
+
+
+def test_former_owner_can_neither_report_nor_tell(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny("sweep.trials=1")
+    prepare.run(experiment, settings, root)
+    storage = FencedStorage(settings.database_url)
+    storage.held = claim(settings, lease=-1)
+    study = load_study(experiment, storage, 0)
+    trial = study.ask()
+    trial.report(0.5, 1)
+    taken = claim(settings, "b")
+    assert taken.trial_id == trial._trial_id
+    with pytest.raises(LeaseLost):
+        trial.report(0.9, 2)
+    storage.outcome = (SlotState.COMPLETE, None)
+    with pytest.raises(LeaseLost):
+        study.tell(trial, 0.9)
+    with pytest.raises(LeaseLost):
+        trial.set_user_attr("late", 1)
+    (seen,) = optuna_trials(experiment, settings)
+    assert seen.state is TrialState.RUNNING
+    assert seen.intermediate_values == {1: 0.5}
+    assert seen.user_attrs == {}
+    assert status_of(experiment, settings).trials[0].state is SlotState.RUNNING
+
+
+def test_trial_and_slot_are_settled_in_one_transaction(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny("sweep.trials=1")
+    prepare.run(experiment, settings, root)
+    storage = FencedStorage(settings.database_url)
+    storage.held = claim(settings)
+    study = load_study(experiment, storage, 0)
+    trial = study.ask()
+    storage.outcome = (SlotState.COMPLETE, None)
+    with sa.create_engine(settings.database_url).begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE slot_ledger RENAME TO away")
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        study.tell(trial, 0.9)
+    assert optuna_trials(experiment, settings)[0].state is TrialState.RUNNING
+    with sa.create_engine(settings.database_url).begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO slot_ledger")
+    study.tell(trial, 0.9)
+    assert optuna_trials(experiment, settings)[0].state is TrialState.COMPLETE
+    assert status_of(experiment, settings).trials[0].state is SlotState.COMPLETE
+
+
+def test_stop_decision_of_the_former_owner_is_obeyed(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny("sweep.trials=1")
+    prepare.run(experiment, settings, root)
+    worker = make_worker(experiment, settings, root)
+    held = claim(settings)
+    with pytest.raises(ConnectionError):
+        replace(worker, storage=_DiesBeforeSettling(settings.database_url)).run(held, time.monotonic())
+    with connect(settings.database_url).begin() as connection:
+        slots.decide_stop(connection, held, 3)
+        connection.execute(sa.update(slots.slots).values(lease_end=0))
+    worker.run(claim(settings, "b"), time.monotonic())
+    assert status_of(experiment, settings).trials[0].state is SlotState.STOPPED_EARLY
