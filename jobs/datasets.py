@@ -41,6 +41,14 @@ def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset
     return stored
 
 
+def dataset_is_stored(artifacts: Artifacts, study: str) -> bool:
+    """Whether the study points to images that are there; their checksums are looked at when they are loaded."""
+    if not artifacts.exists(f"{study}/{POINTER}"):
+        return False
+    stored = read_dataset(artifacts, study)
+    return artifacts.exists(stored.train.key) and artifacts.exists(stored.test.key)
+
+
 def read_dataset(artifacts: Artifacts, study: str) -> StoredDataset:
     return StoredDataset.model_validate(artifacts.read_json(f"{study}/{POINTER}"))
 

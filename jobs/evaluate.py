@@ -105,7 +105,7 @@ def _draw(
     unpruned = count_layers(NetworkConfig.from_model(experiment.model, len(model["classes"])), model["imageSize"])
     trained = count_layers(NetworkConfig.model_validate(model["network"]), model["imageSize"])
     epochs = final_train.read_epochs(artifacts)
-    recipe, _ = experiment.with_parameters(model["trial"])
+    recipe, _ = experiment.with_parameters(model["trial"]["parameters"])
     schedule: dict[str, tuple[ScheduleConfig, float]] = {recipe.schedule.name: (recipe.schedule, recipe.lr)}
     return {
         "filters-per-layer": figures.filters_per_layer(unpruned, trained),

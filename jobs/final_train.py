@@ -15,7 +15,7 @@ from jobs.database import FencedStorage
 from jobs.datasets import StoredDataset, load_training_data, read_dataset
 from jobs.experiment import Experiment
 from jobs.settings import Settings
-from jobs.study import load_study
+from jobs.status import TrialStatus, sweep_status
 from resnet_core.build import build_network
 from resnet_core.count import check_budget, count_macs, count_parameters
 from resnet_core.device import describe, select_device, select_precision
@@ -44,8 +44,8 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     if artifacts.exists(MODEL):
         log.info("the final training is done")
         return
-    parameters = best_parameters(experiment, settings)
-    recipe, pruning = experiment.with_parameters(parameters)
+    best = best_trial(experiment, settings)
+    recipe, pruning = experiment.with_parameters(best.parameters)
     device = select_device(settings.device)
     dataset = read_dataset(root, experiment.study_name)
     merge = experiment.final_train.data == "train+validation"
@@ -60,7 +60,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         batch=first_batch(data, recipe.batch_size),
     ).to(device)
     check_budget(network.config(), experiment.budget.parameters)
-    log.info("final training on %s: %s", describe(device), json.dumps(parameters))
+    log.info("final training of trial %d on %s: %s", best.number, describe(device), json.dumps(best.parameters))
 
     keeper = _Keeper(experiment, artifacts, device)
     trained = train(
@@ -76,19 +76,24 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     weights = {name: tensor.contiguous() for name, tensor in keeper.chosen(trained).items()}
     with artifacts.writing(WEIGHTS) as path:
         save_file(weights, path)
-    card = _describe_model(dataset, data, trained, parameters, keeper)
+    card = _describe_model(dataset, data, trained, best, keeper)
     card["precision"] = str(select_precision(recipe.precision, device)).removeprefix("torch.")
     artifacts.write_json(MODEL, card)
     keeper.checkpoints.remove()
 
 
-def best_parameters(experiment: Experiment, settings: Settings) -> dict[str, Any]:
-    """The parameters of the complete trial with the highest validation accuracy."""
-    study = load_study(experiment, FencedStorage(settings.database_url))
-    try:
-        return study.best_params
-    except ValueError:
-        raise RuntimeError("no trial of the sweep is complete, so there is none to train to the end") from None
+def best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
+    """The complete trial with the highest validation accuracy.
+
+    Raises:
+        RuntimeError: there is none.
+
+    """
+    storage = FencedStorage(settings.database_url)
+    best = sweep_status(storage.engine, storage, experiment).best
+    if best is None:
+        raise RuntimeError("no trial of the sweep is complete, so there is none to train to the end")
+    return best
 
 
 class _Keeper:
@@ -142,7 +147,7 @@ class _Keeper:
 
 
 def _describe_model(
-    dataset: StoredDataset, data: TrainingData, trained: ResNet, parameters: dict[str, Any], keeper: _Keeper
+    dataset: StoredDataset, data: TrainingData, trained: ResNet, best: TrialStatus, keeper: _Keeper
 ) -> dict[str, Any]:
     """All that is needed to build the network again and to feed it, and how it came about."""
     config = trained.config()
@@ -154,7 +159,7 @@ def _describe_model(
         "imageSize": dataset.image_size,
         "mean": data.mean.tolist(),
         "std": data.std.tolist(),
-        "trial": parameters,
+        "trial": {"number": best.number, "parameters": best.parameters},
         "epoch": keeper.chosen_epoch,
         "trainingImages": len(data.train),
         "seconds": sum(epoch.seconds for epoch in keeper.epochs),

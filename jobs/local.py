@@ -17,6 +17,7 @@ from jobs import interrupt
 from jobs.artifacts import Artifacts
 from jobs.database import FencedStorage, connect
 from jobs.experiment import Experiment
+from jobs.experiment_file import ConfigurationError
 from jobs.progress import Display
 from jobs.settings import Settings, read_settings
 from jobs.slots import claimable
@@ -41,10 +42,13 @@ def run_all(experiment: Experiment, source: list[str], runs: Path, workers: int 
     """Runs every stage that is not done yet; `source` are the options that name the experiment.
 
     Raises:
+        ConfigurationError: fewer than one worker, or a variable of the environment that is not allowed.
         Interrupted: SIGTERM or Ctrl-C; the same command goes on.
         StageFailed: a stage failed for good.
 
     """
+    if workers is not None and workers < 1:
+        raise ConfigurationError(f"--workers={workers}: at least 1")
     interrupt.listen()
     study = Artifacts(runs / experiment.study_name)
     settings = _settings(runs, experiment.study_name)

@@ -6,15 +6,15 @@ from typing import Any
 from jobs import logs
 from jobs.artifacts import Artifacts
 from jobs.database import FencedStorage, connect, create_tables
-from jobs.datasets import divide, store_dataset
+from jobs.datasets import dataset_is_stored, divide, read_dataset, store_dataset
 from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError, dump_experiment, parse_experiment
 from jobs.search_space import Choices, grid_points
 from jobs.settings import Settings
 from jobs.slots import create_slots
 from jobs.study import create_study
-from resnet_core.count import check_budget
-from resnet_core.data import Images, RawDataset, read_source
+from resnet_core.count import check_budget, count_parameters
+from resnet_core.data import RawDataset, read_source
 from resnet_core.device import select_device
 from resnet_core.model import NetworkConfig
 from resnet_core.pruning import planned_config
@@ -33,27 +33,22 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     """
     study = root.under(experiment.study_name)
     check_same_experiment(experiment, study)
-    try:
-        select_device(settings.device)
-        raw = read_source(experiment.data)
-        training = _check_data(experiment, raw)
-        parameters = _check_network(experiment, len(raw.classes))
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from None
-
-    study.write_text(EXPERIMENT, dump_experiment(experiment))
+    if not dataset_is_stored(root, experiment.study_name):
+        raw = _read_checked(experiment, settings)
+        study.write_text(EXPERIMENT, dump_experiment(experiment))
+        store_dataset(root, experiment.study_name, experiment.data.source, raw)
     logs.keep(study.root / "logs/prepare.log", settings.log_format)
-    stored = store_dataset(root, experiment.study_name, experiment.data.source, raw)
+    dataset = read_dataset(root, experiment.study_name)
     log.info(
-        "data: %s, %d images of %d classes to train on, %d to validate, %d to test",
-        stored.title,
-        len(training),
-        len(stored.classes),
-        len(divide(experiment, raw.train)[1]),
-        experiment.data.limit_test or stored.test.images,
+        "data: %s, %d classes, %d images to train and validate on, %d to test",
+        dataset.title,
+        len(dataset.classes),
+        experiment.data.limit or dataset.train.images,
+        experiment.data.limit_test or dataset.test.images,
     )
-    if parameters is not None:
-        log.info("network: %d parameters of %d allowed", parameters, experiment.budget.parameters)
+    if not _searches_pruning(experiment):
+        network = planned_config(NetworkConfig.from_model(experiment.model, len(dataset.classes)), experiment.pruning)
+        log.info("network: %d parameters of %d allowed", count_parameters(network), experiment.budget.parameters)
     create_tables(settings.database_url)
     engine = connect(settings.database_url)
     create_study(experiment, FencedStorage(settings.database_url))
@@ -88,8 +83,23 @@ def check_same_experiment(experiment: Experiment, study: Artifacts) -> None:
         )
 
 
-def _check_data(experiment: Experiment, raw: RawDataset) -> Images:
-    """The training images."""
+def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
+    """The data set, once it is certain that the experiment can be run on it here."""
+    try:
+        select_device(settings.device)
+        raw = read_source(experiment.data)
+        _check_data(experiment, raw)
+        if not _searches_pruning(experiment):  # else every trial checks its own
+            unpruned = NetworkConfig.from_model(experiment.model, len(raw.classes))
+            check_budget(planned_config(unpruned, experiment.pruning), experiment.budget.parameters)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    except OSError as error:
+        raise ConfigurationError(f"data.path={error.filename}: {error.strerror}") from None
+    return raw
+
+
+def _check_data(experiment: Experiment, raw: RawDataset) -> None:
     training, _ = divide(experiment, raw.train)
     largest, key = experiment.training.batch_size, "training.batchSize"
     searched = experiment.search_space.get("batchSize")
@@ -98,19 +108,13 @@ def _check_data(experiment: Experiment, raw: RawDataset) -> Images:
         largest, key = max(int(value) for value in values if value is not None), "searchSpace.batchSize"
     if largest > len(training):
         raise ValueError(f"{key}={largest}: at most {len(training)}, the training images there are")
-    if experiment.data.limit_test is not None and experiment.data.limit_test > len(raw.test):
-        raise ValueError(
-            f"data.limitTest={experiment.data.limit_test}: at most {len(raw.test)}, the test images there are"
-        )
-    return training
+    limit = experiment.data.limit_test
+    if limit is not None and limit > len(raw.test):
+        raise ValueError(f"data.limitTest={limit}: at most {len(raw.test)}, the test images there are")
 
 
-def _check_network(experiment: Experiment, classes: int) -> int | None:
-    """The parameters of the network; None where the search decides on the pruning, trial by trial."""
-    if any(name.startswith("pruning.") for name in experiment.search_space):
-        return None
-    unpruned = NetworkConfig.from_model(experiment.model, classes)
-    return check_budget(planned_config(unpruned, experiment.pruning), experiment.budget.parameters)
+def _searches_pruning(experiment: Experiment) -> bool:
+    return any(name.startswith("pruning.") for name in experiment.search_space)
 
 
 def _fixed_parameters(experiment: Experiment) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ class SweepStatus:
     def best(self) -> TrialStatus | None:
         """The complete trial of the highest accuracy, the earliest of equals."""
         complete = [trial for trial in self.trials if trial.state is SlotState.COMPLETE]
-        return max(complete, key=lambda trial: trial.accuracy or 0.0, default=None)
+        return max(complete, key=lambda trial: (trial.accuracy or 0.0, -(trial.number or 0)), default=None)
 
     def line(self) -> str:
         """The whole sweep in one line."""

@@ -115,6 +115,9 @@ def prune(model: ResNet, pruning: PruningConfig, *, seed: int = 0, batch: tuple[
             for conv in (block.conv1, block.conv2):
                 _prune_convolution(graph, conv, kept_channels(conv.out_channels, amount, pruning.round_to), importance)
     model.zero_grad(set_to_none=True)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()  # Taylor's forward pass has moved them
     model.train(training)
     assert model.config() == expected, (model.config(), expected)
 

@@ -27,13 +27,13 @@ def read_source(config: DataConfig, cache: Path = CACHE) -> RawDataset:
         dataset = _read_digits()
     elif config.source == "imagefolder":
         assert config.path is not None
-        dataset = read_image_folder(Path(config.path), config.image_size)
+        dataset = read_image_folder(Path(config.path).expanduser(), config.image_size)
     else:
         layout = cifar.LAYOUTS[config.source]
         if config.path is None:
             dataset = cifar.download(layout, cache.expanduser())
         else:
-            dataset = cifar.read_folder(layout, Path(config.path))
+            dataset = cifar.read_folder(layout, Path(config.path).expanduser())
     if config.title is None:
         return dataset
     return RawDataset(config.title, dataset.classes, dataset.train, dataset.test)

@@ -1,7 +1,10 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from jobs import prepare
 from jobs.artifacts import Artifacts
@@ -73,8 +76,6 @@ def test_changed_experiment_is_refused_by_field(settings: Settings, root: Artifa
 
 
 def test_every_stage_gets_the_same_split_and_the_test_images_apart(settings: Settings, root: Artifacts) -> None:
-    import torch  # noqa: PLC0415
-
     experiment = tiny()
     prepare.run(experiment, settings, root)
     stored = read_dataset(root, "quick")
@@ -91,8 +92,6 @@ def test_every_stage_gets_the_same_split_and_the_test_images_apart(settings: Set
 
 
 def test_data_set_that_was_changed_is_refused(settings: Settings, root: Artifacts) -> None:
-    import torch  # noqa: PLC0415
-
     experiment = tiny()
     prepare.run(experiment, settings, root)
     stored = read_dataset(root, "quick")
@@ -102,3 +101,19 @@ def test_data_set_that_was_changed_is_refused(settings: Settings, root: Artifact
     file.write_bytes(damaged)
     with pytest.raises(ValueError, match=r"datasets/digits-train-.*: sha256 .*; the file was changed"):
         load_training_data(root, experiment, stored, torch.device("cpu"))
+
+
+def test_source_is_read_once(settings: Settings, root: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("images")
+    for part in ("train", "test"):
+        for shade, name in enumerate(("cats", "dogs")):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(10):
+                Image.new("RGB", (32, 32), (shade * 200, number, 9)).save(folder / part / name / f"{number}.png")
+    experiment = load_experiment("quick", None, [
+        f"data={{source: imagefolder, path: {folder}, title: shades}}", "training.batchSize=8", "searchSpace={}",
+    ])  # fmt: skip
+    prepare.run(experiment, settings, root)
+    shutil.rmtree(folder)
+    prepare.run(experiment, settings, root)
+    assert read_dataset(root, "quick").title == "shades"

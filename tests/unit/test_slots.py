@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from jobs import slots
 from jobs.database import connect
 from jobs.slots import Claim, LeaseLost, SlotState
+from jobs.status import SweepStatus, TrialStatus
 
 STUDY = "s"
 
@@ -157,3 +158,15 @@ def test_ledger_holds_every_change_of_a_slot(engine: Engine) -> None:
     ]
     assert Counter(row.slot for row in rows) == {0: 5}
     assert abs(rows[0].at - time.time()) < 5
+
+
+def test_best_of_equal_trials_is_the_earliest() -> None:
+    def trial(slot: int, number: int, accuracy: float, state: SlotState = SlotState.COMPLETE) -> TrialStatus:
+        return TrialStatus(slot, number, state, {}, 1, accuracy, 1.0, None)
+
+    stopped = trial(0, 0, 0.99, SlotState.STOPPED_EARLY)
+    status = SweepStatus([stopped, trial(1, 2, 0.9), trial(2, 1, 0.9), trial(3, 3, 0.8)])
+    assert status.best is not None
+    assert status.best.number == 1
+    assert SweepStatus([stopped]).best is None
+    assert status.line() == "4/4 trials settled, 3 complete, 1 stopped early, best 0.9000 (trial 1)"

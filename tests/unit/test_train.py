@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -129,8 +130,6 @@ def test_plain_step_equals_the_loop_written_by_hand(data: TrainingData) -> None:
         schedule=ScheduleConfig(name="constant"), weight_decay=0.01,
     )  # fmt: skip
     ours = train(network(recipe), recipe, data, 1, seed=3)
-    import numpy as np  # noqa: PLC0415
-
     order = np.random.default_rng([3, 1]).permutation(100)
     model = network(recipe)
     model.to(memory_format=torch.channels_last)
@@ -210,8 +209,6 @@ def test_flip_averages_the_probabilities_of_both_views(data: TrainingData) -> No
 
 
 def test_epoch_shows_every_image_once_but_the_rest_of_the_last_batch(data: TrainingData) -> None:
-    import numpy as np  # noqa: PLC0415
-
     recipe = TrainingConfig(batch_size=16, augmentation=AugmentationConfig(flip=False, crop_padding=0))
     batches = [images for images, _, _ in training_batches(data, recipe, np.random.default_rng(0))]
     assert [len(batch) for batch in batches] == [16] * 6
