@@ -31,7 +31,8 @@ def sweep_figures(study: optuna.Study, seed: int) -> dict[str, Figure]:
         figure = plt.gcf()
         figure.set_size_inches(width, height)
         for axes in figure.axes:
-            axes.set_title("")
+            for place in ("left", "center"):
+                axes.set_title("", loc=place)
         figure.suptitle("")
         figures[name] = figure
         plt.close(figure)
