@@ -29,5 +29,7 @@ def check() -> None:
         raise Interrupted
 
 
-def _request(_number: int, _frame: FrameType | None) -> None:
+def _request(number: int, _frame: FrameType | None) -> None:
     _requested.set()
+    if number == signal.SIGINT:  # a second Ctrl-C ends the process where it is
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -18,6 +18,7 @@ TINY = [
     "searchSpace={lr: {low: 0.001, high: 0.3, log: true}, optimizer: {choices: [sgd, adamw]}}",
     "sweep={trials: 4, epochs: 3, earlyStopping: {name: none}}",
     "finalTrain.epochs=3",
+    "evaluation.flip=true",
 ]
 
 

@@ -48,6 +48,7 @@ def test_local_run_ends_with_a_verified_result(finished: tuple[Path, subprocess.
     metrics = json.loads((study / "evaluation/metrics.json").read_text())
     assert metrics["test"]["images"] == 60
     assert sum(map(sum, metrics["test"]["confusion"])) == 60
+    assert metrics["testWithFlip"]["images"] == 60
     assert metrics["parameters"] <= metrics["budget"]
     figures = {file.name for file in (study / "evaluation/figures").iterdir()}
     for name in ("filters-per-layer", "parameters-per-layer", "training-curves", "confusion-matrix", "history"):

@@ -1,0 +1,93 @@
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from jobs import evaluate, final_train, interrupt, prepare, sweep
+from jobs.artifacts import Artifacts
+from jobs.datasets import load_training_data, read_dataset
+from jobs.experiment import Experiment
+from jobs.settings import Settings
+from resnet_core.model import NetworkConfig, ResNet
+from resnet_core.predict import predict
+
+from .conftest import tiny
+
+ONE_TRIAL = ("sweep={trials: 1, epochs: 1}", "data.limit=400", "training={optimizer: adamw, lr: 0.02, batchSize: 16}", "searchSpace={}")  # fmt: skip
+
+
+def run_until_final(experiment: Experiment, settings: Settings, root: Artifacts) -> Artifacts:
+    for stage in (prepare, sweep, final_train):
+        stage.run(experiment, settings, root)
+    return root.under(experiment.study_name)
+
+
+def rebuilt(study: Artifacts) -> ResNet:
+    model = study.read_json(final_train.MODEL)
+    network = ResNet(NetworkConfig.model_validate(model["network"]))
+    network.load_state_dict(load_file(study.root / final_train.WEIGHTS))
+    return network
+
+
+def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 6, select: best}", "training.ema=0.5")
+    study = run_until_final(experiment, settings, root)
+    accuracies = [epoch.validation_accuracy for epoch in final_train.read_epochs(study)]
+    model = study.read_json(final_train.MODEL)
+    assert len(accuracies) == 6
+    assert model["epoch"] == accuracies.index(max(accuracies)) + 1
+    data = load_training_data(root, experiment, read_dataset(root, "quick"), torch.device("cpu"))
+    assert data.validation is not None
+    precision = getattr(torch, model["precision"])
+    logits = predict(rebuilt(study), data.validation.images, data.mean, data.std, precision)
+    hits = (logits.argmax(1) == data.validation.labels).float().mean().item()
+    assert hits == pytest.approx(max(accuracies))
+
+
+def test_last_epoch_is_kept_unless_asked(settings: Settings, root: Artifacts) -> None:
+    study = run_until_final(tiny(*ONE_TRIAL), settings, root)
+    assert study.read_json(final_train.MODEL)["epoch"] == 3
+
+
+def test_validation_images_can_be_trained_on_too(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 2, data: train+validation}")
+    study = run_until_final(experiment, settings, root)
+    assert study.read_json(final_train.MODEL)["trainingImages"] == 400
+    assert all(epoch.validation_accuracy is None for epoch in final_train.read_epochs(study))
+    evaluate.run(experiment, settings, root)
+    assert study.exists("manifest.json")
+
+
+def test_interrupted_final_training_keeps_the_best_epoch(
+    settings: Settings, root: Artifacts, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 4, select: best}")
+    folder = tmp_path_factory.mktemp("whole")
+    place = settings.model_copy(update={"database_url": f"sqlite:///{folder}/study.db"})
+    whole = run_until_final(experiment, place, Artifacts(folder))
+
+    for stage in (prepare, sweep):
+        stage.run(experiment, settings, root)
+    steps = iter(range(1000))
+    per_epoch = 340 // 16
+
+    def stop_in_the_third_epoch() -> None:
+        if next(steps) == 2 * per_epoch + 3:
+            raise interrupt.Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(interrupt, "check", stop_in_the_third_epoch)
+        with pytest.raises(interrupt.Interrupted):
+            final_train.run(experiment, settings, root)
+    study = root.under("quick")
+    assert not study.exists(final_train.MODEL)
+    final_train.run(experiment, settings, root)
+    assert study.sha256(final_train.WEIGHTS) == whole.sha256(final_train.WEIGHTS)
+    assert study.read_json(final_train.MODEL)["epoch"] == whole.read_json(final_train.MODEL)["epoch"]
+
+
+def test_sweep_without_a_complete_trial_ends_with_the_reason(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(*ONE_TRIAL, "searchSpace={lr: {choices: [1.0e+30]}}")
+    for stage in (prepare, sweep):
+        stage.run(experiment, settings, root)
+    with pytest.raises(RuntimeError, match="no trial of the sweep is complete"):
+        final_train.run(experiment, settings, root)
