@@ -1,6 +1,6 @@
 """Images a second of our training loop beside a plain one, measured in turn in one run.
 
-    python tests/benchmarks/training.py [--device cuda] [--images 768] [--rounds 3] [--data FOLDER]
+    python tests/benchmarks/training.py [--device cuda] [--precision fp32] [--images 768] [--rounds 3] [--data FOLDER]
 
 The plain loop is what a tutorial writes: a DataLoader with two workers, torchvision's transforms on PIL images
 (crop, flip, AutoAugment, normalisation), fp32, the default memory format. Ours is `resnet_core.train.train` with
@@ -90,9 +90,9 @@ def plain_loop(model: nn.Module, data: TrainingData, device: torch.device) -> Ca
     return epoch
 
 
-def our_loop(model: ResNet, data: TrainingData) -> Callable[[], None]:
+def our_loop(model: ResNet, recipe: TrainingConfig, data: TrainingData) -> Callable[[], None]:
     def epoch() -> None:
-        train(model, RECIPE, data, 1, seed=0)
+        train(model, recipe, data, 1, seed=0)
 
     return epoch
 
@@ -122,7 +122,7 @@ def load_images(folder: Path | None, count: int) -> Images:
 
 
 def measure(
-    name: str, images: Images, warm_up: Images, device: torch.device, rounds: int
+    name: str, recipe: TrainingConfig, images: Images, warm_up: Images, device: torch.device, rounds: int
 ) -> Iterator[tuple[float, float]]:
     """Images a second of the plain loop and of ours, round after round."""
     model, pruning = NETWORKS[name]
@@ -134,8 +134,8 @@ def measure(
     plain_model = build_network(model, pruning, 10, seed=0).to(device)
     our_model = build_network(model, pruning, 10, seed=0).to(device)
     plain_loop(plain_model, data(warm_up), device)()
-    our_loop(our_model, data(warm_up))()
-    plain, ours = plain_loop(plain_model, data(images), device), our_loop(our_model, data(images))
+    our_loop(our_model, recipe, data(warm_up))()
+    plain, ours = plain_loop(plain_model, data(images), device), our_loop(our_model, recipe, data(images))
     used = len(images) // BATCH * BATCH
     for _ in range(rounds):
         yield used / timed(plain, device), used / timed(ours, device)
@@ -144,6 +144,7 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of our loop")
     parser.add_argument("--images", type=int, help="images an epoch; default: 768, on CUDA 45,000")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path, help="folder with cifar-10-batches-bin; default: random images")
@@ -151,13 +152,14 @@ def main() -> None:
     device = select_device(options.device)
     images = load_images(options.data, options.images or (45_000 if device.type == "cuda" else 768))
     warm_up = images[torch.arange(2 * BATCH)]
-    precision = str(select_precision(RECIPE.precision, device)).removeprefix("torch.")
+    recipe = RECIPE.model_copy(update={"precision": options.precision})
+    precision = str(select_precision(recipe.precision, device)).removeprefix("torch.")
     print(f"{describe(device)}; torch {torch.__version__}; {len(images)} images an epoch, batch {BATCH}")
     print(f"plain: DataLoader with 2 workers, PIL AutoAugment, fp32; ours: {precision}, channels_last")
     print(f"{'network':<16}{'parameters':>12}{'plain img/s':>14}{'ours img/s':>13}{'ratio':>8}  (median; min to max)")
     for name, (model, pruning) in NETWORKS.items():
         parameters = sum(p.numel() for p in build_network(model, pruning, 10, seed=0).parameters())
-        rows = list(measure(name, images, warm_up, device, options.rounds))
+        rows = list(measure(name, recipe, images, warm_up, device, options.rounds))
         ratios = [ours / plain for plain, ours in rows]
         plain, ours, ratio = (statistics.median(v) for v in (*zip(*rows, strict=True), ratios))
         spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
