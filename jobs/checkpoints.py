@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import torch
+from torch.serialization import default_restore_location
 
 from jobs.artifacts import Artifacts
 
@@ -20,12 +21,21 @@ class Checkpoints:
             torch.save(checkpoint, path)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """What was saved under the highest fence; None before the first."""
+        """What was saved under the highest fence; None before the first.
+
+        Tensors come back to the CPU where they were there (an optimizer counts its steps on it), else to `device`.
+        """
         keys = self._keys()
         if not keys:
             return None
         with self._artifacts.reading(keys[-1]) as path:
-            checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            checkpoint: dict[str, Any] = torch.load(
+                path,
+                map_location=lambda storage, saved_on: default_restore_location(
+                    storage, "cpu" if saved_on == "cpu" else str(device)
+                ),
+                weights_only=True,
+            )
         return checkpoint
 
     def remove(self) -> None:

@@ -56,7 +56,7 @@ def run_all(experiment: Experiment, source: list[str], runs: Path, workers: int 
         local = _Local(experiment, settings, study, display)
         local.stage("prepare", source)
         stored = ["--config", str(study.root / "experiment.yaml")]
-        local.sweep(stored, workers or _default_workers())
+        local.sweep(stored, workers)
         local.final_train(stored)
         local.stage("evaluate", stored)
     metrics = study.read_json("evaluation/metrics.json")
@@ -92,11 +92,16 @@ class _Local:
                 _pause()
             self._check(process, "final-train")
 
-    def sweep(self, source: list[str], workers: int) -> None:
-        """Keeps up to `workers` processes running as long as there are trials to claim."""
+    def sweep(self, source: list[str], workers: int | None) -> None:
+        """Keeps up to `workers` processes running as long as there are trials to claim.
+
+        By default one a GPU, or one a CPU core: two processes of one thread get more done than one of two.
+        """
+        gpus, cores = _count_gpus(), os.cpu_count() or 1
+        workers = workers or gpus or cores
+        threads = max(cores // workers, 1)
         engine = connect(self.settings.database_url)
         storage = FencedStorage(self.settings.database_url)
-        threads = max((os.cpu_count() or 1) // workers, 1)
         log.info("stage sweep")
         running: dict[int, _Process] = {}
         failures = settled = 0
@@ -119,7 +124,8 @@ class _Local:
                             self._check(process, "sweep")
                 waiting = claimable(engine, self.experiment.study_name)
                 for index in [index for index in range(workers) if index not in running][:waiting]:
-                    running[index] = _Process("sweep", source, self._environment(index, threads))
+                    gpu = index % gpus if gpus else None
+                    running[index] = _Process("sweep", source, self._environment(index, threads, gpu))
                 _pause()
         finally:
             _stop(list(running.values()))
@@ -141,8 +147,10 @@ class _Local:
             process.show_errors()
             raise StageFailed(command, code)
 
-    def _environment(self, index: int = 0, threads: int | None = None) -> dict[str, str]:
+    def _environment(self, index: int = 0, threads: int | None = None, gpu: int | None = None) -> dict[str, str]:
         names = {"JOB_COMPLETION_INDEX": str(index)}
+        if gpu is not None and self.settings.device == "auto":
+            names["DEVICE"] = f"cuda:{gpu}"
         if threads is not None and "THREADS" not in os.environ:
             names["THREADS"] = str(threads)
         settings = self.settings.model_dump(exclude_none=True, exclude={"job_completion_index"})
@@ -205,8 +213,7 @@ def _settings(runs: Path, study: str) -> Settings:
     return read_settings(**place)
 
 
-def _default_workers() -> int:
-    """One a GPU, or one a CPU core: two processes of one thread get more done than one of two."""
-    import torch  # noqa: PLC0415
+def _count_gpus() -> int:
+    import torch  # noqa: PLC0415 - not before `prepare` has found nothing wrong
 
-    return torch.cuda.device_count() or os.cpu_count() or 1
+    return torch.cuda.device_count()
