@@ -1,4 +1,4 @@
-"""The command line: one subcommand a stage, and `local`, which runs them all on this machine."""
+"""The command line: one subcommand a stage, `local`, which runs them all, and what people do with a sweep."""
 
 import argparse
 import logging
@@ -8,12 +8,19 @@ from importlib import metadata
 from pathlib import Path
 
 from jobs import interrupt, logs
-from jobs.artifacts import Artifacts
+from jobs.artifacts import Artifacts, open_artifacts
 from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError, load_experiment, preset_names
-from jobs.settings import Settings, read_settings
+from jobs.failure import Failure, Refused
+from jobs.settings import Settings, owner_identity, read_settings
 
 EXIT_DONE, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 78
+STAGES = {
+    "prepare": "check the experiment, store the data set, create the study",
+    "sweep": "run trials until none is left",
+    "final-train": "train the best configuration to the end",
+    "evaluate": "test it once and write the report",
+}
 
 log = logging.getLogger(__name__)
 
@@ -22,33 +29,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 75 interrupted with progress saved, 78 bad configuration."""
     options = _parser().parse_args(arguments)
     try:
-        experiment = load_experiment(options.preset, options.config, options.set)
+        if options.command in STAGES:
+            return _run_stage(options.command, _experiment(options), read_settings())
         if options.command == "local":
-            return _run_local(experiment, options)
-        return _run_stage(options.command, experiment, read_settings())
+            return _run_local(_experiment(options), options)
+        return _run_operation(options)
     except ConfigurationError as error:
         print(f"resnet-sweep: {error}", file=sys.stderr)
         return EXIT_CONFIGURATION
+    except Failure as failure:
+        print(f"resnet-sweep: {failure}", file=sys.stderr)
+        return EXIT_FAILED
     except interrupt.Interrupted:
         log.info("interrupted; the progress is saved, the same command goes on")
         return interrupt.EXIT_INTERRUPTED
 
 
+def _experiment(options: argparse.Namespace) -> Experiment:
+    return load_experiment(options.preset, options.config, options.set)
+
+
 def _run_stage(command: str, experiment: Experiment, settings: Settings) -> int:
     interrupt.listen()
     logs.configure(settings.log_format)
-    root = Artifacts(Path(settings.artifacts_url))
-    if command != "prepare":  # which keeps its log from the moment it has found nothing wrong
-        name = f"{command}-{settings.job_completion_index}" if command == "sweep" else command
-        logs.keep(root.root / experiment.study_name / "logs" / f"{name}.log", settings.log_format)
+    root = _open_root(settings)
+    name = f"{command}-{settings.job_completion_index}" if command == "sweep" else command
+    kept = logs.KeptLog(root.under(experiment.study_name), f"logs/{name}-{owner_identity()}.log", settings.log_format)
+    keep = True
     try:
-        _stage(command, settings)(experiment, settings, root)
-    except (ConfigurationError, interrupt.Interrupted):
+        stage = _stage(command, settings)
+        if command == "prepare":
+            stage(experiment, settings, root)
+        else:
+            with kept.published():
+                stage(experiment, settings, root)
+    except ConfigurationError:
+        keep = False  # of a run that cannot be nothing is written
         raise
+    except interrupt.Interrupted:
+        raise
+    except Failure as failure:
+        log.error("%s failed: %s", command, failure)  # noqa: TRY400 - the message says it all
+        if command == "prepare" and isinstance(failure, Refused):
+            keep = False
+            return EXIT_CONFIGURATION
+        return EXIT_FAILED
     except Exception:
         log.exception("%s failed", command)
         return EXIT_FAILED
+    finally:
+        if keep:
+            kept.publish()
+        kept.close()
     return EXIT_DONE
+
+
+def _open_root(settings: Settings) -> Artifacts:
+    try:
+        return open_artifacts(settings.artifacts_url, settings.s3_options())
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _stage(command: str, settings: Settings) -> Callable[[Experiment, Settings, Artifacts], None]:
@@ -84,9 +124,41 @@ def _run_local(experiment: Experiment, options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _run_operation(options: argparse.Namespace) -> int:
+    from jobs import operations  # noqa: PLC0415
+
+    match options.command:
+        case "status":
+            operations.status(options.study, options.runs, watch=options.watch, as_json=options.json)
+        case "stop":
+            operations.stop(options.study, options.runs, now=options.now)
+        case "export":
+            operations.export(options.study, options.runs, options.file)
+        case "import":
+            operations.import_(options.file)
+        case "verify":
+            return EXIT_DONE if operations.verify(options.result) else EXIT_FAILED
+        case "fetch":
+            operations.fetch(options.result, options.to, partial=options.partial)
+    return EXIT_DONE
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="resnet-sweep", description=__doc__)
     parser.add_argument("--version", action="version", version=metadata.version("resnet-sweep"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    which = _experiment_options()
+    local = commands.add_parser("local", parents=[which], help="all stages on this machine")
+    local.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where results go (runs)")
+    local.add_argument("--workers", type=int, metavar="N", help="worker processes; default: one a GPU, or a CPU core")
+    for name, text in STAGES.items():
+        place = f"{text}; DATABASE_URL, ARTIFACTS_URL and what else the place is come from the environment"
+        commands.add_parser(name, parents=[which], help=f"stage: {text}", description=place)
+    _add_operations(commands)
+    return parser
+
+
+def _experiment_options() -> argparse.ArgumentParser:
     which = argparse.ArgumentParser(add_help=False)
     source = which.add_mutually_exclusive_group()
     source.add_argument("--preset", help=f"one of {', '.join(preset_names())}; default: quick")
@@ -98,20 +170,37 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY.PATH=VALUE",
         help="change one field of it, for example sweep.trials=4; may be repeated",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("prepare", "check the experiment, store the data set, create the study"),
-        ("sweep", "run trials until none is left"),
-        ("final-train", "train the best configuration to the end"),
-        ("evaluate", "test it once and write the report"),
-    ):
-        commands.add_parser(
-            name, parents=[which], help=text, description=f"{text}; the place is read from the environment"
-        )
-    local = commands.add_parser("local", parents=[which], help="all of these on this machine")
-    local.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where results go (runs)")
-    local.add_argument("--workers", type=int, metavar="N", help="worker processes; default: one a GPU, or a CPU core")
-    return parser
+    return which
+
+
+def _add_operations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="local runs, where DATABASE_URL is not set (runs)",
+    )
+    study = argparse.ArgumentParser(add_help=False, parents=[where])
+    study.add_argument("study", nargs="?", metavar="STUDY", help="needed where there is more than one")
+    result = argparse.ArgumentParser(add_help=False)
+    result.add_argument("result", metavar="RESULT", help="a study's folder, or s3://bucket/prefix/study")
+
+    status = commands.add_parser("status", parents=[study], help="how far a sweep is")
+    how = status.add_mutually_exclusive_group()
+    how.add_argument("--watch", action="store_true", help="until all its trials are settled")
+    how.add_argument("--json", action="store_true", help="for programs")
+    stop = commands.add_parser("stop", parents=[study], help="begin no more trials; what runs is finished")
+    stop.add_argument("--now", action="store_true", help="end what runs, too")
+    commands.add_parser("verify", parents=[result], help="check every file of a result against its manifest")
+    fetch = commands.add_parser("fetch", parents=[result], help="download a result, checked")
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="default: a folder named like the study")
+    fetch.add_argument("--partial", action="store_true", help="also a result that is not finished")
+    export = commands.add_parser("export", parents=[study], help="a study with its slots and ledger as one file")
+    export.add_argument("--file", type=Path, required=True, metavar="FILE")
+    import_ = commands.add_parser("import", help="such a file into the database of DATABASE_URL")
+    import_.add_argument("file", type=Path, metavar="FILE")
 
 
 if __name__ == "__main__":

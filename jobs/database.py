@@ -1,88 +1,97 @@
-"""Connections to the database that holds the study and its slots."""
+"""Connections to the database: SQLite for one machine, PostgreSQL for a cluster."""
 
+import contextlib
+import select
+from collections.abc import Iterator
 from typing import Any
 
-import optuna
 import sqlalchemy as sa
-from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
-from sqlalchemy import Engine, event
-from sqlalchemy.orm import Session
-
-from jobs.slots import Claim, SlotState, attach_trial, check_fence, settle
+from sqlalchemy import Connection, Engine, event
 
 SQLITE_BUSY_SECONDS = 60
+TIMEOUT_SECONDS = 10.0  # of one statement, unless the settings say otherwise
+LOCK = 0x7265736E6574  # "resnet": the advisory lock under which tables and sweeps are created
 
 
-def connect(url: str) -> Engine:
-    """An engine of one connection."""
-    engine = sa.create_engine(url, **_engine_options(url))
-    _use_immediate_transactions(engine)
+def connect(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Engine:
+    """An engine of one connection.
+
+    Args:
+        url: `sqlite:///file`, or whatever libpq takes: `postgresql://user:password@host:port/database?sslmode=…`,
+            or `host=… dbname=…`.
+        timeout_seconds: after which an unanswered statement or connection counts as an outage.
+
+    Raises:
+        ValueError: neither of these.
+
+    """
+    engine = sa.create_engine(engine_url(url), **engine_options(url, timeout_seconds))
+    configure(engine, timeout_seconds)
     return engine
 
 
-def create_tables(url: str) -> None:
-    """Optuna's tables; ours come with the slots. Optuna takes two connections for this."""
-    storage = RDBStorage(_literal(url))
-    storage.engine.dispose()
+def is_sqlite(url: str) -> bool:
+    return url.startswith("sqlite:")
 
 
-class FencedStorage(RDBStorage):
-    """Optuna's storage, in which every transaction also proves that the slot is still this process's.
-
-    While a claim is held, a transaction that would commit after somebody else took the slot raises LeaseLost and
-    leaves nothing behind. A trial's creation writes its id into the slot, and its end settles the slot, in the very
-    transaction that Optuna does it in: there is no moment at which one is true and the other is not.
-    """
-
-    def __init__(self, url: str) -> None:
-        super().__init__(
-            _literal(url),
-            engine_kwargs=_engine_options(url),
-            skip_table_creation=True,
-            skip_compatibility_check=True,
-        )
-        _use_immediate_transactions(self.engine)
-        self.held: Claim | None = None
-        self.outcome: tuple[SlotState, str | None] | None = None
-        event.listen(self.scoped_session, "after_flush", self._after_flush)
-        event.listen(self.scoped_session, "before_commit", self._before_commit)
-
-    def _after_flush(self, session: Session, _context: Any) -> None:
-        if self.held is None:
-            return
-        for row in session.new:
-            if isinstance(row, models.TrialModel):
-                attach_trial(session.connection(), self.held, int(row.trial_id))
-        for row in session.dirty:
-            if isinstance(row, models.TrialModel) and row.state.is_finished():
-                assert self.outcome is not None
-                settle(session.connection(), self.held, *self.outcome)
-
-    def _before_commit(self, session: Session) -> None:
-        if self.held is not None:
-            check_fence(session.connection(), self.held)
+def database_place(url: str) -> str:
+    """Where the database is, for messages: host, port and name, and never the password."""
+    if is_sqlite(url):
+        return url.removeprefix("sqlite:///")
+    parts = _libpq_parameters(url)
+    host = parts.get("host") or parts.get("hostaddr") or "the local socket"
+    return f"database {parts.get('dbname') or parts.get('user') or ''} at {host}:{parts.get('port') or 5432}"
 
 
-def _literal(url: str) -> str:
-    """Optuna takes the URL for a format string."""
-    return url.replace("{", "{{").replace("}", "}}")
+def engine_url(url: str) -> str:
+    """What SQLAlchemy is told: for PostgreSQL nothing but the driver, the rest goes to libpq as it is."""
+    return url if is_sqlite(url) else "postgresql+psycopg2://"
 
 
-def _engine_options(url: str) -> dict[str, Any]:
+def engine_options(url: str, timeout_seconds: float) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": True}
-    if sa.make_url(url).get_backend_name() == "sqlite":
+    if is_sqlite(url):
         options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}
         options["poolclass"] = sa.pool.QueuePool
+    else:
+        options["connect_args"] = _libpq_parameters(url) | {"connection_factory": _connection_class(timeout_seconds)}
+        options["pool_timeout"] = timeout_seconds
     return options
+
+
+def configure(engine: Engine, timeout_seconds: float) -> None:
+    """Settings of every connection: none can be held up by a frozen peer, nor hold up others while frozen itself."""
+    if engine.dialect.name == "sqlite":
+        _use_immediate_transactions(engine)
+        return
+    limit = max(int(timeout_seconds * 1000), 1)
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {limit}")
+        connection.commit()
+
+
+@contextlib.contextmanager
+def exclusive(engine: Engine) -> Iterator[None]:
+    """Lets one process at a time create tables and sweeps. On SQLite there is only one that does."""
+    if engine.dialect.name == "sqlite":
+        yield
+        return
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.execute(sa.select(sa.func.pg_advisory_lock(LOCK)))
+        try:
+            yield
+        finally:
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(LOCK)))
 
 
 def _use_immediate_transactions(engine: Engine) -> None:
     """On SQLite every transaction takes the write lock as it begins: one that starts by reading and then writes
     fails at once, without waiting, when another process has written in between.
     """
-    if engine.dialect.name != "sqlite":
-        return
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
@@ -90,8 +99,47 @@ def _use_immediate_transactions(engine: Engine) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
 
     @event.listens_for(engine, "begin")
-    def _on_begin(connection: sa.Connection) -> None:
+    def _on_begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+def _libpq_parameters(url: str) -> dict[str, Any]:
+    """The URL taken apart by libpq itself, so that whatever libpq allows is allowed.
+
+    Raises:
+        ValueError: libpq does not take it.
+
+    """
+    import psycopg2  # noqa: PLC0415 - not on a machine that has only SQLite
+    from psycopg2.extensions import parse_dsn  # noqa: PLC0415
+
+    scheme, separator, rest = url.partition("://")
+    try:
+        parts: dict[str, Any] = parse_dsn(f"postgresql://{rest}" if separator and scheme != "postgres" else url)
+    except psycopg2.ProgrammingError as error:
+        raise ValueError(f"DATABASE_URL: {str(error).strip()}") from None
+    return parts
+
+
+def _connection_class(timeout_seconds: float) -> type[Any]:
+    """Connections that give up on a server that is silent for so long. libpq itself would wait for ever."""
+    from psycopg2 import extensions  # noqa: PLC0415
+
+    class TimedConnection(extensions.connection):
+        silence_seconds = timeout_seconds
+
+    extensions.set_wait_callback(_wait)
+    return TimedConnection
+
+
+def _wait(connection: Any) -> None:
+    """psycopg2 calls this whenever it waits for the server."""
+    from psycopg2 import OperationalError  # noqa: PLC0415
+    from psycopg2.extensions import POLL_OK, POLL_READ  # noqa: PLC0415
+
+    seconds = getattr(connection, "silence_seconds", TIMEOUT_SECONDS)
+    while (state := connection.poll()) != POLL_OK:
+        poller = select.poll()
+        poller.register(connection.fileno(), select.POLLIN if state == POLL_READ else select.POLLOUT)
+        if not poller.poll(seconds * 1000):
+            raise OperationalError(f"no answer within {seconds:g} s")

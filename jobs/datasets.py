@@ -6,12 +6,18 @@ import torch
 from pydantic import BaseModel
 
 from jobs.artifacts import Artifacts
+from jobs.artifacts.base import file_sha256
 from jobs.experiment import Experiment
+from jobs.failure import Failure
 from resnet_core.data import Images, RawDataset, channel_statistics, limit_images, load, save, split
 from resnet_core.seeds import derive_seed
 from resnet_core.train import TrainingData
 
 POINTER = "dataset.json"
+
+
+class DatasetChanged(Failure):
+    """The images are not those that `prepare` stored."""
 
 
 class StoredPart(BaseModel):
@@ -99,8 +105,8 @@ def _store_part(artifacts: Artifacts, source: str, name: str, images: Images) ->
 
 
 def _load_part(artifacts: Artifacts, part: StoredPart) -> Images:
-    found = artifacts.sha256(part.key)
-    if found != part.sha256:
-        raise ValueError(f"{part.key}: sha256 {found}, expected {part.sha256}; the file was changed")
     with artifacts.reading(part.key) as path:
+        found = file_sha256(path)
+        if found != part.sha256:
+            raise DatasetChanged(f"{part.key}: sha256 {found}, expected {part.sha256}; the file was changed")
         return load(path)

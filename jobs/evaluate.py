@@ -11,14 +11,17 @@ from safetensors.torch import load_file
 
 from jobs import final_train
 from jobs.artifacts import Artifacts
-from jobs.database import FencedStorage, connect
+from jobs.checkpoints import remove_settled
+from jobs.database import database_place
 from jobs.datasets import load_test_images, read_dataset
 from jobs.environment import describe_environment
 from jobs.experiment import Experiment
 from jobs.manifest import MANIFEST, write_manifest
+from jobs.outage import patiently
 from jobs.report import render_report
 from jobs.settings import Settings
 from jobs.status import sweep_status
+from jobs.storage import FencedStorage
 from jobs.study import load_study
 from jobs.sweep_figures import sweep_figures
 from resnet_core import figures
@@ -37,6 +40,15 @@ REPORT = "evaluation/report.html"
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     """Tests the final network unless that is done, and writes what there is to see. The manifest comes last."""
+    patiently(
+        lambda: _evaluate(experiment, settings, root),
+        place=f"{root.location} or {database_place(settings.database_url)}",
+        deadline_seconds=settings.outage_deadline_seconds,
+    )
+
+
+def _evaluate(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
+    """Everything that is not there yet: after an outage it goes on from what it had written."""
     artifacts = root.under(experiment.study_name)
     if artifacts.exists(MANIFEST):
         log.info("the evaluation is done")
@@ -50,21 +62,22 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         artifacts.write_json(METRICS, metrics)
     log.info("test accuracy %.4f on %d images", metrics["test"]["accuracy"], metrics["test"]["images"])
 
-    storage = FencedStorage(settings.database_url)
+    storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
+    study = load_study(experiment, storage)
     drawn = _draw(experiment, artifacts, model, metrics)
-    drawn |= sweep_figures(load_study(experiment, storage), experiment.seed)
+    drawn |= sweep_figures(study, experiment.seed)
     pictures = {name: _save(artifacts, name, figure) for name, figure in drawn.items()}
-    status = sweep_status(connect(settings.database_url), storage, experiment)
     unpruned = NetworkConfig.from_model(experiment.model, len(model["classes"]))
     report = render_report(
         experiment=experiment,
         model=model,
         metrics=metrics,
-        status=status,
+        status=sweep_status(storage.engine, storage, experiment.study_name),
         layers=_layer_rows(unpruned, NetworkConfig.model_validate(model["network"]), model["imageSize"]),
         figures=pictures,
     )
     artifacts.write_text(REPORT, report)
+    remove_settled(artifacts, study.trials)
     write_manifest(artifacts)
 
 

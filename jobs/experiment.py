@@ -41,6 +41,9 @@ class EarlyStoppingConfig(Config):
 class SweepConfig(Config):
     trials: PositiveInt = 20
     epochs: PositiveInt = 25
+    min_completed: int = Field(1, ge=1, description="Fewer complete trials, and there is no final training.")
+    max_hours: float | None = Field(None, gt=0, description="No trial begins once trials have run for so long.")
+    max_gpu_hours: float | None = Field(None, gt=0, description="No trial begins once so many are used.")
     sampler: SamplerConfig = SamplerConfig()
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
 
@@ -86,6 +89,8 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _check_epochs(self) -> Self:
+        if self.sweep.min_completed > self.sweep.trials:
+            raise ValueError(f"sweep.minCompleted={self.sweep.min_completed}: at most sweep.trials={self.sweep.trials}")
         shortest = min(self.sweep.epochs, self.final_train.epochs)
         warmup = self.training.schedule.warmup_epochs
         if warmup >= shortest:

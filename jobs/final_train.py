@@ -2,8 +2,10 @@
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save_file
@@ -11,19 +13,28 @@ from safetensors.torch import save_file
 from jobs import interrupt
 from jobs.artifacts import Artifacts
 from jobs.checkpoints import Checkpoints
-from jobs.database import FencedStorage
+from jobs.database import database_place
 from jobs.datasets import StoredDataset, load_training_data, read_dataset
 from jobs.experiment import Experiment
+from jobs.failure import Failure
+from jobs.manifest import MANIFEST
+from jobs.outage import patiently
 from jobs.settings import Settings
-from jobs.status import TrialStatus, sweep_status
+from jobs.status import SweepStatus, TrialStatus, sweep_status
+from jobs.storage import FencedStorage
+from jobs.tables import SlotState
 from resnet_core.build import build_network
+from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.count import check_budget, count_macs, count_parameters
 from resnet_core.device import describe, select_device, select_precision
+from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
 from resnet_core.seeds import derive_seed
-from resnet_core.train import Checkpoint, EpochResult, TrainingData, first_batch, train
+from resnet_core.train import Checkpoint, TrainingData, first_batch, train
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PREFIX = "final"
 MODEL = f"{PREFIX}/model.json"  # written last: where it lies, the training is done
@@ -34,22 +45,33 @@ EPOCHS = f"{PREFIX}/epochs.jsonl"
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     """Trains with the parameters of the best complete trial; goes on from its last checkpoint.
 
+    A final training of a trial that is no longer the best, since more were run, is done anew.
+
     Raises:
         Interrupted: the process was asked to end; the checkpoint of the last epoch is kept.
-        RuntimeError: no trial of the sweep is complete.
+        TooFewCompleted: the sweep has fewer complete trials than sweep.minCompleted.
         Diverged: the loss became infinite or not a number.
+        OutageTooLong, Refused: database or artifacts cannot be reached.
 
     """
     artifacts = root.under(experiment.study_name)
-    if artifacts.exists(MODEL):
+
+    def with_artifacts(action: Callable[[], T]) -> T:
+        return patiently(action, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
+
+    best = best_trial(experiment, settings)
+    trained_trial = with_artifacts(lambda: _trained_trial(artifacts))
+    if trained_trial == best.number:
         log.info("the final training is done")
         return
-    best = best_trial(experiment, settings)
+    if trained_trial is not None:
+        log.info("trial %d is better than trial %d, whose final training is dropped", best.number, trained_trial)
+        with_artifacts(lambda: _remove(artifacts))
     recipe, pruning = experiment.with_parameters(best.parameters)
     device = select_device(settings.device)
-    dataset = read_dataset(root, experiment.study_name)
+    dataset = with_artifacts(lambda: read_dataset(root, experiment.study_name))
     merge = experiment.final_train.data == "train+validation"
-    data = load_training_data(root, experiment, dataset, device, merge=merge)
+    data = with_artifacts(lambda: load_training_data(root, experiment, dataset, device, merge=merge))
     seed = derive_seed(experiment.seed, "final")
     network = build_network(
         experiment.model,
@@ -62,54 +84,76 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     check_budget(network.config(), experiment.budget.parameters)
     log.info("final training of trial %d on %s: %s", best.number, describe(device), json.dumps(best.parameters))
 
-    keeper = _Keeper(experiment, artifacts, device)
+    checkpoints = Checkpoints(artifacts, PREFIX, fence=best.number or 0)  # of another trial's training, an older one
+    keeper = _Keeper(experiment, artifacts, checkpoints, settings)
     trained = train(
         network,
         recipe,
         data,
         experiment.final_train.epochs,
         seed=derive_seed(seed, "training"),
-        checkpoint=keeper.resume(),
+        checkpoint=keeper.resume(device),
         on_step=interrupt.check,
         on_epoch=keeper.on_epoch,
     )
     weights = {name: tensor.contiguous() for name, tensor in keeper.chosen(trained).items()}
-    with artifacts.writing(WEIGHTS) as path:
-        save_file(weights, path)
+
+    def write_weights() -> None:
+        with artifacts.writing(WEIGHTS) as path:
+            save_file(weights, path)
+
+    with_artifacts(write_weights)
     card = _describe_model(dataset, data, trained, best, keeper)
     card["precision"] = str(select_precision(recipe.precision, device)).removeprefix("torch.")
-    artifacts.write_json(MODEL, card)
-    keeper.checkpoints.remove()
+    with_artifacts(lambda: artifacts.write_json(MODEL, card))
+    with_artifacts(checkpoints.remove)
+
+
+class TooFewCompleted(Failure):
+    """The sweep is over, and too little of it came to a value."""
 
 
 def best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
     """The complete trial with the highest validation accuracy.
 
     Raises:
-        RuntimeError: there is none.
+        TooFewCompleted: fewer trials than sweep.minCompleted are complete.
 
     """
-    storage = FencedStorage(settings.database_url)
-    best = sweep_status(storage.engine, storage, experiment).best
-    if best is None:
-        raise RuntimeError("no trial of the sweep is complete, so there is none to train to the end")
-    return best
+
+    def read() -> SweepStatus:
+        storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
+        try:
+            return sweep_status(storage.engine, storage, experiment.study_name)
+        finally:
+            storage.engine.dispose()
+
+    status = patiently(
+        read, place=database_place(settings.database_url), deadline_seconds=settings.outage_deadline_seconds
+    )
+    complete, needed = status.count(SlotState.COMPLETE), experiment.sweep.min_completed
+    if status.best is None or complete < needed:
+        raise TooFewCompleted(
+            f"sweep.minCompleted={needed}: {complete} trials of the sweep are complete ({status.line()})"
+        )
+    return status.best
 
 
 class _Keeper:
     """Keeps the course of the training: checkpoints, figures and, if asked for, the best epoch's weights."""
 
-    def __init__(self, experiment: Experiment, artifacts: Artifacts, device: torch.device) -> None:
-        self._artifacts = artifacts
-        self.checkpoints = Checkpoints(artifacts, PREFIX)
+    def __init__(
+        self, experiment: Experiment, artifacts: Artifacts, checkpoints: Checkpoints, settings: Settings
+    ) -> None:
+        self._artifacts, self._checkpoints = artifacts, checkpoints
+        self._deadline_seconds = settings.outage_deadline_seconds
         self.epochs: list[EpochResult] = []
         self.best: dict[str, Any] | None = None
         self._total = experiment.final_train.epochs
         self._selects = experiment.final_train.select == "best"
-        self._device = device
 
-    def resume(self) -> Checkpoint | None:
-        saved = self.checkpoints.load(self._device)
+    def resume(self, device: torch.device) -> Checkpoint | None:
+        saved = self._patiently(lambda: self._checkpoints.load(lambda path: load_checkpoint(path, device)))
         if saved is None:
             return None
         self.epochs = [EpochResult(**row) for row in saved["epochs"]]
@@ -125,8 +169,14 @@ class _Keeper:
             weights = {name: tensor.clone() for name, tensor in training["evaluated"].items()}
             self.best = {"epoch": result.epoch, "accuracy": accuracy, "weights": weights}
         rows = [asdict(epoch) for epoch in self.epochs]
-        self.checkpoints.save({"training": training, "epochs": rows, "best": self.best})
-        self._artifacts.write_text(EPOCHS, "".join(json.dumps(row) + "\n" for row in rows))
+        checkpoint = {"training": training, "epochs": rows, "best": self.best}
+
+        def write(path: Path) -> None:
+            save_checkpoint(checkpoint, path)
+
+        self._patiently(lambda: self._checkpoints.save(write))
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        self._patiently(lambda: self._artifacts.write_text(EPOCHS, text))
         validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
         log.info(
             "final training epoch %d/%d: training loss %.4f%s, %.1f s",
@@ -141,9 +191,23 @@ class _Keeper:
         weights: dict[str, torch.Tensor] = self.best["weights"] if self.best else trained.state_dict()
         return weights
 
+    def _patiently(self, action: Callable[[], T]) -> T:
+        return patiently(action, place=self._artifacts.location, deadline_seconds=self._deadline_seconds)
+
     @property
     def chosen_epoch(self) -> int:
         return int(self.best["epoch"]) if self.best else self.epochs[-1].epoch
+
+
+def _trained_trial(artifacts: Artifacts) -> int | None:
+    """The trial whose final training is done."""
+    return int(artifacts.read_json(MODEL)["trial"]["number"]) if artifacts.exists(MODEL) else None
+
+
+def _remove(artifacts: Artifacts) -> None:
+    """Takes away a final training with all that follows from it, what says that it is done first."""
+    for key in (MANIFEST, MODEL, *artifacts.listing("evaluation"), *artifacts.listing(PREFIX)):
+        artifacts.remove(key)
 
 
 def _describe_model(

@@ -48,11 +48,14 @@ class Lease:
 
         """
         self._last_beat = time.monotonic()
-        if self._lost or self._last_beat > self._deadline:
+        if self._lost:
+            raise LeaseLost(f"slot {self._held.slot}: another owner has it")
+        if self._last_beat > self._deadline:
             raise LeaseLost(f"slot {self._held.slot}: the lease has run out")
 
     def _renew(self) -> None:
-        while not self._closed.wait(self._settings.renewal_seconds) and not self._lost:
+        pause = self._settings.renewal_seconds
+        while not self._closed.wait(pause) and not self._lost:
             asked = time.monotonic()
             if asked - self._last_beat > self._settings.hang_seconds:
                 log.warning(
@@ -66,5 +69,8 @@ class Lease:
                     self._deadline = asked + self._settings.lease_seconds
                 else:
                     self._lost = True
+                pause = self._settings.renewal_seconds
             except SQLAlchemyError as error:
-                log.warning("slot %d: the lease could not be renewed: %s", self._held.slot, error)
+                pause = self._settings.renewal_seconds / 4
+                reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+                log.warning("slot %d: the lease could not be renewed: %s", self._held.slot, reason)

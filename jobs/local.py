@@ -11,17 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from jobs import interrupt
-from jobs.artifacts import Artifacts
-from jobs.database import FencedStorage, connect
+from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError
 from jobs.progress import Display
 from jobs.settings import Settings, read_settings
 from jobs.slots import claimable
 from jobs.status import sweep_status
+from jobs.storage import FencedStorage
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +48,11 @@ def run_all(experiment: Experiment, source: list[str], runs: Path, workers: int 
     if workers is not None and workers < 1:
         raise ConfigurationError(f"--workers={workers}: at least 1")
     interrupt.listen()
-    study = Artifacts(runs / experiment.study_name)
-    settings = _settings(runs, experiment.study_name)
+    study = FolderArtifacts(runs / experiment.study_name)
+    place = _place(runs, experiment.study_name)
+    settings = read_settings(**place)
     with Display(settings.log_format) as display:
-        local = _Local(experiment, settings, study, display)
+        local = _Local(experiment, settings, place, study, display)
         local.stage("prepare", source)
         stored = ["--config", str(study.root / "experiment.yaml")]
         local.sweep(stored, workers)
@@ -71,8 +70,11 @@ def run_all(experiment: Experiment, source: list[str], runs: Path, workers: int 
 
 
 class _Local:
-    def __init__(self, experiment: Experiment, settings: Settings, study: Artifacts, display: Display) -> None:
-        self.experiment, self.settings, self.study, self.display = experiment, settings, study, display
+    def __init__(
+        self, experiment: Experiment, settings: Settings, place: dict[str, str], study: Artifacts, display: Display
+    ) -> None:
+        self.experiment, self.settings, self.place = experiment, settings, place
+        self.study, self.display = study, display
 
     def stage(self, command: str, source: list[str]) -> None:
         log.info("stage %s", command)
@@ -100,14 +102,13 @@ class _Local:
         gpus, cores = _count_gpus(), os.cpu_count() or 1
         workers = workers or gpus or cores
         threads = max(cores // workers, 1)
-        engine = connect(self.settings.database_url)
         storage = FencedStorage(self.settings.database_url)
         log.info("stage sweep")
         running: dict[int, _Process] = {}
         failures = settled = 0
         try:
             while True:
-                status = sweep_status(engine, storage, self.experiment)
+                status = sweep_status(storage.engine, storage, self.experiment.study_name)
                 self.display.sweep(status, self.experiment.sweep.epochs)
                 if status.settled > settled:
                     settled, failures = status.settled, 0
@@ -122,13 +123,14 @@ class _Local:
                         log.warning("worker %d ended with exit code %d", index, process.poll())
                         if failures > FRUITLESS_FAILURES:
                             self._check(process, "sweep")
-                waiting = claimable(engine, self.experiment.study_name)
+                waiting = claimable(storage.engine, self.experiment.study_name)
                 for index in [index for index in range(workers) if index not in running][:waiting]:
                     gpu = index % gpus if gpus else None
                     running[index] = _Process("sweep", source, self._environment(index, threads, gpu))
                 _pause()
         finally:
             _stop(list(running.values()))
+            storage.engine.dispose()
         log.info("%s", status.line())
 
     @contextmanager
@@ -153,8 +155,7 @@ class _Local:
             names["DEVICE"] = f"cuda:{gpu}"
         if threads is not None and "THREADS" not in os.environ:
             names["THREADS"] = str(threads)
-        settings = self.settings.model_dump(exclude_none=True, exclude={"job_completion_index"})
-        return {**os.environ, **{name.upper(): str(value) for name, value in settings.items()}, **names}
+        return {**os.environ, **{name.upper(): value for name, value in self.place.items()}, **names}
 
 
 class _Process:
@@ -202,15 +203,14 @@ def _pause() -> None:
     interrupt.check()
 
 
-def _settings(runs: Path, study: str) -> Settings:
-    """The place: a SQLite file beside the results, and leases short enough to notice a killed worker soon."""
-    database = sa.URL.create("sqlite", database=str((runs / study / "study.db").absolute()))
-    place = {
-        "database_url": database.render_as_string(),
-        "artifacts_url": str(runs.absolute()),
-        **({} if "LEASE_SECONDS" in os.environ else {"lease_seconds": 15, "renewal_seconds": 5}),
-    }
-    return read_settings(**place)
+def _place(runs: Path, study: str) -> dict[str, str]:
+    """A SQLite file beside the results, and leases short enough to notice a killed worker soon."""
+    quick = {} if "LEASE_SECONDS" in os.environ else {"lease_seconds": "15", "renewal_seconds": "5"}
+    return {"database_url": local_database(runs, study), "artifacts_url": str(runs.absolute()), **quick}
+
+
+def local_database(runs: Path, study: str) -> str:
+    return f"sqlite:///{(runs / study / 'study.db').absolute()}"
 
 
 def _count_gpus() -> int:

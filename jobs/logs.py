@@ -1,11 +1,21 @@
-"""Log lines: plain text or JSON, on the standard error stream and in a file with the results."""
+"""Log lines: plain text or JSON, on the standard error stream and with the results."""
 
+import contextlib
 import json
 import logging
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
+
+from jobs.artifacts import Artifacts, ArtifactsUnreachable
+
+PUBLISH_SECONDS = 30
+
+log = logging.getLogger(__name__)
 
 
 class _JsonFormatter(logging.Formatter):
@@ -25,12 +35,52 @@ def configure(log_format: Literal["text", "json"]) -> None:
     """Log lines of this process go to the standard error stream from now on."""
     logging.basicConfig(level=logging.INFO, handlers=[_formatted(logging.StreamHandler(sys.stderr), log_format)])
     logging.captureWarnings(capture=True)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where it found credentials
 
 
-def keep(file: Path, log_format: Literal["text", "json"]) -> None:
-    """The lines from now on are also added to a file beside the results."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger().addHandler(_formatted(logging.FileHandler(file, encoding="utf-8"), log_format))
+class KeptLog:
+    """The lines of this process as an object beside the results, since a pod's log goes with the pod."""
+
+    def __init__(self, artifacts: Artifacts, key: str, log_format: Literal["text", "json"]) -> None:
+        self._artifacts, self._key = artifacts, key
+        self._folder = tempfile.TemporaryDirectory()
+        self._file = Path(self._folder.name) / "log"
+        self._handler = _formatted(logging.FileHandler(self._file, encoding="utf-8"), log_format)
+        self._published = 0
+        logging.getLogger().addHandler(self._handler)
+
+    def publish(self) -> None:
+        """Writes the object anew if there are new lines. A log that cannot be written stops nothing."""
+        text = self._file.read_text(encoding="utf-8")
+        if len(text) == self._published:
+            return
+        try:
+            self._artifacts.write_text(self._key, text)
+            self._published = len(text)
+        except ArtifactsUnreachable as error:
+            log.debug("log not kept: %s", error)
+
+    @contextlib.contextmanager
+    def published(self) -> Iterator[None]:
+        """Publishes now and then while the block runs."""
+        closed = threading.Event()
+
+        def now_and_then() -> None:
+            while not closed.wait(PUBLISH_SECONDS):
+                self.publish()
+
+        thread = threading.Thread(target=now_and_then, name="log", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            closed.set()
+            thread.join()
+
+    def close(self) -> None:
+        logging.getLogger().removeHandler(self._handler)
+        self._handler.close()
+        self._folder.cleanup()
 
 
 def _formatted(handler: logging.Handler, log_format: Literal["text", "json"]) -> logging.Handler:

@@ -1,18 +1,25 @@
 """The stage `prepare`: checks everything, then writes data set, study and slots."""
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
-from jobs import logs
+import sqlalchemy as sa
+
 from jobs.artifacts import Artifacts
-from jobs.database import FencedStorage, connect, create_tables
+from jobs.database import connect, database_place, exclusive, is_sqlite
 from jobs.datasets import dataset_is_stored, divide, read_dataset, store_dataset
 from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError, dump_experiment, parse_experiment
+from jobs.manifest import MANIFEST
+from jobs.outage import patiently
 from jobs.search_space import Choices, grid_points
 from jobs.settings import Settings
-from jobs.slots import create_slots
+from jobs.slots import create_sweep, read_experiment
+from jobs.storage import FencedStorage, create_tables
 from jobs.study import create_study
+from jobs.tables import metadata
 from resnet_core.count import check_budget, count_parameters
 from resnet_core.data import RawDataset, read_source
 from resnet_core.device import select_device
@@ -21,24 +28,36 @@ from resnet_core.pruning import planned_config
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 EXPERIMENT = "experiment.yaml"
+FREE = ("sweep.maxHours", "sweep.maxGpuHours", "sweep.minCompleted")  # may be changed: no trial depends on them
 
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
-    """Can be repeated: what is there already stays.
+    """Can be repeated: what is there already stays. More trials than before are added.
 
     Raises:
         ConfigurationError: the experiment cannot be run, or the study belongs to another one; nothing is written.
+        OutageTooLong: database or artifacts were away for longer than OUTAGE_DEADLINE_SECONDS.
+        Refused: the database will not have this process.
 
     """
-    study = root.under(experiment.study_name)
-    check_same_experiment(experiment, study)
-    if not dataset_is_stored(root, experiment.study_name):
-        raw = _read_checked(experiment, settings)
-        study.write_text(EXPERIMENT, dump_experiment(experiment))
-        store_dataset(root, experiment.study_name, experiment.data.source, raw)
-    logs.keep(study.root / "logs/prepare.log", settings.log_format)
-    dataset = read_dataset(root, experiment.study_name)
+    study, name = root.under(experiment.study_name), experiment.study_name
+
+    def with_artifacts(action: Callable[[], T]) -> T:
+        return patiently(action, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
+
+    with_artifacts(lambda: _check_stored(experiment, study))
+    raw = None if with_artifacts(lambda: dataset_is_stored(root, name)) else _read_checked(experiment, settings)
+    place = database_place(settings.database_url)
+    patiently(
+        lambda: _check_prepared(experiment, settings), place=place, deadline_seconds=settings.outage_deadline_seconds
+    )
+    if raw is not None:
+        with_artifacts(lambda: store_dataset(root, name, experiment.data.source, raw))
+    with_artifacts(lambda: study.write_text(EXPERIMENT, dump_experiment(experiment)))
+    dataset = read_dataset(root, name)
     log.info(
         "data: %s, %d classes, %d images to train and validate on, %d to test",
         dataset.title,
@@ -49,38 +68,82 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     if not _searches_pruning(experiment):
         network = planned_config(NetworkConfig.from_model(experiment.model, len(dataset.classes)), experiment.pruning)
         log.info("network: %d parameters of %d allowed", count_parameters(network), experiment.budget.parameters)
-    create_tables(settings.database_url)
-    engine = connect(settings.database_url)
-    create_study(experiment, FencedStorage(settings.database_url))
-    create_slots(engine, experiment.study_name, _fixed_parameters(experiment))
-    engine.dispose()
+    added = patiently(
+        lambda: _create_study(experiment, settings), place=place, deadline_seconds=settings.outage_deadline_seconds
+    )
+    if added:
+        with_artifacts(lambda: study.remove(MANIFEST))  # a result of fewer trials is no longer the result
     log.info(
-        "study %s: %d trials of %d epochs",
-        experiment.study_name,
+        "study %s: %d trials of %d epochs, %d of them new",
+        name,
         experiment.sweep.trials,
         experiment.sweep.epochs,
+        added,
     )
 
 
-def check_same_experiment(experiment: Experiment, study: Artifacts) -> None:
-    """Holds the experiment against the one that the study was made for.
+def check_same_experiment(stored: Experiment, experiment: Experiment, place: str) -> None:
+    """Holds the experiment against the one that the study was made for. More trials are no difference.
 
     Raises:
         ConfigurationError: they differ, in the fields it names.
 
     """
-    if not study.exists(EXPERIMENT):
-        return
-    stored = parse_experiment(study.read_text(EXPERIMENT))
     changes = _differences(stored.model_dump(mode="json"), experiment.model_dump(mode="json"))
-    if changes:
-        raise ConfigurationError(
-            "\n".join(
-                f"{key}={after!r}: {study.root} belongs to another experiment, where it is {before!r}; "
-                "choose another study.name"
-                for key, before, after in changes
+    lines = []
+    for key, before, after in changes:
+        if key == "sweep.trials":
+            if after < before:
+                lines.append(f"{key}={after}: the study has {before} already; trials can be added, not taken away")
+        elif key not in FREE:
+            lines.append(
+                f"{key}={after!r}: study {stored.study_name} in {place} belongs to another experiment, where it is "
+                f"{before!r}; choose another study.name"
             )
-        )
+    if lines:
+        raise ConfigurationError("\n".join(lines))
+
+
+def _check_stored(experiment: Experiment, study: Artifacts) -> None:
+    if study.exists(EXPERIMENT):
+        check_same_experiment(parse_experiment(study.read_text(EXPERIMENT)), experiment, study.location)
+
+
+def _check_prepared(experiment: Experiment, settings: Settings) -> None:
+    """The same against the database, where the study may be although the artifacts are new."""
+    if is_sqlite(settings.database_url) and not Path(database_place(settings.database_url)).exists():
+        return
+    engine = connect(settings.database_url, settings.database_timeout_seconds)
+    try:
+        with engine.connect() as connection:
+            text = None
+            if sa.inspect(connection).has_table("sweeps"):
+                text = read_experiment(connection, experiment.study_name)
+        if text is not None:
+            check_same_experiment(parse_experiment(text), experiment, database_place(settings.database_url))
+    finally:
+        engine.dispose()
+
+
+def _create_study(experiment: Experiment, settings: Settings) -> int:
+    """Tables, study, sweep and slots, as far as they are not there. Returns how many slots are new."""
+    if is_sqlite(settings.database_url):
+        Path(database_place(settings.database_url)).parent.mkdir(parents=True, exist_ok=True)
+    engine = connect(settings.database_url, settings.database_timeout_seconds)
+    lock = connect(settings.database_url, settings.database_timeout_seconds)
+    try:
+        with exclusive(lock):
+            create_tables(settings.database_url)
+            metadata.create_all(engine)
+            storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
+            create_study(experiment, storage)
+            storage.engine.dispose()
+            return create_sweep(
+                engine, experiment.study_name, dump_experiment(experiment), _fixed_parameters(experiment)
+            )
+    finally:
+        engine.dispose()
+        lock.dispose()
 
 
 def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:

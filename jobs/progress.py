@@ -10,8 +10,8 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from jobs import logs
-from jobs.slots import SlotState
 from jobs.status import SweepStatus, TrialStatus, trial_line
+from jobs.tables import SlotState
 
 log = logging.getLogger(__name__)
 

@@ -1,64 +1,18 @@
 """Slots: who runs which trial. N rows are N trials, each settled once, whoever dies meanwhile.
 
 A worker owns a row for the length of a lease and renews it. Each claim raises the row's fence; every write names
-the fence it was claimed with, so what a former owner still writes changes nothing.
+the fence it was claimed with, so what a former owner still writes changes nothing. A fence is never lowered.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-metadata = sa.MetaData()
-
-slots = sa.Table(
-    "slots",
-    metadata,
-    sa.Column("study", sa.String(128), primary_key=True),
-    sa.Column("slot", sa.Integer, primary_key=True),
-    sa.Column("parameters", sa.Text, nullable=False),  # JSON; what a grid or a list fixes, {} where all is sampled
-    sa.Column("trial_id", sa.Integer),  # Optuna's, from the first claim on
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("owner", sa.String(128)),
-    sa.Column("fence", sa.Integer, nullable=False),
-    sa.Column("lease_end", sa.Float),  # seconds since 1970 by the database's clock
-    sa.Column("attempts", sa.Integer, nullable=False),  # exceptions so far
-    sa.Column("crashes", sa.Integer, nullable=False),  # owners that vanished so far
-    sa.Column("stop_epoch", sa.Integer),  # early stopping has decided to end the trial after this epoch
-    sa.Column("message", sa.Text),  # why it settled as it did
-)
-
-ledger = sa.Table(
-    "slot_ledger",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("study", sa.String(128), nullable=False),
-    sa.Column("slot", sa.Integer, nullable=False),
-    sa.Column("fence", sa.Integer, nullable=False),
-    sa.Column("owner", sa.String(128)),
-    sa.Column("from_state", sa.String(16), nullable=False),
-    sa.Column("to_state", sa.String(16), nullable=False),
-    sa.Column("at", sa.Float, nullable=False),
-)
-
-
-class SlotState(StrEnum):
-    WAITING = "waiting"
-    RUNNING = "running"
-    COMPLETE = "complete"
-    STOPPED_EARLY = "stopped early"
-    INFEASIBLE = "infeasible"
-    DIVERGED = "diverged"
-    FAILED = "failed"
-    CRASHED = "crashed"
-
-    @property
-    def settled(self) -> bool:
-        return self not in (SlotState.WAITING, SlotState.RUNNING)
+from jobs.tables import SlotState, database_now, ledger, slots, sweeps
 
 
 class LeaseLost(Exception):
@@ -73,7 +27,8 @@ class Claim:
     slot: int
     fence: int
     owner: str
-    parameters: dict[str, Any]
+    gpus: float
+    parameters: str  # JSON
     trial_id: int | None
     attempts: int
     crashes: int
@@ -82,32 +37,39 @@ class Claim:
 
 @dataclass(frozen=True)
 class SlotRow:
+    """A slot as anybody may read it. `lease_left` is in seconds, below 0 when the lease has run out."""
+
     slot: int
     state: SlotState
     trial_id: int | None
     owner: str | None
+    fence: int
     lease_left: float | None
+    attempts: int
+    crashes: int
     message: str | None
+    traceback: str | None
 
 
-def database_now(engine: Engine | Connection) -> sa.ColumnElement[float]:
-    """Seconds since 1970 by the database's clock, as an expression."""
-    if engine.dialect.name == "sqlite":
-        return (sa.func.julianday("now") - 2440587.5) * 86400.0
-    return sa.func.date_part("epoch", sa.func.clock_timestamp())
+def create_sweep(engine: Engine, study: str, experiment: str, parameters: Sequence[dict[str, Any]]) -> int:
+    """The sweep and one slot for each set of fixed parameters, all or none; slots that exist stay as they are.
 
-
-def create_slots(engine: Engine, study: str, parameters: Sequence[dict[str, Any]]) -> None:
-    """The tables, and one row for each set of fixed parameters, all or none; rows that exist stay as they are."""
-    metadata.create_all(engine)
+    Returns how many slots are new.
+    """
     with engine.begin() as connection:
-        existing = connection.scalar(sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots))
+        if read_experiment(connection, study) is None:
+            connection.execute(sa.insert(sweeps).values(study=study, experiment=experiment))
+        else:  # locks the row: of two that prepare the study at once, the second finds the slots of the first
+            connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(experiment=experiment))
+        count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
+        existing = connection.scalar(count) or 0
         rows = [
             {
                 "study": study,
                 "slot": slot,
                 "parameters": json.dumps(fixed),
                 "state": SlotState.WAITING,
+                "gpus": 0,
                 "fence": 0,
                 "attempts": 0,
                 "crashes": 0,
@@ -116,69 +78,94 @@ def create_slots(engine: Engine, study: str, parameters: Sequence[dict[str, Any]
         ][existing:]
         if rows:
             connection.execute(sa.insert(slots), rows)
+    return len(rows)
 
 
-def read_slots(engine: Engine, study: str) -> list[SlotRow]:
-    now = database_now(engine)
+def read_experiment(connection: Connection, study: str) -> str | None:
+    """The experiment that the sweep was made for, as YAML; None where there is no such sweep."""
+    return connection.scalar(sa.select(sweeps.c.experiment).where(sweeps.c.study == study))
+
+
+def read_slots(connection: Connection, study: str) -> list[SlotRow]:
+    columns = slots.c
+    left = columns.lease_end - database_now(connection)
     query = sa.select(
-        slots.c.slot, slots.c.state, slots.c.trial_id, slots.c.owner, slots.c.lease_end - now, slots.c.message
+        columns.slot,
+        columns.state,
+        columns.trial_id,
+        columns.owner,
+        columns.fence,
+        left,
+        columns.attempts,
+        columns.crashes,
+        columns.message,
+        columns.traceback,
     )
-    with engine.connect() as connection:
-        rows = connection.execute(query.where(slots.c.study == study).order_by(slots.c.slot)).all()
+    rows = connection.execute(query.where(columns.study == study).order_by(columns.slot))
     return [SlotRow(slot, SlotState(state), *rest) for slot, state, *rest in rows]
 
 
-def claim(engine: Engine, study: str, owner: str, lease_seconds: float) -> Claim | None:
+def claim(
+    engine: Engine, study: str, owner: str, lease_seconds: float, gpus: float = 0, *, seize: bool = False
+) -> Claim | None:
     """A row that waits, or whose lease ran out, now this owner's; None when there is neither.
 
-    Rows with a trial begun come first: what is begun is finished before more is begun.
+    With `seize` also a row that another owner holds, who will find the lease lost.
+
+    First of all a row that is this owner's already: the reply to its last claim was lost, or it dropped the trial in
+    an outage. Then rows with a trial begun: what is begun is finished before more is begun. An owner who let the
+    lease run out costs the trial a crash.
     """
     with engine.begin() as connection:
         now = database_now(connection)
-        row = (
-            connection.execute(
-                sa.select(slots)
-                .where(_is_claimable(study, now))
-                .order_by(slots.c.trial_id.is_(None), slots.c.slot)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            )
-            .mappings()
-            .first()
+        own = sa.and_(slots.c.state == SlotState.RUNNING, slots.c.owner == owner)
+        candidate = (
+            sa.select(slots.c.slot)
+            .where(slots.c.study == study, sa.or_(own, _is_unsettled() if seize else _is_free(now)))
+            .order_by(sa.case((own, 0), (slots.c.trial_id.is_not(None), 1), else_=2), slots.c.slot)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
         )
+        crashed = sa.and_(slots.c.state == SlotState.RUNNING, slots.c.owner != owner)
+        row = connection.execute(
+            sa.update(slots)
+            .where(slots.c.study == study, slots.c.slot == candidate)
+            .values(
+                previous=slots.c.state,
+                previous_end=slots.c.lease_end,
+                state=SlotState.RUNNING,
+                owner=owner,
+                gpus=gpus,
+                fence=slots.c.fence + 1,
+                lease_end=now + lease_seconds,
+                crashes=slots.c.crashes + sa.case((crashed, 1), else_=0),
+            )
+            .returning(slots)
+        ).one_or_none()
         if row is None:
             return None
         taken = Claim(
             study=study,
-            slot=row["slot"],
-            fence=row["fence"] + 1,
+            slot=row.slot,
+            fence=row.fence,
             owner=owner,
-            parameters=json.loads(row["parameters"]),
-            trial_id=row["trial_id"],
-            attempts=row["attempts"],
-            crashes=row["crashes"] + (row["state"] == SlotState.RUNNING),
-            stop_epoch=row["stop_epoch"],
+            gpus=gpus,
+            parameters=row.parameters,
+            trial_id=row.trial_id,
+            attempts=row.attempts,
+            crashes=row.crashes,
+            stop_epoch=row.stop_epoch,
         )
-        connection.execute(
-            sa.update(slots)
-            .where(slots.c.study == study, slots.c.slot == taken.slot)
-            .values(
-                state=SlotState.RUNNING,
-                owner=owner,
-                fence=taken.fence,
-                lease_end=now + lease_seconds,
-                crashes=taken.crashes,
-            )
-        )
-        _record(connection, taken, SlotState(row["state"]), SlotState.RUNNING)
+        _record(connection, taken, SlotState(row.previous), SlotState.RUNNING, row.previous_end)
         return taken
 
 
 def claimable(engine: Engine, study: str) -> int:
     """How many rows `claim` would find now."""
     with engine.connect() as connection:
-        query = sa.select(sa.func.count()).select_from(slots).where(_is_claimable(study, database_now(connection)))
-        return connection.scalar(query) or 0
+        free = _is_free(database_now(connection))
+        return connection.scalar(sa.select(sa.func.count()).select_from(slots).where(slots.c.study == study, free)) or 0
 
 
 def renew(engine: Engine, held: Claim, lease_seconds: float) -> bool:
@@ -187,34 +174,39 @@ def renew(engine: Engine, held: Claim, lease_seconds: float) -> bool:
         return _update(connection, held, lease_end=database_now(connection) + lease_seconds)
 
 
-def decide_stop(connection: Connection, held: Claim, epoch: int) -> None:
+def decide_stop(engine: Engine, held: Claim, epoch: int) -> None:
     """Notes that early stopping ends the trial after `epoch`, for whoever settles it."""
-    _require(_update(connection, held, stop_epoch=epoch), held)
+    with engine.begin() as connection:
+        _require(_update(connection, held, stop_epoch=epoch), held)
 
 
 def attach_trial(connection: Connection, held: Claim, trial_id: int) -> None:
     _require(_update(connection, held, trial_id=trial_id), held)
 
 
-def settle(connection: Connection, held: Claim, state: SlotState, message: str | None) -> None:
+def forget_crashes(connection: Connection, held: Claim) -> None:
+    """A trial that gets on does not kill its processes."""
+    _require(_update(connection, held, crashes=0), held)
+
+
+def settle(
+    connection: Connection, held: Claim, state: SlotState, message: str | None, traceback: str | None = None
+) -> None:
     assert state.settled
-    _require(_update(connection, held, state=state, owner=None, lease_end=None, message=message), held)
+    values = {"state": state, "owner": None, "lease_end": None, "message": message, "traceback": traceback}
+    _require(_update(connection, held, **values), held)
     _record(connection, held, SlotState.RUNNING, state)
 
 
-def give_back(engine: Engine, held: Claim, *, failed: bool = False, message: str | None = None) -> None:
-    """Frees the slot for the next owner; after an exception that costs an attempt."""
-    attempts = held.attempts + failed
+def give_back(
+    engine: Engine, held: Claim, *, failed: bool = False, message: str | None = None, traceback: str | None = None
+) -> None:
+    """Frees the slot for the next owner, if it is still this one's; after an exception that costs an attempt."""
+    values: dict[str, Any] = {"state": SlotState.WAITING, "owner": None, "lease_end": None}
+    if failed:
+        values |= {"attempts": held.attempts + 1, "message": message, "traceback": traceback}
     with engine.begin() as connection:
-        if _update(
-            connection,
-            held,
-            state=SlotState.WAITING,
-            owner=None,
-            lease_end=None,
-            attempts=attempts,
-            message=message,
-        ):
+        if _update(connection, held, **values):
             _record(connection, held, SlotState.RUNNING, SlotState.WAITING)
 
 
@@ -229,9 +221,70 @@ def check_fence(connection: Connection, held: Claim) -> None:
     _require(connection.scalar(query.with_for_update()) == held.fence, held)
 
 
-def _is_claimable(study: str, now: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
-    expired = sa.and_(slots.c.state == SlotState.RUNNING, slots.c.lease_end < now)
-    return sa.and_(slots.c.study == study, sa.or_(slots.c.state == SlotState.WAITING, expired))
+def read_own(engine: Engine, held: Claim) -> tuple[SlotState, int | None]:
+    """The state and the trial of a slot that is still this owner's, also when it was this owner who settled it.
+
+    Raises:
+        LeaseLost: somebody else has claimed it since.
+
+    """
+    query = sa.select(slots.c.state, slots.c.trial_id, slots.c.fence)
+    with engine.connect() as connection:
+        row = connection.execute(query.where(slots.c.study == held.study, slots.c.slot == held.slot)).one_or_none()
+    if row is None or row.fence != held.fence or row.state == SlotState.WAITING:
+        raise _lost(held)
+    return SlotState(row.state), row.trial_id
+
+
+def cancel_unbegun(engine: Engine, study: str, owner: str, message: str) -> int:
+    """Settles every slot that has no trial yet as cancelled, all at once, and returns how many."""
+    with engine.begin() as connection:
+        unbegun = sa.and_(slots.c.study == study, slots.c.state == SlotState.WAITING, slots.c.trial_id.is_(None))
+        rows = connection.execute(
+            sa.update(slots)
+            .where(unbegun)
+            .values(state=SlotState.CANCELLED, fence=slots.c.fence + 1, message=message)
+            .returning(slots.c.slot, slots.c.fence)
+        ).all()
+        for slot, fence in rows:
+            record_change(connection, study, slot, fence, owner, 0, SlotState.WAITING, SlotState.CANCELLED)
+    return len(rows)
+
+
+def record_change(
+    connection: Connection,
+    study: str,
+    slot: int,
+    fence: int,
+    owner: str | None,
+    gpus: float,
+    before: SlotState,
+    after: SlotState,
+    lease_end: float | None = None,
+) -> None:
+    """Adds a row to the ledger, in the transaction that changes the slot."""
+    connection.execute(
+        sa.insert(ledger).values(
+            study=study,
+            slot=slot,
+            fence=fence,
+            owner=owner,
+            gpus=gpus,
+            from_state=before,
+            to_state=after,
+            at=database_now(connection),
+            lease_end=lease_end,
+        )
+    )
+
+
+def _is_unsettled() -> sa.ColumnElement[bool]:
+    return slots.c.state.in_((SlotState.WAITING, SlotState.RUNNING))
+
+
+def _is_free(now: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
+    expired = sa.or_(slots.c.lease_end < now, slots.c.lease_end.is_(None))
+    return sa.or_(slots.c.state == SlotState.WAITING, sa.and_(slots.c.state == SlotState.RUNNING, expired))
 
 
 def _update(connection: Connection, held: Claim, **values: Any) -> bool:
@@ -250,18 +303,14 @@ def _update(connection: Connection, held: Claim, **values: Any) -> bool:
 
 def _require(still_held: bool, held: Claim) -> None:
     if not still_held:
-        raise LeaseLost(f"slot {held.slot}: fence {held.fence} is no longer the newest")
+        raise _lost(held)
 
 
-def _record(connection: Connection, held: Claim, before: SlotState, after: SlotState) -> None:
-    connection.execute(
-        sa.insert(ledger).values(
-            study=held.study,
-            slot=held.slot,
-            fence=held.fence,
-            owner=held.owner,
-            from_state=before,
-            to_state=after,
-            at=database_now(connection),
-        )
-    )
+def _lost(held: Claim) -> LeaseLost:
+    return LeaseLost(f"slot {held.slot}: fence {held.fence} is no longer the newest")
+
+
+def _record(
+    connection: Connection, held: Claim, before: SlotState, after: SlotState, lease_end: float | None = None
+) -> None:
+    record_change(connection, held.study, held.slot, held.fence, held.owner, held.gpus, before, after, lease_end)

@@ -1,16 +1,17 @@
 """The stage `sweep`: one worker that runs trials until no slot is left to claim."""
 
 import logging
-import time
+from functools import partial
 
-from jobs import interrupt, slots
 from jobs.artifacts import Artifacts
-from jobs.database import FencedStorage, connect
-from jobs.datasets import load_training_data, read_dataset
+from jobs.datasets import StoredDataset, load_training_data, read_dataset
 from jobs.experiment import Experiment
-from jobs.settings import Settings, owner_identity
-from jobs.trial import Worker
+from jobs.outage import patiently
+from jobs.settings import Settings
+from jobs.train_trial import train_trial
+from jobs.worker import Worker
 from resnet_core.device import describe, select_device
+from resnet_core.train import TrainingData
 
 log = logging.getLogger(__name__)
 
@@ -20,26 +21,18 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
 
     Raises:
         Interrupted: the process was asked to end; the slot it held is free again.
+        NotPrepared: `prepare` has not been there.
+        OutageTooLong: database or artifacts were away for longer than OUTAGE_DEADLINE_SECONDS.
+        Refused: the database will not have this process.
 
     """
-    study, owner = experiment.study_name, owner_identity()
     device = select_device(settings.device)
-    dataset = read_dataset(root, study)
-    worker = Worker(
-        experiment=experiment,
-        settings=settings,
-        artifacts=root.under(study),
-        storage=FencedStorage(settings.database_url),
-        lease_engine=connect(settings.database_url),
-        dataset=dataset,
-        data=load_training_data(root, experiment, dataset, device),
-    )
-    log.info("worker %s on %s", owner, describe(device))
-    while True:
-        interrupt.check()
-        claimed_at = time.monotonic()
-        held = slots.claim(worker.storage.engine, study, owner, settings.lease_seconds)
-        if held is None:
-            log.info("no slot left to claim")
-            return
-        worker.run(held, claimed_at)
+    worker = Worker(experiment, settings, root.under(experiment.study_name), gpus=float(device.type == "cuda"))
+
+    def load() -> tuple[StoredDataset, TrainingData]:
+        dataset = read_dataset(root, experiment.study_name)
+        return dataset, load_training_data(root, experiment, dataset, device)
+
+    dataset, data = patiently(load, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
+    log.info("worker %s on %s", worker.owner, describe(device))
+    worker.work(partial(train_trial, experiment=experiment, dataset=dataset, data=data))

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from resnet_core.config import ScheduleConfig
 from resnet_core.count import LayerCount
+from resnet_core.epoch import EpochResult
 from resnet_core.schedule import lr_factor
-from resnet_core.train import EpochResult
 
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"
 STEPS_PER_EPOCH = 20  # how finely a schedule is drawn

@@ -16,6 +16,7 @@ from resnet_core.augment import EpochPlan, Mixing, normalize
 from resnet_core.config import TrainingConfig
 from resnet_core.data import Images
 from resnet_core.device import select_precision
+from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
 from resnet_core.optimizer import build_optimizer
 from resnet_core.predict import predict
@@ -38,21 +39,6 @@ class TrainingData:
     validation: Images | None
     mean: Tensor
     std: Tensor
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """One epoch, counted from 1. Training figures are means over the augmented images while they were learnt,
-    validation figures belong to the averaged weights where there are any.
-    """
-
-    epoch: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-    seconds: float
 
 
 def train(

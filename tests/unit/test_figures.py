@@ -3,9 +3,9 @@ from matplotlib.figure import Figure
 from resnet_core import figures
 from resnet_core.config import ModelConfig, ScheduleConfig
 from resnet_core.count import count_layers
+from resnet_core.epoch import EpochResult
 from resnet_core.model import NetworkConfig
 from resnet_core.pruning import pruned_config
-from resnet_core.train import EpochResult
 
 BEFORE = NetworkConfig.from_model(ModelConfig(), classes=10)
 AFTER = pruned_config(BEFORE, (0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.3, 0.3))

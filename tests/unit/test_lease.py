@@ -9,6 +9,7 @@ from jobs.database import connect
 from jobs.lease import Lease
 from jobs.settings import Settings
 from jobs.slots import LeaseLost
+from jobs.tables import metadata
 
 STUDY = "s"
 
@@ -16,7 +17,8 @@ STUDY = "s"
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     engine = connect(f"sqlite:///{tmp_path}/study.db")
-    slots.create_slots(engine, STUDY, [{}])
+    metadata.create_all(engine)
+    slots.create_sweep(engine, STUDY, "", [{}])
     return engine
 
 
@@ -53,7 +55,7 @@ def test_training_stops_when_the_slot_was_taken(engine: Engine) -> None:
         with engine.begin() as connection:
             connection.execute(slots.slots.update().values(fence=9))
         time.sleep(0.3)
-        with pytest.raises(LeaseLost, match="slot 0: the lease has run out"):
+        with pytest.raises(LeaseLost, match="slot 0: another owner has it"):
             lease.beat()
 
 

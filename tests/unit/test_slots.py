@@ -1,6 +1,6 @@
+import json
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,10 @@ from sqlalchemy import Engine
 
 from jobs import slots
 from jobs.database import connect
-from jobs.slots import Claim, LeaseLost, SlotState
+from jobs.ledger import Usage, read_ledger
+from jobs.slots import Claim, LeaseLost, SlotRow
 from jobs.status import SweepStatus, TrialStatus
+from jobs.tables import SlotState, metadata
 
 STUDY = "s"
 
@@ -23,8 +25,18 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def engine(url: str) -> Engine:
     engine = connect(url)
-    slots.create_slots(engine, STUDY, [{"lr": 0.1}, {}, {}])
+    create(engine, STUDY, [{"lr": 0.1}, {}, {}])
     return engine
+
+
+def create(engine: Engine, study: str, parameters: list[dict[str, float]]) -> int:
+    metadata.create_all(engine)
+    return slots.create_sweep(engine, study, "", parameters)
+
+
+def read(engine: Engine) -> list[SlotRow]:
+    with engine.connect() as connection:
+        return slots.read_slots(connection, STUDY)
 
 
 def take(engine: Engine, owner: str = "a", lease: float = 60) -> Claim:
@@ -39,25 +51,31 @@ def settle(engine: Engine, held: Claim, state: SlotState = SlotState.COMPLETE) -
 
 
 def states(engine: Engine) -> list[SlotState]:
-    return [row.state for row in slots.read_slots(engine, STUDY)]
+    return [row.state for row in read(engine)]
 
 
 def test_slots_are_created_once(engine: Engine) -> None:
-    slots.create_slots(engine, STUDY, [{}, {}, {}])
-    slots.create_slots(engine, "other", [{}])
+    assert create(engine, STUDY, [{}, {}, {}]) == 0
+    assert create(engine, "other", [{}]) == 1
     assert states(engine) == [SlotState.WAITING] * 3
+
+
+def test_more_trials_add_slots_and_change_no_other(engine: Engine) -> None:
+    settle(engine, take(engine))
+    assert create(engine, STUDY, [{}] * 5) == 2
+    assert states(engine) == [SlotState.COMPLETE, *[SlotState.WAITING] * 4]
 
 
 def test_each_claim_gets_another_slot_until_none_is_left(engine: Engine) -> None:
     first, second, third = (take(engine, owner) for owner in "abc")
     assert [held.slot for held in (first, second, third)] == [0, 1, 2]
-    assert first.parameters == {"lr": 0.1}
+    assert json.loads(first.parameters) == {"lr": 0.1}
     assert slots.claim(engine, STUDY, "d", 60) is None
     assert slots.claimable(engine, STUDY) == 0
 
 
 def test_every_slot_goes_to_one_worker_when_many_claim_at_once(url: str) -> None:
-    slots.create_slots(connect(url), STUDY, [{}] * 40)
+    create(connect(url), STUDY, [{}] * 40)
     claimed: list[int] = []
 
     def work(owner: str) -> None:
@@ -89,12 +107,15 @@ def test_former_owner_can_change_nothing(engine: Engine) -> None:
         slots.check_fence(connection, lost)
     for write in (
         lambda connection: slots.settle(connection, lost, SlotState.COMPLETE, None),
-        lambda connection: slots.decide_stop(connection, lost, 3),
         lambda connection: slots.attach_trial(connection, lost, 9),
     ):
         with pytest.raises(LeaseLost), engine.begin() as connection:
             write(connection)
-    row = slots.read_slots(engine, STUDY)[0]
+    with pytest.raises(LeaseLost):
+        slots.decide_stop(engine, lost, 3)
+    with pytest.raises(LeaseLost):
+        slots.read_own(engine, lost)
+    row = read(engine)[0]
     assert (row.state, row.owner, row.trial_id) == (SlotState.RUNNING, "b", None)
     settle(engine, taken)
     assert states(engine)[0] is SlotState.COMPLETE
@@ -105,7 +126,7 @@ def test_renewed_lease_is_not_taken_over(engine: Engine) -> None:
     assert slots.renew(engine, held, 60)
     time.sleep(0.4)
     assert take(engine, "b").slot != held.slot
-    left = slots.read_slots(engine, STUDY)[0].lease_left
+    left = read(engine)[0].lease_left
     assert left is not None
     assert 58 < left <= 60
 
@@ -127,8 +148,7 @@ def test_slot_given_back_after_an_exception_costs_an_attempt(engine: Engine) -> 
 
 def test_stop_decision_is_there_for_the_next_owner(engine: Engine) -> None:
     held = take(engine, lease=-1)
-    with engine.begin() as connection:
-        slots.decide_stop(connection, held, 4)
+    slots.decide_stop(engine, held, 4)
     assert take(engine, "b").stop_epoch == 4
 
 
@@ -141,23 +161,77 @@ def test_settled_slot_stays_settled(engine: Engine) -> None:
     assert take(engine).slot == 1
 
 
+def test_owner_gets_the_slot_again_that_it_has_and_at_no_cost(engine: Engine) -> None:
+    held = take(engine, "a")
+    again = take(engine, "a")
+    assert (again.slot, again.fence, again.crashes) == (held.slot, held.fence + 1, 0)
+    expired = take(engine, "a", lease=-1)
+    assert take(engine, "a").crashes == 0
+    assert expired.slot == held.slot
+
+
+def test_slot_of_a_living_owner_is_taken_only_by_force(engine: Engine) -> None:
+    held = [take(engine, owner) for owner in "abc"]
+    assert slots.claim(engine, STUDY, "d", 60) is None
+    seized = slots.claim(engine, STUDY, "d", 60, seize=True)
+    assert seized is not None
+    assert seized.slot == held[0].slot
+    assert not slots.renew(engine, held[0], 60)
+
+
+def test_reported_epoch_clears_the_crashes(engine: Engine) -> None:
+    take(engine, "a", lease=-1)
+    taken = take(engine, "b", lease=-1)
+    with engine.begin() as connection:
+        slots.forget_crashes(connection, taken)
+    assert (taken.crashes, take(engine, "c").crashes) == (1, 1)
+
+
+def test_slot_without_a_lease_end_is_free(engine: Engine) -> None:
+    lost = take(engine, "a")
+    with engine.begin() as connection:
+        connection.execute(sa.update(slots.slots).where(slots.slots.c.slot == lost.slot).values(lease_end=None))
+    assert take(engine, "b").slot == lost.slot
+
+
+def test_cancelled_are_those_that_have_not_begun(engine: Engine) -> None:
+    running = take(engine, "a")
+    begun = take(engine, "b")
+    with engine.begin() as connection:
+        slots.attach_trial(connection, begun, 5)
+    slots.give_back(engine, begun)
+    assert slots.cancel_unbegun(engine, STUDY, "p", "enough") == 1
+    assert states(engine) == [SlotState.RUNNING, SlotState.WAITING, SlotState.CANCELLED]
+    assert slots.cancel_unbegun(engine, STUDY, "p", "enough") == 0
+    settle(engine, running)
+    settle(engine, take(engine))
+    assert slots.claim(engine, STUDY, "d", 60) is None
+
+
+def test_own_slot_is_known_as_settled_after_a_lost_reply(engine: Engine) -> None:
+    held = take(engine)
+    assert slots.read_own(engine, held) == (SlotState.RUNNING, None)
+    settle(engine, held)
+    assert slots.read_own(engine, held) == (SlotState.COMPLETE, None)
+
+
 def test_ledger_holds_every_change_of_a_slot(engine: Engine) -> None:
     lost = take(engine, "a", lease=-1)
     taken = take(engine, "b")
     slots.give_back(engine, taken)
     settle(engine, take(engine, "c"))
     with engine.connect() as connection:
-        rows = connection.execute(sa.select(slots.ledger).order_by(slots.ledger.c.id)).all()
-    changes = [(row.fence, row.owner, row.from_state, row.to_state) for row in rows if row.slot == lost.slot]
-    assert changes == [
-        (1, "a", "waiting", "running"),
-        (2, "b", "running", "running"),
-        (2, "b", "running", "waiting"),
-        (3, "c", "waiting", "running"),
-        (3, "c", "running", "complete"),
+        rows = read_ledger(connection, STUDY)
+    assert [(row.slot, row.fence, row.owner, row.before, row.after) for row in rows] == [
+        (lost.slot, 1, "a", "waiting", "running"),
+        (lost.slot, 2, "b", "running", "running"),
+        (lost.slot, 2, "b", "running", "waiting"),
+        (lost.slot, 3, "c", "waiting", "running"),
+        (lost.slot, 3, "c", "running", "complete"),
     ]
-    assert Counter(row.slot for row in rows) == {0: 5}
     assert abs(rows[0].at - time.time()) < 5
+    assert rows[1].lease_end is not None
+    assert rows[1].lease_end < rows[1].at
 
 
 def test_best_of_equal_trials_is_the_earliest() -> None:
@@ -165,8 +239,9 @@ def test_best_of_equal_trials_is_the_earliest() -> None:
         return TrialStatus(slot, number, state, {}, 1, accuracy, 1.0, None)
 
     stopped = trial(0, 0, 0.99, SlotState.STOPPED_EARLY)
-    status = SweepStatus([stopped, trial(1, 2, 0.9), trial(2, 1, 0.9), trial(3, 3, 0.8)])
+    cost = Usage(0, 0, {})
+    status = SweepStatus([stopped, trial(1, 2, 0.9), trial(2, 1, 0.9), trial(3, 3, 0.8)], cost)
     assert status.best is not None
     assert status.best.number == 1
-    assert SweepStatus([stopped]).best is None
+    assert SweepStatus([stopped], cost).best is None
     assert status.line() == "4/4 trials settled, 3 complete, 1 stopped early, best 0.9000 (trial 1)"

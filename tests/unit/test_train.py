@@ -9,10 +9,11 @@ from resnet_core.augment import normalize
 from resnet_core.build import build_network
 from resnet_core.config import AugmentationConfig, ModelConfig, PruningConfig, ScheduleConfig, TrainingConfig
 from resnet_core.data import Images
+from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
 from resnet_core.optimizer import build_optimizer
 from resnet_core.predict import predict
-from resnet_core.train import Checkpoint, Diverged, EpochResult, TrainingData, train, training_batches
+from resnet_core.train import Checkpoint, Diverged, TrainingData, train, training_batches
 
 MODEL = ModelConfig(depths=(1, 1), width=8, strides=(1, 2))
 EVERYTHING = TrainingConfig(

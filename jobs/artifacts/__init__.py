@@ -1,0 +1,27 @@
+"""Files that outlive a process, by key: below a folder, or in a bucket. An object becomes visible only whole."""
+
+from pathlib import Path
+
+from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable
+from jobs.artifacts.folder import FolderArtifacts
+from jobs.artifacts.options import S3Options
+
+__all__ = ["Artifacts", "ArtifactsRefused", "ArtifactsUnreachable", "FolderArtifacts", "S3Options", "open_artifacts"]
+
+
+def open_artifacts(url: str, options: S3Options) -> Artifacts:
+    """What lies below `s3://bucket/prefix` or below a folder. Nothing is asked of either yet.
+
+    Raises:
+        ValueError: the URL names no bucket, or something that is neither.
+
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return FolderArtifacts(Path(url))
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise ValueError(f"ARTIFACTS_URL={url}: either a folder or s3://bucket/prefix")
+    from jobs.artifacts.s3 import S3Artifacts, make_client  # noqa: PLC0415 - boto3 takes a while to import
+
+    return S3Artifacts(make_client(options), bucket, prefix.strip("/"))

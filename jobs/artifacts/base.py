@@ -1,0 +1,94 @@
+"""What a place for artifacts can do."""
+
+import contextlib
+import errno
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from jobs.failure import Refused
+
+REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+
+
+class ArtifactsUnreachable(Exception):
+    """It may work in a while: the service does not answer, the disk is full."""
+
+
+class ArtifactsRefused(Refused):
+    """It will not work, however often it is tried: credentials, rights, a bucket that is not there."""
+
+
+class Artifacts(ABC):
+    """Objects by key; keys use `/` whatever the system.
+
+    Every method raises ArtifactsUnreachable or ArtifactsRefused, and FileNotFoundError for an object that must be
+    there and is not.
+    """
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """The place as a person names it."""
+
+    @abstractmethod
+    def under(self, prefix: str) -> "Artifacts":
+        """The same place, its keys counted from `prefix`."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool: ...
+
+    @abstractmethod
+    def listing(self, prefix: str = "") -> list[str]:
+        """The keys that begin with the folder `prefix`, sorted, without half-written ones."""
+
+    @abstractmethod
+    def writing(self, key: str) -> AbstractContextManager[Path]:
+        """A file to write; it becomes the object when the block ends well, and is gone when it does not."""
+
+    @abstractmethod
+    def reading(self, key: str) -> AbstractContextManager[Path]:
+        """The object as a local file, for as long as the block runs."""
+
+    @abstractmethod
+    def remove(self, key: str) -> None:
+        """Removes an object, if it is there."""
+
+    def write_text(self, key: str, text: str) -> None:
+        with self.writing(key) as path:
+            path.write_text(text, encoding="utf-8")
+
+    def read_text(self, key: str) -> str:
+        with self.reading(key) as path:
+            return path.read_text(encoding="utf-8")
+
+    def write_json(self, key: str, value: Any) -> None:
+        self.write_text(key, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def read_json(self, key: str) -> Any:
+        return json.loads(self.read_text(key))
+
+    def sha256(self, key: str) -> str:
+        with self.reading(key) as path:
+            return file_sha256(path)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def disk_errors() -> Iterator[None]:
+    """Sorts what a file system may say into what passes and what does not."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        kind = ArtifactsRefused if error.errno in REFUSALS else ArtifactsUnreachable
+        raise kind(f"{error.filename or 'disk'}: {error.strerror or error}") from error

@@ -1,0 +1,77 @@
+"""Artifacts below a folder."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from jobs.artifacts.base import Artifacts, disk_errors
+
+
+class FolderArtifacts(Artifacts):
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def location(self) -> str:
+        return str(self.root)
+
+    def under(self, prefix: str) -> "FolderArtifacts":
+        return FolderArtifacts(self.path(prefix))
+
+    def path(self, key: str) -> Path:
+        """Where an object lies, or would.
+
+        Raises:
+            ValueError: outside the folder.
+
+        """
+        if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
+            raise ValueError(f"{key}: not below {self.root}")
+        return self.root / key
+
+    def exists(self, key: str) -> bool:
+        with disk_errors():
+            return self.path(key).is_file()
+
+    def listing(self, prefix: str = "") -> list[str]:
+        with disk_errors():
+            files = (path for path in self.path(prefix).rglob("*") if path.is_file() and ".partial-" not in path.name)
+            return sorted(path.relative_to(self.root).as_posix() for path in files)
+
+    @contextlib.contextmanager
+    def writing(self, key: str) -> Iterator[Path]:
+        target = self.path(key)
+        partial = target.with_name(f"{target.name}.partial-{secrets.token_hex(4)}")
+        with disk_errors():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                yield partial
+                with partial.open("rb") as file:
+                    os.fsync(file.fileno())
+                partial.replace(target)
+                _sync(target.parent)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def reading(self, key: str) -> Iterator[Path]:
+        path = self.path(key)
+        with disk_errors():
+            if not path.is_file():
+                raise FileNotFoundError(f"{path}: not there")
+            yield path
+
+    def remove(self, key: str) -> None:
+        with disk_errors():
+            self.path(key).unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """So that a file's new name is on the disk before anything is written that relies on it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,181 @@
+"""Artifacts in a bucket of Amazon S3, or of any service that speaks its language. The only user of boto3.
+
+S3 shows an object only once it has all of it, whether it came in one request or in parts. What boto3 sends and
+receives carries checksums; each request is tried twice here, and whoever calls waits longer outages out.
+"""
+
+import contextlib
+import mimetypes
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    SSLError,
+)
+from s3transfer.exceptions import RetriesExceededError
+
+from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable, disk_errors
+from jobs.artifacts.options import S3Options
+
+# In parts of so many bytes, so many at a time: at most 64 MiB of a file are in memory.
+TRANSFER = TransferConfig(
+    multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=4, num_download_attempts=2
+)
+
+PASSING = {  # among the errors that are the sender's fault by their number
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+    "OperationAborted",
+    "BadDigest",
+    "IncompleteBody",
+    "XAmzContentChecksumMismatch",
+    "NoSuchUpload",
+    "InvalidPart",
+}
+TOO_MANY_REQUESTS = 429
+
+
+def make_client(options: S3Options) -> Any:
+    """A client for one service and one set of credentials; safe to use from several threads.
+
+    Raises:
+        ValueError: an endpoint that is no URL.
+        ArtifactsRefused: the file of authorities is not there, or credentials are given by half.
+
+    """
+    session = boto3.Session(
+        aws_access_key_id=options.access_key_id,
+        aws_secret_access_key=options.secret_access_key,
+        aws_session_token=options.session_token,
+        region_name=options.region,
+    )
+    if options.ca_bundle is not None and not Path(options.ca_bundle).is_file():
+        raise ArtifactsRefused(f"AWS_CA_BUNDLE={options.ca_bundle}: no such file")
+    try:
+        return session.client(
+            "s3",
+            endpoint_url=options.endpoint_url,
+            region_name=session.region_name or "us-east-1",  # a service of one's own takes any
+            verify=options.ca_bundle,
+            config=Config(
+                connect_timeout=options.timeout_seconds,
+                read_timeout=options.timeout_seconds,
+                retries={"mode": "standard", "total_max_attempts": 2},
+                s3={"addressing_style": options.addressing},
+                tcp_keepalive=True,
+            ),
+        )
+    except PartialCredentialsError as error:
+        raise ArtifactsRefused(str(error)) from None
+    except ValueError:
+        raise ValueError(f"AWS_ENDPOINT_URL={options.endpoint_url}: a URL such as https://host:9000") from None
+
+
+class S3Artifacts(Artifacts):
+    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
+        self._client, self._bucket, self._prefix = client, bucket, prefix
+
+    @property
+    def location(self) -> str:
+        endpoint = self._client.meta.endpoint_url
+        at = "" if "amazonaws.com" in endpoint else f" at {endpoint}"
+        return f"s3://{self._key('').rstrip('/')}{at}"
+
+    def under(self, prefix: str) -> "S3Artifacts":
+        return S3Artifacts(self._client, self._bucket, self._name(prefix))
+
+    def exists(self, key: str) -> bool:
+        try:
+            with self._errors(key):
+                self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def listing(self, prefix: str = "") -> list[str]:
+        folder = self._name(prefix)
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=f"{folder}/" if folder else ""
+        )
+        start = len(self._prefix) + 1 if self._prefix else 0
+        with self._errors(prefix):
+            return sorted(row["Key"][start:] for page in pages for row in page.get("Contents", ()))
+
+    @contextlib.contextmanager
+    def writing(self, key: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
+            path = Path(folder) / "object"
+            with disk_errors():
+                yield path
+            media_type, _ = mimetypes.guess_type(key)
+            extra = {"ContentType": media_type} if media_type else {}
+            with self._errors(key), path.open("rb") as file:
+                self._client.upload_fileobj(file, self._bucket, self._name(key), ExtraArgs=extra, Config=TRANSFER)
+
+    @contextlib.contextmanager
+    def reading(self, key: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
+            path = Path(folder) / "object"
+            with disk_errors(), self._errors(key), path.open("wb") as file:
+                self._client.download_fileobj(self._bucket, self._name(key), file, Config=TRANSFER)
+            with disk_errors():
+                yield path
+
+    def remove(self, key: str) -> None:
+        with self._errors(key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+
+    def _name(self, key: str) -> str:
+        return "/".join(part for part in (self._prefix, key) if part)
+
+    def _key(self, key: str) -> str:
+        return f"{self._bucket}/{self._name(key)}"
+
+    @contextlib.contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        place = f"s3://{self._key(key)}"
+        try:
+            yield
+        except ClientError as error:
+            raise _meaning(error, place) from error
+        except NoCredentialsError as error:
+            words = "no credentials; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY give them"
+            raise ArtifactsRefused(f"{place}: {words}") from error
+        except (ParamValidationError, PartialCredentialsError) as error:
+            raise ArtifactsRefused(f"{place}: {' '.join(str(error).split())}") from error
+        except SSLError as error:
+            kind = ArtifactsRefused if "CERTIFICATE_VERIFY_FAILED" in str(error) else ArtifactsUnreachable
+            raise kind(f"{place}: {error}") from error
+        except RetriesExceededError as error:
+            raise ArtifactsUnreachable(f"{place}: {error.last_exception}") from error
+        except BotoCoreError as error:
+            raise ArtifactsUnreachable(f"{place}: {error}") from error
+
+
+def _meaning(error: ClientError, place: str) -> Exception:
+    """What a service's answer comes to. The codes are those of the S3 API's list of error responses."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    message = error.response.get("Error", {}).get("Message") or code
+    if code == "403":  # the answer to a HEAD request has no body that would say more
+        message = "wrong credentials, or no right to read or to list the bucket"
+    if code in {"NoSuchKey", "404", "NotFound"}:
+        return FileNotFoundError(f"{place}: not there")
+    if status >= 500 or status == TOO_MANY_REQUESTS or code in PASSING:
+        return ArtifactsUnreachable(f"{place}: {code}: {message}")
+    return ArtifactsRefused(f"{place}: {code}: {message}")

@@ -1,0 +1,9 @@
+"""What ends a command and is told in one line."""
+
+
+class Failure(Exception):
+    """Something outside the code is not as it must be; the message says what, a traceback would not help."""
+
+
+class Refused(Failure):
+    """A service will not have us, however long we wait: credentials, rights, a name that is not there."""

@@ -1,0 +1,200 @@
+"""What a person does with a sweep from outside: look at it, end it, carry it elsewhere. Nothing here imports torch."""
+
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import Progress
+
+from jobs import control, interrupt, transfer
+from jobs.artifacts import Artifacts, FolderArtifacts, open_artifacts
+from jobs.database import connect, database_place
+from jobs.experiment import Experiment
+from jobs.experiment_file import ConfigurationError, parse_experiment
+from jobs.fetch import fetch as fetch_result
+from jobs.local import local_database
+from jobs.manifest import read_manifest
+from jobs.manifest import verify as verify_result
+from jobs.outage import patiently
+from jobs.progress import Display
+from jobs.settings import Settings, read_settings
+from jobs.slots import read_experiment
+from jobs.status import sweep_status
+from jobs.status_table import status_json, status_table
+from jobs.storage import FencedStorage
+from jobs.tables import sweeps
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 10  # a person is waiting
+WATCH_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep in a database."""
+
+    experiment: Experiment
+    settings: Settings
+    storage: FencedStorage
+
+
+def status(study: str | None, runs: Path, *, watch: bool, as_json: bool) -> None:
+    """Prints how far a sweep is; with `watch` its lines as they come until all trials are settled."""
+    with _open(study, runs) as sweep:
+        name, storage = sweep.experiment.study_name, sweep.storage
+        if watch:
+            _watch(sweep)
+        elif as_json:
+            now = sweep_status(storage.engine, storage, name)
+            print(json.dumps(status_json(sweep.experiment, now), indent=2))
+        else:
+            now = sweep_status(storage.engine, storage, name)
+            Console().print(status_table(sweep.experiment, now))
+
+
+def stop(study: str | None, runs: Path, *, now: bool) -> None:
+    """Ends a sweep; see `jobs.control.stop`."""
+    with _open(study, runs) as sweep:
+        unbegun, begun = control.stop(sweep.storage, sweep.experiment.study_name, now=now)
+        what = sweep_status(sweep.storage.engine, sweep.storage, sweep.experiment.study_name)
+    print(f"{unbegun} trials are not begun any more, {begun} are ended where they were")
+    print(what.line())
+
+
+def export(study: str | None, runs: Path, file: Path) -> None:
+    with _open(study, runs) as sweep:
+        transfer.export_study(sweep.settings.database_url, sweep.experiment.study_name, file)
+        print(f"study {sweep.experiment.study_name} written to {file}")
+
+
+def import_(file: Path) -> None:
+    url = os.environ.get("DATABASE_URL")
+    if url is None:
+        raise ConfigurationError(f"DATABASE_URL: needed in the environment to import {file}, but not set")
+    settings = read_settings(database_url=url, artifacts_url=".")
+    study = transfer.import_study(file, settings.database_url)
+    print(f"study {study} is in {database_place(settings.database_url)}")
+
+
+def verify(result: str) -> bool:
+    """Checks every object of a result, prints what is wrong with it, and returns whether nothing is."""
+    artifacts, with_artifacts = _open_result(result)
+    manifest = with_artifacts(lambda: read_manifest(artifacts))
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("verifying", total=len(manifest.objects))
+        faults = with_artifacts(lambda: verify_result(artifacts, manifest, lambda: progress.advance(task)))
+    for fault in faults:
+        print(fault)
+    total = sum(entry.size for entry in manifest.objects.values())
+    if faults:
+        counts = Counter(fault.kind for fault in faults)
+        print(f"{artifacts.location}: {', '.join(f'{count} {kind}' for kind, count in sorted(counts.items()))}")
+    else:
+        print(f"{artifacts.location}: {len(manifest.objects)} objects, {decimal(total)}, all as the manifest says")
+    return not faults
+
+
+def fetch(result: str, to: Path | None, *, partial: bool) -> None:
+    """Downloads a result into a folder; what is there already and right is not downloaded again."""
+    artifacts, with_artifacts = _open_result(result)
+    target = FolderArtifacts(to or Path(result.rstrip("/").rpartition("/")[2]))
+    fetched = fetch_result(artifacts, target, with_artifacts, partial=partial)
+    there = f", {fetched.there} of them there before" if fetched.there else ""
+    print(f"{target.location}: {fetched.objects} objects, {decimal(fetched.bytes)}{there}")
+
+
+def _open_result(result: str) -> tuple[Artifacts, Callable[[Callable[[], T]], T]]:
+    settings = read_settings(database_url="sqlite:///", artifacts_url=result)  # no database is looked at
+    try:
+        artifacts = open_artifacts(result, settings.s3_options())
+    except ValueError as error:
+        raise ConfigurationError(str(error).replace("ARTIFACTS_URL=", "")) from None
+
+    def with_artifacts(action: Callable[[], T]) -> T:
+        return patiently(action, place=artifacts.location, deadline_seconds=PATIENCE_SECONDS)
+
+    return artifacts, with_artifacts
+
+
+def _watch(sweep: Sweep) -> None:
+    interrupt.listen()
+    storage, name = sweep.storage, sweep.experiment.study_name
+    with Display(sweep.settings.log_format) as display:
+        while True:
+            status = patiently(
+                lambda: sweep_status(storage.engine, storage, name),
+                place=database_place(sweep.settings.database_url),
+                deadline_seconds=sweep.settings.outage_deadline_seconds,
+            )
+            display.sweep(status, sweep.experiment.sweep.epochs)
+            if not status.unsettled:
+                log.info("%s", status.line())
+                return
+            interrupt.check()
+            time.sleep(WATCH_SECONDS)
+
+
+@contextmanager
+def _open(study: str | None, runs: Path) -> Iterator[Sweep]:
+    """The sweep in DATABASE_URL, or else below the folder of local runs.
+
+    Raises:
+        ConfigurationError: there is none of that name, or more than one to choose from.
+
+    """
+    url = os.environ.get("DATABASE_URL") or local_database(runs, _local_study(study, runs))
+    settings = read_settings(database_url=url, artifacts_url=str(runs))
+    experiment = patiently(
+        lambda: _find(settings, study),
+        place=database_place(url),
+        deadline_seconds=PATIENCE_SECONDS,
+    )
+    storage = FencedStorage(url, settings.database_timeout_seconds)
+    try:
+        yield Sweep(experiment, settings, storage)
+    finally:
+        storage.engine.dispose()
+
+
+def _local_study(study: str | None, runs: Path) -> str:
+    found = sorted(file.parent.name for file in runs.glob("*/study.db"))
+    if study is None and len(found) == 1:
+        return found[0]
+    if study is None or study not in found:
+        there = ", ".join(found) or "none"
+        raise ConfigurationError(
+            f"STUDY={study or ''}: DATABASE_URL is not set, and the studies below {runs} are: {there}"
+        )
+    return study
+
+
+def _find(settings: Settings, study: str | None) -> Experiment:
+    place = database_place(settings.database_url)
+    engine = connect(settings.database_url, settings.database_timeout_seconds)
+    try:
+        with engine.connect() as connection:
+            known = sa.inspect(connection).has_table("sweeps")
+            found = sorted(connection.scalars(sa.select(sweeps.c.study))) if known else []
+            if study is None and len(found) == 1:
+                study = found[0]
+            if study not in found or study is None:
+                there = ", ".join(found) or "none"
+                raise ConfigurationError(f"STUDY={study or ''}: the studies in {place} are: {there}")
+            text = read_experiment(connection, study)
+    finally:
+        engine.dispose()
+    assert text is not None
+    return parse_experiment(text)

@@ -1,0 +1,139 @@
+"""Outages of the database and of the artifacts: what they are, and how they are waited out."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as NoConnection
+
+from jobs import interrupt
+from jobs.artifacts import ArtifactsUnreachable
+from jobs.failure import Failure, Refused
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds; doubled in between
+BEAT_SECONDS = 0.2
+LOG_SECONDS = 30
+
+# What a server says that refuses us for good. libpq gives no code for a connection that was not made.
+REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "is not permitted to log in",
+    "permission denied",
+    "certificate verify failed",
+    "does not support SSL",
+    "does not match host name",
+)
+ABSENT = ("role", "database")  # … "does not exist"
+
+SQLITE_OUTAGES = {5, 6, 10, 13, 14, 15}  # busy, locked, I/O error, disk full, cannot open, lock protocol
+
+
+class OutageTooLong(Failure):
+    """The database or the artifacts could not be reached for longer than a process waits."""
+
+
+class NotAcknowledged(Exception):
+    """A write that should be there is not there; it is to be written again."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the same may work in a while: connections lost or not made, time-outs, I/O errors."""
+    if isinstance(error, ArtifactsUnreachable | NotAcknowledged):
+        return True
+    cause = database_error(error)
+    if isinstance(cause, DBAPIError):
+        code = getattr(cause.orig, "sqlite_errorcode", None)
+        if code is not None:
+            return code & 0xFF in SQLITE_OUTAGES
+        return cause.connection_invalidated or isinstance(cause, OperationalError | InterfaceError)
+    return isinstance(cause, NoConnection | PendingRollbackError)
+
+
+def refusal(error: BaseException) -> str | None:
+    """The words in which the database server refuses a connection for good."""
+    cause = database_error(error)
+    if not isinstance(cause, OperationalError):
+        return None
+    text = str(cause.orig).strip()
+    absent = "does not exist" in text and any(f'{kind} "' in text for kind in ABSENT)
+    return text if absent or any(words in text for words in REFUSALS) else None
+
+
+def database_error(error: BaseException) -> BaseException:
+    """SQLAlchemy's error, which Optuna wraps into one of its own."""
+    wraps = error.__cause__ is not None and type(error).__name__ == "StorageInternalError"
+    return error.__cause__ if wraps and error.__cause__ else error
+
+
+def patiently(
+    action: Callable[[], T],
+    *,
+    place: str,
+    deadline_seconds: float,
+    beat: Callable[[], None] = interrupt.check,
+) -> T:
+    """What `action` returns once it gets through; it is tried again as long as outages stop it.
+
+    Args:
+        action: may have had its effect although it failed (the reply was lost): it has to allow for that.
+        place: what cannot be reached, for messages.
+        deadline_seconds: how long an outage may last.
+        beat: called several times a second while waiting; what it raises ends the waiting.
+
+    Raises:
+        Refused: the database server has said that waiting is no use.
+        OutageTooLong: no success within the deadline.
+
+    """
+    started = told = time.monotonic()
+    pause, failed = FIRST_PAUSE, False
+    while True:
+        try:
+            result = action()
+        except Exception as error:
+            words = refusal(error)
+            if words is not None:
+                raise Refused(f"{place}: {words.splitlines()[-1]}") from None
+            if not is_outage(error):
+                raise
+            now = time.monotonic()
+            reason = _reason(error)
+            if now - started > deadline_seconds:
+                raise OutageTooLong(f"{place}: not reached for {now - started:.0f} s: {reason}") from error
+            if not failed or now - told > LOG_SECONDS:
+                failed, told = True, now
+                log.warning(
+                    "%s cannot be reached (%s), waiting for it, %.0f s at most",
+                    place,
+                    reason,
+                    deadline_seconds - (now - started),
+                )
+            _wait(pause * random.uniform(0.5, 1), beat)  # so that not all come back at once
+            pause = min(2 * pause, LONGEST_PAUSE)
+        else:
+            if failed:
+                log.info("%s is back after %.1f s", place, time.monotonic() - started)
+            return result
+
+
+def _wait(seconds: float, beat: Callable[[], None]) -> None:
+    until = time.monotonic() + seconds
+    beat()
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, BEAT_SECONDS))
+        beat()
+
+
+def _reason(error: BaseException) -> str:
+    cause = database_error(error)
+    text = str(cause.orig if isinstance(cause, DBAPIError) else cause).strip()
+    return text.splitlines()[0] if text else type(cause).__name__

@@ -1,0 +1,73 @@
+"""Optuna's storage, tied to the slots."""
+
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from sqlalchemy import event
+from sqlalchemy.orm import ORMExecuteState, Session
+
+from jobs.database import TIMEOUT_SECONDS, configure, engine_options, engine_url
+from jobs.slots import Claim, attach_trial, check_fence, forget_crashes, settle
+from jobs.tables import SlotState
+
+
+class FencedStorage(RDBStorage):
+    """Optuna's storage, in which every transaction that writes also proves that the slot is still this process's.
+
+    While a claim is held, a transaction that would commit after somebody else took the slot raises LeaseLost and
+    leaves nothing behind. A trial's creation writes its id into the slot, and its end settles the slot, in the very
+    transaction that Optuna does it in: there is no moment at which one is true and the other is not.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        super().__init__(
+            _literal(engine_url(url)),
+            engine_kwargs=engine_options(url, timeout_seconds),
+            skip_table_creation=True,
+            skip_compatibility_check=True,
+        )
+        configure(self.engine, timeout_seconds)
+        self.held: Claim | None = None
+        self.outcome: tuple[SlotState, str | None, str | None] | None = None  # state, message, traceback
+        event.listen(self.scoped_session, "do_orm_execute", self._on_execute)
+        event.listen(self.scoped_session, "after_flush", self._after_flush)
+        event.listen(self.scoped_session, "before_commit", self._before_commit)
+
+    def _on_execute(self, state: ORMExecuteState) -> None:
+        if not state.is_select:
+            state.session.info["writes"] = True
+
+    def _after_flush(self, session: Session, _context: Any) -> None:
+        session.info["writes"] = True
+        if self.held is None:
+            return
+        for row in session.new:
+            if isinstance(row, models.TrialModel):
+                attach_trial(session.connection(), self.held, int(row.trial_id))
+            elif isinstance(row, models.TrialIntermediateValueModel) and self.held.crashes:
+                forget_crashes(session.connection(), self.held)
+        for row in session.dirty:
+            if isinstance(row, models.TrialModel) and row.state.is_finished():
+                assert self.outcome is not None
+                settle(session.connection(), self.held, *self.outcome)
+
+    def _before_commit(self, session: Session) -> None:
+        if self.held is not None and session.info.pop("writes", False):
+            check_fence(session.connection(), self.held)
+
+
+def create_tables(url: str) -> None:
+    """Optuna's tables; it takes two connections for this."""
+    options = engine_options(url, TIMEOUT_SECONDS)
+    storage = RDBStorage(_literal(engine_url(url)), engine_kwargs=options | {"max_overflow": 1})
+    storage.engine.dispose()
+
+
+def _literal(url: str) -> str:
+    """Optuna takes the URL for a format string."""
+    return url.replace("{", "{{").replace("}", "}}")
+
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,0 +1,75 @@
+"""The tables beside Optuna's: sweeps, their slots, and the ledger of every change of a slot."""
+
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+
+metadata = sa.MetaData()
+
+sweeps = sa.Table(
+    "sweeps",
+    metadata,
+    sa.Column("study", sa.String(128), primary_key=True),
+    sa.Column("experiment", sa.Text, nullable=False),  # YAML, every field
+)
+
+slots = sa.Table(
+    "slots",
+    metadata,
+    sa.Column("study", sa.String(128), primary_key=True),
+    sa.Column("slot", sa.Integer, primary_key=True),
+    sa.Column("parameters", sa.Text, nullable=False),  # JSON; what a grid or a list fixes, {} where all is sampled
+    sa.Column("trial_id", sa.Integer),  # Optuna's, from the first claim on
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("previous", sa.String(16)),  # the state that the newest claim found,
+    sa.Column("previous_end", sa.Float),  # and the lease
+    sa.Column("owner", sa.String(128)),
+    sa.Column("gpus", sa.Float, nullable=False),  # that the owner holds; 0 on a CPU
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("lease_end", sa.Float),  # seconds since 1970 by the database's clock
+    sa.Column("attempts", sa.Integer, nullable=False),  # exceptions so far
+    sa.Column("crashes", sa.Integer, nullable=False),  # owners that vanished since the last epoch was reported
+    sa.Column("stop_epoch", sa.Integer),  # early stopping has decided to end the trial after this epoch
+    sa.Column("message", sa.Text),  # why it settled as it did, or what failed last
+    sa.Column("traceback", sa.Text),  # of the last exception
+)
+
+ledger = sa.Table(
+    "slot_ledger",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("study", sa.String(128), nullable=False),
+    sa.Column("slot", sa.Integer, nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),
+    sa.Column("owner", sa.String(128)),
+    sa.Column("gpus", sa.Float, nullable=False),
+    sa.Column("from_state", sa.String(16), nullable=False),
+    sa.Column("to_state", sa.String(16), nullable=False),
+    sa.Column("at", sa.Float, nullable=False),  # seconds since 1970 by the database's clock
+    sa.Column("lease_end", sa.Float),  # where a lease that had run out was taken over: when it had ended
+    sa.Index("slot_ledger_by_study", "study", "slot"),
+)
+
+
+class SlotState(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    STOPPED_EARLY = "stopped early"
+    INFEASIBLE = "infeasible"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+
+    @property
+    def settled(self) -> bool:
+        return self not in (SlotState.WAITING, SlotState.RUNNING)
+
+
+def database_now(engine: Engine | Connection) -> sa.ColumnElement[float]:
+    """Seconds since 1970 by the database's clock, as an expression."""
+    if engine.dialect.name == "sqlite":
+        return (sa.func.julianday("now") - 2440587.5) * 86400.0
+    return sa.func.date_part("epoch", sa.func.clock_timestamp())

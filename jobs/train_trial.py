@@ -1,0 +1,76 @@
+"""What a trial of the sweep does: build, prune, train, validate."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jobs.datasets import StoredDataset
+from jobs.experiment import Experiment
+from jobs.tables import SlotState
+from jobs.trial import TrialEnds, TrialRun
+from resnet_core.build import build_network
+from resnet_core.checkpoint import load_checkpoint, save_checkpoint
+from resnet_core.config import PruningConfig
+from resnet_core.count import BudgetExceeded, check_budget
+from resnet_core.epoch import EpochResult
+from resnet_core.model import NetworkConfig
+from resnet_core.pruning import planned_config
+from resnet_core.seeds import derive_seed
+from resnet_core.train import Checkpoint, Diverged, TrainingData, first_batch, train
+
+
+def train_trial(run: TrialRun, experiment: Experiment, dataset: StoredDataset, data: TrainingData) -> None:
+    """Trains with the trial's parameters, going on from the newest checkpoint there is.
+
+    Raises:
+        TrialEnds: over budget, diverged or stopped early.
+
+    """
+    recipe, pruning = experiment.with_parameters(run.parameters)
+    _check_budget(run, experiment, pruning, len(dataset.classes))
+    device = data.train.images.device
+    seed = derive_seed(experiment.seed, run.slot)
+    network = build_network(
+        experiment.model,
+        pruning,
+        len(dataset.classes),
+        dropout=recipe.dropout,
+        seed=seed,
+        batch=first_batch(data, recipe.batch_size),
+    ).to(device)
+    saved = run.resume(lambda path: load_checkpoint(path, device))
+    if saved:
+        run.take_up([EpochResult(**row) for row in saved["epochs"]])
+
+    def on_epoch(result: EpochResult, training: Checkpoint) -> None:
+        rows = [asdict(epoch) for epoch in [*run.epochs, result]]
+        checkpoint: dict[str, Any] = {"training": training, "epochs": rows}
+
+        def write(path: Path) -> None:
+            save_checkpoint(checkpoint, path)
+
+        run.finish_epoch(result, write)
+
+    try:
+        train(
+            network,
+            recipe,
+            data,
+            experiment.sweep.epochs,
+            seed=derive_seed(seed, "training"),
+            checkpoint=saved["training"] if saved else None,
+            on_step=run.step,
+            on_epoch=on_epoch,
+        )
+    except Diverged as error:
+        raise TrialEnds(SlotState.DIVERGED, str(error)) from None
+
+
+def _check_budget(run: TrialRun, experiment: Experiment, pruning: PruningConfig, classes: int) -> None:
+    unpruned = NetworkConfig.from_model(experiment.model, classes)
+    try:
+        parameters = check_budget(planned_config(unpruned, pruning), experiment.budget.parameters)
+    except BudgetExceeded as error:
+        run.note_excess(error.excess)
+        raise TrialEnds(SlotState.INFEASIBLE, str(error)) from None
+    run.note("parameters", parameters)

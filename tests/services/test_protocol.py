@@ -1,0 +1,164 @@
+"""The protocol statement by statement: a connection cut, a process killed or frozen at each one of them.
+
+And the same with a guard taken away, which the checker has to notice.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.process import BaseProcess
+from typing import Literal
+
+import pytest
+
+from jobs import slots
+from jobs.database import connect
+
+from . import reporting
+from .checker import Violation, check_ledger
+from .place import Place
+from .proxy import Act, Proxy
+from .reporting import LEASE, Guard, Reporting
+
+EPOCHS = 2
+AT_ONCE = 6  # cases that mostly wait
+Fault = Literal["cut before", "cut after", "kill before", "kill after", "freeze until taken", "freeze until settled"]
+
+
+@pytest.mark.parametrize(
+    "fault", ["cut before", "cut after", "kill before", "kill after", "freeze until taken", "freeze until settled"]
+)
+def test_trial_is_settled_once_whatever_happens_at_any_statement(place: Place, fault: Fault) -> None:
+    reporting.prepare(reporting.experiment(1, EPOCHS), place.url())
+    statements = run_case(place, "undisturbed", 0, fault)
+    assert any("COMMIT" in text for text in statements)
+    assert len(statements) > 40
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        cases = {at: pool.submit(run_case, place, f"s{at}", at, fault) for at in range(1, len(statements) + 1)}
+        for at, case in cases.items():
+            try:
+                case.result()
+            except Exception as error:
+                error.add_note(f"{fault} at statement {at}: {statements[at - 1][:300]}")
+                raise
+
+
+@pytest.mark.parametrize("guard", ["fence", "lock", "clock"])
+def test_checker_notices_that_a_guard_is_gone(place: Place, guard: Guard) -> None:
+    reporting.prepare(reporting.experiment(1, EPOCHS), place.url())
+    without = {"fence": without_fence, "lock": without_lock, "clock": without_clock}[guard]
+    with pytest.raises(Violation) as noticed:
+        without(place)
+    print(noticed.value)
+
+
+def without_fence(place: Place) -> None:
+    """A worker that is frozen while its successor finishes the trial, and that writes whatever it wants then."""
+    statements = run_case(place, "undisturbed", 0, "freeze until settled", "fence")
+    for at in range(1, len(statements) + 1):
+        run_case(place, f"s{at}", at, "freeze until settled", "fence")
+
+
+def without_lock(place: Place) -> None:
+    """Many that claim at the same moment."""
+    for attempt in range(20):
+        sweep = reporting.experiment(8, EPOCHS, f"study.name=race-{attempt}")
+        reporting.prepare(sweep, place.url())
+        together = threading.Barrier(8)
+
+        def claim(owner: str, study: str = sweep.study_name, together: threading.Barrier = together) -> None:
+            engine = connect(place.url())
+            engine.connect().close()
+            together.wait()
+            while slots.claim(engine, study, owner, 60):
+                owner += "+"
+            engine.dispose()
+
+        with reporting.removed("lock"):
+            threads = [threading.Thread(target=claim, args=(f"w{number}",)) for number in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        check_ledger(place.ledger(sweep))
+
+
+def without_clock(place: Place) -> None:
+    """Workers that go by their own clocks, of which one is two hours ahead."""
+    sweep = reporting.experiment(4, 4, "study.name=clocks")
+    reporting.prepare(sweep, place.url())
+    settings = reporting.place(place.url(), place.folder)
+    body = Reporting(4, 0.2)
+    workers = [reporting.start(sweep, settings, body, offset, "clock") for offset in (0, 7200)]
+    for worker in workers:
+        worker.join(60)
+    place.check(sweep)
+
+
+def run_case(place: Place, study: str, at: int, fault: Fault, guard: Guard | None = None) -> list[str]:
+    """One trial by a worker to whom `fault` happens at statement `at`, finished by others if need be, and checked.
+
+    Returns the statements of the first worker.
+    """
+    sweep = reporting.experiment(1, EPOCHS, f"study.name={study}")
+    reporting.prepare(sweep, place.url())
+    body = Reporting(EPOCHS, 0.01)
+    victim: list[BaseProcess] = []
+    frozen, thaw = threading.Event(), threading.Event()
+
+    def act(number: int, _text: str) -> Act:
+        if number != at:
+            return "forward"
+        if fault.startswith("cut"):
+            return "cut before" if fault == "cut before" else "cut after"
+        if fault.startswith("kill"):
+            if fault == "kill after":
+                threading.Timer(0.05, reporting.kill, (victim[0],)).start()
+                return "cut after"
+            reporting.kill(victim[0])
+            return "cut before"
+        reporting.kill(victim[0], signal.SIGSTOP)
+        frozen.set()
+        thaw.wait(30)  # the statement is on its way all the time
+        return "forward"
+
+    with Proxy(place.server.port, act) as proxy:
+        settings = reporting.place(place.url(proxy.port), place.folder / study)
+        victim.append(reporting.start(sweep, settings, body, guard=guard))
+        if at and fault.startswith("freeze"):
+            frozen.wait(20)
+            if frozen.is_set():
+                finish_without(place, study, body, fault, guard)
+            thaw.set()
+            reporting.kill(victim[0], signal.SIGCONT)
+        victim[0].join(30)
+        assert victim[0].exitcode is not None, "it hangs"
+        until(lambda: place.settled(sweep) or place.claimable(sweep))
+        if not place.settled(sweep):
+            reporting.start(sweep, reporting.place(place.url(), place.folder / study), body, guard=guard).join(30)
+        place.check(sweep)
+        return list(proxy.statements)
+
+
+def finish_without(place: Place, study: str, body: Reporting, fault: Fault, guard: Guard | None) -> None:
+    """A second worker takes the slot of the frozen one, and settles it or is still at it."""
+    sweep = reporting.experiment(1, EPOCHS, f"study.name={study}")
+    if place.settled(sweep):
+        return  # it was frozen at its very end
+    until(lambda: bool(place.claimable(sweep)))
+    slow = Reporting(EPOCHS, 0.3) if fault == "freeze until taken" else body
+    second = reporting.start(sweep, reporting.place(place.url(), place.folder / study), slow, guard=guard)
+    before = len(place.ledger(sweep))
+    if fault == "freeze until taken":
+        until(lambda: len(place.ledger(sweep)) > before)
+    else:
+        second.join(30)
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20 * LEASE
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
