@@ -19,6 +19,14 @@ class LeaseLost(Exception):
     """The slot belongs to another owner by now; what this one was about to write is discarded."""
 
 
+class TrialAttached(Exception):
+    """The slot has a trial already: it was made, and only the reply was lost."""
+
+    def __init__(self, held: "Claim", trial_id: int) -> None:
+        super().__init__(f"slot {held.slot}: has a trial already")
+        self.trial_id = trial_id
+
+
 @dataclass(frozen=True)
 class Claim:
     """A slot as its owner got it."""
@@ -181,6 +189,18 @@ def decide_stop(engine: Engine, held: Claim, epoch: int) -> None:
 
 
 def attach_trial(connection: Connection, held: Claim, trial_id: int) -> None:
+    """Notes the trial that was made for a slot. Optuna tries again when the reply to its creation is lost.
+
+    Raises:
+        LeaseLost: somebody else has claimed the slot since.
+        TrialAttached: it has one.
+
+    """
+    check_fence(connection, held)
+    slot = sa.and_(slots.c.study == held.study, slots.c.slot == held.slot)
+    former = connection.scalar(sa.select(slots.c.trial_id).where(slot))
+    if former is not None:
+        raise TrialAttached(held, former)
     _require(_update(connection, held, trial_id=trial_id), held)
 
 

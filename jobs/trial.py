@@ -226,7 +226,10 @@ class TrialRun:
         if trial_id is None:  # another try of this may have made it
             trial_id = slots.read_own(storage.engine, self._held)[1]
         if trial_id is None:
-            trial_id = self._create_trial(study)
+            try:
+                trial_id = self._create_trial(study)
+            except slots.TrialAttached as attached:
+                trial_id = attached.trial_id
         study.get_trials(deepcopy=False)  # Optuna's cache takes writes only for trials it has seen
         self._trial = optuna.trial.Trial(study, trial_id)
         self.number = self._trial.number
@@ -259,17 +262,19 @@ class TrialRun:
             raise TrialEnds(SlotState.STOPPED_EARLY, f"after epoch {last}")
 
     def _report_once(self) -> bool:
-        storage, trial_id = self._place.storage, self.trial._trial_id
-        reported = storage.get_trial(trial_id).intermediate_values
+        """Returns whether early stopping ends the trial here."""
+        storage, study, trial_id = self._place.storage, self.trial.study, self.trial._trial_id
+        known = storage.get_trial(trial_id)
         for epoch in self.epochs:
-            if epoch.epoch not in reported:  # Trial.report would believe what a failed-over database has forgotten
+            if epoch.epoch not in known.intermediate_values:  # also what a failed-over database has forgotten
                 assert epoch.validation_accuracy is not None
                 storage.set_trial_intermediate_value(trial_id, epoch.epoch, epoch.validation_accuracy)
+                known.intermediate_values[epoch.epoch] = epoch.validation_accuracy
         last = self.epochs[-1].epoch
         if self._held.stop_epoch == last:
             return True
-        if last < self._place.experiment.sweep.epochs and self.trial.should_prune():
-            slots.decide_stop(self._place.storage.engine, self._held, last)
+        if last < self._place.experiment.sweep.epochs and study.pruner.prune(study, known):
+            slots.decide_stop(storage.engine, self._held, last)
             return True
         return False
 

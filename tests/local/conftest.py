@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.artifacts import Artifacts
+from jobs.artifacts import FolderArtifacts
 from jobs.experiment import Experiment
 from jobs.experiment_file import load_experiment
 from jobs.settings import Settings, read_settings
@@ -27,8 +27,8 @@ def tiny(*overrides: str) -> Experiment:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Artifacts:
-    return Artifacts(tmp_path)
+def root(tmp_path: Path) -> FolderArtifacts:
+    return FolderArtifacts(tmp_path)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import load_file
 
 from jobs import evaluate, final_train, interrupt, prepare, sweep
-from jobs.artifacts import Artifacts
+from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.datasets import load_training_data, read_dataset
 from jobs.experiment import Experiment
 from jobs.settings import Settings
@@ -24,7 +24,8 @@ def run_until_final(experiment: Experiment, settings: Settings, root: Artifacts)
 def rebuilt(study: Artifacts) -> ResNet:
     model = study.read_json(final_train.MODEL)
     network = ResNet(NetworkConfig.model_validate(model["network"]))
-    network.load_state_dict(load_file(study.root / final_train.WEIGHTS))
+    with study.reading(final_train.WEIGHTS) as path:
+        network.load_state_dict(load_file(path))
     return network
 
 
@@ -63,7 +64,7 @@ def test_interrupted_final_training_keeps_the_best_epoch(
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 4, select: best}")
     folder = tmp_path_factory.mktemp("whole")
     place = settings.model_copy(update={"database_url": f"sqlite:///{folder}/study.db"})
-    whole = run_until_final(experiment, place, Artifacts(folder))
+    whole = run_until_final(experiment, place, FolderArtifacts(folder))
 
     for stage in (prepare, sweep):
         stage.run(experiment, settings, root)
@@ -89,5 +90,5 @@ def test_sweep_without_a_complete_trial_ends_with_the_reason(settings: Settings,
     experiment = tiny(*ONE_TRIAL, "searchSpace={lr: {choices: [1.0e+30]}}")
     for stage in (prepare, sweep):
         stage.run(experiment, settings, root)
-    with pytest.raises(RuntimeError, match="no trial of the sweep is complete"):
+    with pytest.raises(final_train.TooFewCompleted, match=r"sweep.minCompleted=1: 0 trials of the sweep are complete"):
         final_train.run(experiment, settings, root)

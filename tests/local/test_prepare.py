@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from jobs import prepare
-from jobs.artifacts import Artifacts
-from jobs.datasets import load_test_images, load_training_data, read_dataset
+from jobs.artifacts import FolderArtifacts
+from jobs.datasets import DatasetChanged, load_test_images, load_training_data, read_dataset
 from jobs.experiment_file import ConfigurationError, load_experiment
 from jobs.settings import Settings
 
@@ -50,7 +50,7 @@ def truncated_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_written(
-    settings: Settings, root: Artifacts, truncated_cifar: Path, preset: str, overrides: list[str], message: str
+    settings: Settings, root: FolderArtifacts, truncated_cifar: Path, preset: str, overrides: list[str], message: str
 ) -> None:
     filled = [override.replace("{truncated}", str(truncated_cifar)) for override in overrides]
     with pytest.raises(ConfigurationError) as raised:
@@ -60,12 +60,12 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(
     assert list(root.root.iterdir()) == []
 
 
-def test_device_that_is_not_there_is_refused(settings: Settings, root: Artifacts) -> None:
+def test_device_that_is_not_there_is_refused(settings: Settings, root: FolderArtifacts) -> None:
     with pytest.raises(ConfigurationError, match="DEVICE=cuda:99: this machine has"):
         prepare.run(tiny(), settings.model_copy(update={"device": "cuda:99"}), root)
 
 
-def test_changed_experiment_is_refused_by_field(settings: Settings, root: Artifacts) -> None:
+def test_changed_experiment_is_refused_by_field(settings: Settings, root: FolderArtifacts) -> None:
     prepare.run(tiny(), settings, root)
     with pytest.raises(ConfigurationError) as raised:
         prepare.run(tiny("seed=1", "training.lr=0.5"), settings, root)
@@ -75,7 +75,7 @@ def test_changed_experiment_is_refused_by_field(settings: Settings, root: Artifa
     assert second.endswith("where it is 0.1; choose another study.name")
 
 
-def test_every_stage_gets_the_same_split_and_the_test_images_apart(settings: Settings, root: Artifacts) -> None:
+def test_every_stage_gets_the_same_split_and_the_test_images_apart(settings: Settings, root: FolderArtifacts) -> None:
     experiment = tiny()
     prepare.run(experiment, settings, root)
     stored = read_dataset(root, "quick")
@@ -91,7 +91,7 @@ def test_every_stage_gets_the_same_split_and_the_test_images_apart(settings: Set
     assert len(load_test_images(root, experiment, stored)) == 60
 
 
-def test_data_set_that_was_changed_is_refused(settings: Settings, root: Artifacts) -> None:
+def test_data_set_that_was_changed_is_refused(settings: Settings, root: FolderArtifacts) -> None:
     experiment = tiny()
     prepare.run(experiment, settings, root)
     stored = read_dataset(root, "quick")
@@ -99,11 +99,13 @@ def test_data_set_that_was_changed_is_refused(settings: Settings, root: Artifact
     damaged = bytearray(file.read_bytes())
     damaged[-1] ^= 1
     file.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"datasets/digits-train-.*: sha256 .*; the file was changed"):
+    with pytest.raises(DatasetChanged, match=r"datasets/digits-train-.*: sha256 .*; the file was changed"):
         load_training_data(root, experiment, stored, torch.device("cpu"))
 
 
-def test_source_is_read_once(settings: Settings, root: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_source_is_read_once(
+    settings: Settings, root: FolderArtifacts, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("images")
     for part in ("train", "test"):
         for shade, name in enumerate(("cats", "dogs")):

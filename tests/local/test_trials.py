@@ -1,5 +1,6 @@
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 
 import optuna
 import pytest
@@ -8,40 +9,46 @@ import torch
 from optuna.trial import TrialState
 
 from jobs import interrupt, prepare, slots, sweep
-from jobs.artifacts import Artifacts
-from jobs.database import FencedStorage, connect
+from jobs.artifacts import Artifacts, FolderArtifacts
+from jobs.database import connect
 from jobs.datasets import load_training_data, read_dataset
 from jobs.experiment import Experiment
 from jobs.settings import Settings
-from jobs.slots import LeaseLost, SlotState
+from jobs.slots import Claim, LeaseLost
 from jobs.status import SweepStatus, sweep_status
+from jobs.storage import FencedStorage
 from jobs.study import load_study
-from jobs.trial import Worker
+from jobs.tables import SlotState
+from jobs.train_trial import train_trial
+from jobs.trial import TrialRun
+from jobs.worker import Worker
 
 from .conftest import tiny
 
+Body = Callable[[TrialRun], None]
 
-def make_worker(experiment: Experiment, settings: Settings, root: Artifacts) -> Worker:
+
+def training(experiment: Experiment, root: Artifacts) -> Body:
     dataset = read_dataset(root, experiment.study_name)
-    return Worker(
-        experiment=experiment,
-        settings=settings,
-        artifacts=root.under(experiment.study_name),
-        storage=FencedStorage(settings.database_url),
-        lease_engine=connect(settings.database_url),
-        dataset=dataset,
-        data=load_training_data(root, experiment, dataset, torch.device("cpu")),
-    )
+    data = load_training_data(root, experiment, dataset, torch.device("cpu"))
+    return partial(train_trial, experiment=experiment, dataset=dataset, data=data)
 
 
-def claim(settings: Settings, owner: str = "a", lease: float = 60) -> slots.Claim:
+def run_trial(experiment: Experiment, settings: Settings, root: Artifacts, body: Body) -> None:
+    """One worker that claims a slot and runs it."""
+    worker = Worker(experiment, settings, root.under(experiment.study_name))
+    worker.run(claim(settings, worker.owner), time.monotonic(), body)
+
+
+def claim(settings: Settings, owner: str = "a", lease: float = 60) -> Claim:
     held = slots.claim(connect(settings.database_url), "quick", owner, lease)
     assert held is not None
     return held
 
 
 def status_of(experiment: Experiment, settings: Settings) -> SweepStatus:
-    return sweep_status(connect(settings.database_url), FencedStorage(settings.database_url), experiment)
+    storage = FencedStorage(settings.database_url)
+    return sweep_status(storage.engine, storage, experiment.study_name)
 
 
 def optuna_trials(experiment: Experiment, settings: Settings) -> list[optuna.trial.FrozenTrial]:
@@ -61,8 +68,10 @@ def test_sweep_settles_every_slot_once_with_one_trial_each(settings: Settings, r
         assert sorted(trial.intermediate_values) == [1, 2, 3]
         assert trial.value == trial.intermediate_values[3]
         assert trial.user_attrs["parameters"] < 10_000
-    left = root.under("quick").listing("trials")
-    assert left == [f"trials/{number}/epochs.jsonl" for number in range(4)]
+    best = status.best
+    assert best is not None
+    kept = [f"trials/{best.number}/checkpoint-1.pt"]
+    assert root.under("quick").listing("trials") == sorted([*kept, *(f"trials/{n}/epochs.jsonl" for n in range(4))])
 
 
 def test_sweep_run_again_changes_nothing(settings: Settings, root: Artifacts) -> None:
@@ -81,8 +90,8 @@ def test_results_follow_the_seed_and_not_the_worker(
     for _ in range(2):
         folder = tmp_path_factory.mktemp("again")
         place = settings.model_copy(update={"database_url": f"sqlite:///{folder}/study.db"})
-        prepare.run(experiment, place, Artifacts(folder))
-        sweep.run(experiment, place, Artifacts(folder))
+        prepare.run(experiment, place, FolderArtifacts(folder))
+        sweep.run(experiment, place, FolderArtifacts(folder))
         values.append([(trial.params, trial.intermediate_values) for trial in optuna_trials(experiment, place)])
     assert values[0] == values[1]
 
@@ -164,25 +173,35 @@ def test_trial_that_always_raises_is_tried_three_times_and_settled_as_failed(
 ) -> None:
     experiment = tiny("sweep.trials=1")
     prepare.run(experiment, settings, root)
-    root.under("quick").write_text("trials/0/checkpoint-0.pt", "not a checkpoint")
-    sweep.run(experiment, settings, root)
+    tries = 0
+
+    def fails(_run: TrialRun) -> None:
+        nonlocal tries
+        tries += 1
+        raise RuntimeError(f"try {tries}")
+
+    Worker(experiment, settings, root.under("quick")).work(fails)
     (trial,) = status_of(experiment, settings).trials
     assert trial.state is SlotState.FAILED
-    assert trial.message is not None
-    assert "Error" in trial.message
-    with connect(settings.database_url).connect() as connection:
-        assert connection.scalar(sa.select(slots.slots.c.attempts)) == 2  # the third settled it
+    assert trial.message == "RuntimeError: try 3"
+    assert trial.traceback is not None
+    assert trial.traceback.startswith("Traceback (most recent call last)")
+    assert (tries, trial.attempts) == (3, 2)  # the third settled it
 
 
 def test_trial_that_kills_its_process_is_settled_as_crashed(settings: Settings, root: Artifacts) -> None:
     experiment = tiny("sweep.trials=1")
     prepare.run(experiment, settings, root)
-    for _ in range(3):
-        claim(settings, lease=-1)
+    first = Worker(experiment, settings, root.under("quick"))
+    with pytest.raises(interrupt.Interrupted):
+        first.run(claim(settings, first.owner), time.monotonic(), _is_interrupted)
+    for owner in "abc":
+        claim(settings, owner, lease=-1)
     sweep.run(experiment, settings, root)
     (trial,) = status_of(experiment, settings).trials
     assert trial.state is SlotState.CRASHED
-    assert optuna_trials(experiment, settings)[0].state is TrialState.FAIL
+    assert trial.message == "3 processes ended without a word while they ran it"
+    assert [trial.state for trial in optuna_trials(experiment, settings)] == [TrialState.FAIL]
 
 
 def test_interrupted_trial_goes_on_with_the_same_number_and_ends_the_same(
@@ -191,12 +210,12 @@ def test_interrupted_trial_goes_on_with_the_same_number_and_ends_the_same(
     experiment = tiny("sweep.trials=1")
     folder = tmp_path_factory.mktemp("whole")
     place = settings.model_copy(update={"database_url": f"sqlite:///{folder}/study.db"})
-    prepare.run(experiment, place, Artifacts(folder))
-    sweep.run(experiment, place, Artifacts(folder))
+    prepare.run(experiment, place, FolderArtifacts(folder))
+    sweep.run(experiment, place, FolderArtifacts(folder))
     whole = optuna_trials(experiment, place)[0]
 
     prepare.run(experiment, settings, root)
-    worker = make_worker(experiment, settings, root)
+    body = training(experiment, root)
     steps = iter(range(100))
 
     def stop_in_the_second_epoch() -> None:
@@ -206,7 +225,7 @@ def test_interrupted_trial_goes_on_with_the_same_number_and_ends_the_same(
     with monkeypatch.context() as patched:
         patched.setattr(interrupt, "check", stop_in_the_second_epoch)
         with pytest.raises(interrupt.Interrupted):
-            worker.run(claim(settings), time.monotonic())
+            run_trial(experiment, settings, root, body)
     half = optuna_trials(experiment, settings)[0]
     assert sorted(half.intermediate_values) == [1]
     assert half.state is TrialState.RUNNING
@@ -223,27 +242,28 @@ def test_interrupted_trial_goes_on_with_the_same_number_and_ends_the_same(
 def test_trial_with_all_epochs_done_is_settled_without_training(settings: Settings, root: Artifacts) -> None:
     experiment = tiny("sweep.trials=1")
     prepare.run(experiment, settings, root)
-    worker = make_worker(experiment, settings, root)
-    with pytest.raises(ConnectionError):
-        replace(worker, storage=_DiesBeforeSettling(settings.database_url)).run(claim(settings), time.monotonic())
-    with connect(settings.database_url).begin() as connection:
-        connection.execute(sa.update(slots.slots).values(lease_end=0))
+    body = training(experiment, root)
+
+    def is_interrupted_at_the_end(run: TrialRun) -> None:
+        body(run)
+        raise interrupt.Interrupted
+
+    with pytest.raises(interrupt.Interrupted):
+        run_trial(experiment, settings, root, is_interrupted_at_the_end)
     before = optuna_trials(experiment, settings)[0]
     assert before.state is TrialState.RUNNING
     assert sorted(before.intermediate_values) == [1, 2, 3]
-    started = time.monotonic()
-    worker.run(claim(settings, "b"), started)
+    run_trial(experiment, settings, root, body)
     after = optuna_trials(experiment, settings)[0]
     assert after.state is TrialState.COMPLETE
     assert after.value == before.intermediate_values[3]
     assert status_of(experiment, settings).trials[0].state is SlotState.COMPLETE
+    written = root.under("quick").listing("trials")
+    assert written == ["trials/0/checkpoint-1.pt", "trials/0/epochs.jsonl"]  # none by the second owner
 
 
-class _DiesBeforeSettling(FencedStorage):
-    """A database that goes away at the one moment when a trial is told."""
-
-    def set_trial_state_values(self, *_arguments: object, **_named: object) -> bool:
-        raise ConnectionError
+def _is_interrupted(_run: TrialRun) -> None:
+    raise interrupt.Interrupted
 
 
 def test_former_owner_can_neither_report_nor_tell(settings: Settings, root: Artifacts) -> None:
@@ -258,7 +278,7 @@ def test_former_owner_can_neither_report_nor_tell(settings: Settings, root: Arti
     assert taken.trial_id == trial._trial_id
     with pytest.raises(LeaseLost):
         trial.report(0.9, 2)
-    storage.outcome = (SlotState.COMPLETE, None)
+    storage.outcome = (SlotState.COMPLETE, None, None)
     with pytest.raises(LeaseLost):
         study.tell(trial, 0.9)
     with pytest.raises(LeaseLost):
@@ -277,7 +297,7 @@ def test_trial_and_slot_are_settled_in_one_transaction(settings: Settings, root:
     storage.held = claim(settings)
     study = load_study(experiment, storage, 0)
     trial = study.ask()
-    storage.outcome = (SlotState.COMPLETE, None)
+    storage.outcome = (SlotState.COMPLETE, None, None)
     with sa.create_engine(settings.database_url).begin() as connection:
         connection.exec_driver_sql("ALTER TABLE slot_ledger RENAME TO away")
     with pytest.raises(optuna.exceptions.StorageInternalError):
@@ -293,12 +313,16 @@ def test_trial_and_slot_are_settled_in_one_transaction(settings: Settings, root:
 def test_stop_decision_of_the_former_owner_is_obeyed(settings: Settings, root: Artifacts) -> None:
     experiment = tiny("sweep.trials=1")
     prepare.run(experiment, settings, root)
-    worker = make_worker(experiment, settings, root)
-    held = claim(settings)
-    with pytest.raises(ConnectionError):
-        replace(worker, storage=_DiesBeforeSettling(settings.database_url)).run(held, time.monotonic())
-    with connect(settings.database_url).begin() as connection:
-        slots.decide_stop(connection, held, 3)
-        connection.execute(sa.update(slots.slots).values(lease_end=0))
-    worker.run(claim(settings, "b"), time.monotonic())
+    body = training(experiment, root)
+    worker = Worker(experiment, settings, root.under("quick"))
+    held = claim(settings, worker.owner)
+
+    def is_interrupted_once_it_is_decided(run: TrialRun) -> None:
+        body(run)
+        slots.decide_stop(worker.engine, held, 3)
+        raise interrupt.Interrupted
+
+    with pytest.raises(interrupt.Interrupted):
+        worker.run(held, time.monotonic(), is_interrupted_once_it_is_decided)
+    run_trial(experiment, settings, root, body)
     assert status_of(experiment, settings).trials[0].state is SlotState.STOPPED_EARLY

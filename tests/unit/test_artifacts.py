@@ -3,16 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from jobs.artifacts import Artifacts
+from jobs.artifacts import FolderArtifacts
 from jobs.manifest import write_manifest
 
 
 @pytest.fixture
-def artifacts(tmp_path: Path) -> Artifacts:
-    return Artifacts(tmp_path)
+def artifacts(tmp_path: Path) -> FolderArtifacts:
+    return FolderArtifacts(tmp_path)
 
 
-def test_object_appears_only_when_it_is_whole(artifacts: Artifacts) -> None:
+def test_object_appears_only_when_it_is_whole(artifacts: FolderArtifacts) -> None:
     with artifacts.writing("a/b.txt") as path:
         path.write_text("half")
         assert not artifacts.exists("a/b.txt")
@@ -20,7 +20,7 @@ def test_object_appears_only_when_it_is_whole(artifacts: Artifacts) -> None:
     assert artifacts.read_text("a/b.txt") == "half"
 
 
-def test_write_that_fails_leaves_the_old_object_and_nothing_else(artifacts: Artifacts) -> None:
+def test_write_that_fails_leaves_the_old_object_and_nothing_else(artifacts: FolderArtifacts) -> None:
     artifacts.write_text("a.txt", "old")
 
     def fail() -> None:
@@ -34,13 +34,13 @@ def test_write_that_fails_leaves_the_old_object_and_nothing_else(artifacts: Arti
     assert [file.name for file in artifacts.root.iterdir()] == ["a.txt"]
 
 
-def test_json_refuses_what_is_not_json(artifacts: Artifacts) -> None:
+def test_json_refuses_what_is_not_json(artifacts: FolderArtifacts) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         artifacts.write_json("a.json", {"accuracy": float("nan")})
     assert not artifacts.exists("a.json")
 
 
-def test_manifest_names_every_object_of_the_result(artifacts: Artifacts) -> None:
+def test_manifest_names_every_object_of_the_result(artifacts: FolderArtifacts) -> None:
     for key in ("final/model.json", "evaluation/figures/a.png", "logs/sweep-0.log", "study.db"):
         artifacts.write_text(key, key)
     write_manifest(artifacts)
