@@ -32,9 +32,11 @@ def stop(storage: FencedStorage, study: str, *, now: bool) -> tuple[int, int]:
         storage.held = held
         try:
             settle_trial(storage, held, Outcome(SlotState.CANCELLED, MESSAGE))
+            begun += 1
+        except slots.LeaseLost:
+            log.info("slot %d is being stopped by another process", held.slot)
         finally:
             storage.held = None
-        begun += 1
     return unbegun, begun
 
 

@@ -10,6 +10,11 @@ from sqlalchemy import Connection, Engine, event
 
 SQLITE_BUSY_SECONDS = 60
 TIMEOUT_SECONDS = 10.0  # of one statement, unless the settings say otherwise
+SCHEMES = ("postgresql", "postgres", "postgresql+psycopg2")
+FORMS = (
+    "neither sqlite:///file nor postgresql://user:password@host:port/database nor host=… dbname=…; in a URL the "
+    "characters % / : @ ? # of a password are written %25 %2F %3A %40 %3F %23"
+)
 LOCK = 0x7265736E6574  # "resnet": the advisory lock under which tables and sweeps are created
 
 
@@ -107,7 +112,7 @@ def _libpq_parameters(url: str) -> dict[str, Any]:
     """The URL taken apart by libpq itself, so that whatever libpq allows is allowed.
 
     Raises:
-        ValueError: libpq does not take it.
+        ValueError: libpq does not take it. Its own words are not passed on: they may quote the password.
 
     """
     import psycopg2  # noqa: PLC0415 - not on a machine that has only SQLite
@@ -115,9 +120,14 @@ def _libpq_parameters(url: str) -> dict[str, Any]:
 
     scheme, separator, rest = url.partition("://")
     try:
-        parts: dict[str, Any] = parse_dsn(f"postgresql://{rest}" if separator and scheme != "postgres" else url)
-    except psycopg2.ProgrammingError as error:
-        raise ValueError(f"DATABASE_URL: {str(error).strip()}") from None
+        if separator and scheme not in SCHEMES and "=" not in scheme:
+            raise ValueError(f"DATABASE_URL: {scheme}:// is neither sqlite:// nor postgresql://")
+        parts: dict[str, Any] = parse_dsn(f"postgresql://{rest}" if scheme in SCHEMES else url)
+        ports = str(parts.get("port") or "").split(",")
+    except psycopg2.ProgrammingError:
+        ports = ["?"]
+    if not all(port.isdigit() or not port for port in ports):
+        raise ValueError(f"DATABASE_URL: {FORMS}")
     return parts
 
 

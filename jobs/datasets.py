@@ -1,6 +1,8 @@
 """Data sets among the artifacts: written once by `prepare`, read and checked by every worker."""
 
-import hashlib
+import shutil
+import tempfile
+from pathlib import Path
 
 import torch
 from pydantic import BaseModel
@@ -95,13 +97,15 @@ def divide(experiment: Experiment, images: Images) -> tuple[Images, Images]:
 
 
 def _store_part(artifacts: Artifacts, source: str, name: str, images: Images) -> StoredPart:
-    digest = hashlib.sha256(images.images.numpy().tobytes())
-    digest.update(images.labels.numpy().tobytes())
-    key = f"datasets/{source}-{name}-{digest.hexdigest()[:16]}.safetensors"
-    if not artifacts.exists(key):
-        with artifacts.writing(key) as path:
-            save(images, path)
-    return StoredPart(key=key, sha256=artifacts.sha256(key), images=len(images))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "images"
+        save(images, file)
+        sha256 = file_sha256(file)
+        key = f"datasets/{source}-{name}-{sha256[:16]}.safetensors"
+        if not artifacts.exists(key) or artifacts.sha256(key) != sha256:
+            with artifacts.writing(key) as path:
+                shutil.copyfile(file, path)
+    return StoredPart(key=key, sha256=sha256, images=len(images))
 
 
 def _load_part(artifacts: Artifacts, part: StoredPart) -> Images:

@@ -2,12 +2,20 @@
 
 import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.failure import Failure
-from jobs.manifest import MANIFEST, Manifest, ManifestEntry, describe, difference, is_database, read_manifest
+from jobs.manifest import (
+    MANIFEST,
+    Manifest,
+    ManifestEntry,
+    Patiently,
+    describe,
+    difference,
+    is_database,
+    read_manifest,
+)
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +31,13 @@ class Fetched:
     bytes: int = 0
 
 
-def fetch(
-    source: Artifacts, target: FolderArtifacts, patiently: Callable[[Callable[[], bool]], bool], *, partial: bool
-) -> Fetched:
+def fetch(source: Artifacts, target: FolderArtifacts, patiently: Patiently, *, partial: bool) -> Fetched:
     """Copies what `target` does not have yet, each object whole or not at all, the manifest last.
 
     Args:
         source: a study's artifacts.
         target: the folder.
-        patiently: runs the copying of one object, again after an outage.
+        patiently: runs what asks the source, again after an outage.
         partial: also what has no manifest, and so cannot be checked.
 
     Raises:
@@ -42,9 +48,10 @@ def fetch(
     """
     if isinstance(source, FolderArtifacts) and source.root.resolve() == target.root.resolve():
         raise Failure(f"{target.location}: the result lies there already")
-    manifest = None if partial and not source.exists(MANIFEST) else read_manifest(source)
-    listed = manifest.objects if manifest else {}
-    others = [key for key in source.listing() if key != MANIFEST and key not in listed and not is_database(key)]
+    unfinished = partial and not patiently(lambda: source.exists(MANIFEST))
+    manifest = None if unfinished else patiently(lambda: read_manifest(source))
+    listed, keys = manifest.objects if manifest else {}, patiently(source.listing)
+    others = [key for key in keys if key != MANIFEST and key not in listed and not is_database(key)]
     fetched = Fetched()
 
     def take(key: str, expected: ManifestEntry | None) -> None:

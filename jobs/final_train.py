@@ -49,7 +49,8 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
 
     Raises:
         Interrupted: the process was asked to end; the checkpoint of the last epoch is kept.
-        TooFewCompleted: the sweep has fewer complete trials than sweep.minCompleted.
+        SweepNotOver: it has trials that are not settled.
+        TooFewCompleted: it has fewer complete trials than sweep.minCompleted.
         Diverged: the loss became infinite or not a number.
         OutageTooLong, Refused: database or artifacts cannot be reached.
 
@@ -63,6 +64,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     trained_trial = with_artifacts(lambda: _trained_trial(artifacts))
     if trained_trial == best.number:
         log.info("the final training is done")
+        with_artifacts(Checkpoints(artifacts, PREFIX).remove)
         return
     if trained_trial is not None:
         log.info("trial %d is better than trial %d, whose final training is dropped", best.number, trained_trial)
@@ -84,7 +86,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     check_budget(network.config(), experiment.budget.parameters)
     log.info("final training of trial %d on %s: %s", best.number, describe(device), json.dumps(best.parameters))
 
-    checkpoints = Checkpoints(artifacts, PREFIX, fence=best.number or 0)  # of another trial's training, an older one
+    checkpoints = Checkpoints(artifacts, f"{PREFIX}/trial-{best.number}")
     keeper = _Keeper(experiment, artifacts, checkpoints, settings)
     trained = train(
         network,
@@ -106,7 +108,11 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     card = _describe_model(dataset, data, trained, best, keeper)
     card["precision"] = str(select_precision(recipe.precision, device)).removeprefix("torch.")
     with_artifacts(lambda: artifacts.write_json(MODEL, card))
-    with_artifacts(checkpoints.remove)
+    with_artifacts(Checkpoints(artifacts, PREFIX).remove)  # also those of a trial that was the best before
+
+
+class SweepNotOver(Failure):
+    """Trials are still to be run: another one may become the best."""
 
 
 class TooFewCompleted(Failure):
@@ -117,6 +123,7 @@ def best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
     """The complete trial with the highest validation accuracy.
 
     Raises:
+        SweepNotOver: not all trials are settled.
         TooFewCompleted: fewer trials than sweep.minCompleted are complete.
 
     """
@@ -131,6 +138,8 @@ def best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
     status = patiently(
         read, place=database_place(settings.database_url), deadline_seconds=settings.outage_deadline_seconds
     )
+    if status.unsettled:
+        raise SweepNotOver(f"{status.unsettled} trials of the sweep are not settled ({status.line()})")
     complete, needed = status.count(SlotState.COMPLETE), experiment.sweep.min_completed
     if status.best is None or complete < needed:
         raise TooFewCompleted(

@@ -79,9 +79,10 @@ def usage(changes: Sequence[Change], ends: dict[int, float]) -> Usage:
                 continue
             if following is None:
                 end = ends[slot]
-            else:
-                vanished = following.before is following.after is SlotState.RUNNING and following.lease_end is not None
-                end = min(following.at, following.lease_end or following.at) if vanished else following.at
+            elif following.lease_end is None:
+                end = following.at
+            else:  # its owner may have vanished before
+                end = min(following.at, following.lease_end)
             length = max(end - change.at, 0.0)
             spans.append((change.at, change.at + length))
             seconds[slot] += length

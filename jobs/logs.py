@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from jobs.artifacts import Artifacts, ArtifactsUnreachable
+from jobs.artifacts import Artifacts, ArtifactsRefused, ArtifactsUnreachable
 
 PUBLISH_SECONDS = 30
 
@@ -57,7 +57,7 @@ class KeptLog:
         try:
             self._artifacts.write_text(self._key, text)
             self._published = len(text)
-        except ArtifactsUnreachable as error:
+        except (ArtifactsUnreachable, ArtifactsRefused) as error:
             log.debug("log not kept: %s", error)
 
     @contextlib.contextmanager

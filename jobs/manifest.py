@@ -2,16 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
 from jobs.failure import Failure
 
 MANIFEST = "manifest.json"
+
+T = TypeVar("T")
+
+
+class Patiently(Protocol):
+    """Runs an action, again after an outage."""
+
+    def __call__(self, action: Callable[[], T], /) -> T: ...
 
 
 class NotAResult(Failure):
@@ -33,6 +42,14 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     objects: dict[str, ManifestEntry]
+
+    @field_validator("objects")
+    @classmethod
+    def _check_keys(cls, objects: dict[str, ManifestEntry]) -> dict[str, ManifestEntry]:
+        for key in objects:
+            if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
+                raise ValueError(f"{key} is not below the result")
+        return objects
 
 
 @dataclass(frozen=True)
@@ -68,21 +85,19 @@ def read_manifest(artifacts: Artifacts) -> Manifest:
         raise NotAResult(f"{artifacts.location}: no {MANIFEST}; a result is finished when it has one") from None
     except ValidationError as error:
         fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise NotAResult(f"{artifacts.location}/{MANIFEST}: {where}: {fault['msg']}") from None
+        parts = [".".join(str(part) for part in fault["loc"]), fault["msg"].removeprefix("Value error, ")]
+        raise NotAResult(f"{artifacts.location}/{MANIFEST}: {': '.join(part for part in parts if part)}") from None
 
 
-def verify(artifacts: Artifacts, manifest: Manifest, on_object: Callable[[], None] = lambda: None) -> list[Fault]:
-    """Reads every object, calling `on_object` after each, and returns what is not as the manifest says.
-
-    Raises:
-        NotAResult: there is no manifest.
-
-    """
-    faults = [Fault("extra", key, "") for key in result_keys(artifacts) if key not in manifest.objects]
+def verify(
+    artifacts: Artifacts, manifest: Manifest, patiently: Patiently, on_object: Callable[[], None]
+) -> list[Fault]:
+    """Reads every object, calling `on_object` after each, and returns what is not as the manifest says."""
+    keys = patiently(lambda: result_keys(artifacts))
+    faults = [Fault("extra", key, "") for key in keys if key not in manifest.objects]
     for key, expected in manifest.objects.items():
         try:
-            found = describe(artifacts, key)
+            found = patiently(partial(describe, artifacts, key))
         except FileNotFoundError:
             faults.append(Fault("missing", key, ""))
         else:

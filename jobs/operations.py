@@ -18,18 +18,18 @@ from rich.progress import Progress
 
 from jobs import control, interrupt, transfer
 from jobs.artifacts import Artifacts, FolderArtifacts, open_artifacts
-from jobs.database import connect, database_place
+from jobs.database import connect, database_place, is_sqlite
 from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError, parse_experiment
 from jobs.fetch import fetch as fetch_result
 from jobs.local import local_database
-from jobs.manifest import read_manifest
+from jobs.manifest import Patiently, read_manifest
 from jobs.manifest import verify as verify_result
 from jobs.outage import patiently
 from jobs.progress import Display
 from jobs.settings import Settings, read_settings
 from jobs.slots import read_experiment
-from jobs.status import sweep_status
+from jobs.status import SweepStatus, sweep_status
 from jobs.status_table import status_json, status_table
 from jobs.storage import FencedStorage
 from jobs.tables import sweeps
@@ -50,52 +50,58 @@ class Sweep:
     settings: Settings
     storage: FencedStorage
 
+    def status(self) -> SweepStatus:
+        return sweep_status(self.storage.engine, self.storage, self.experiment.study_name)
+
+    def patiently(self, action: Callable[[], T], deadline_seconds: float = PATIENCE_SECONDS) -> T:
+        return _with_database(self.settings.database_url, action, deadline_seconds)
+
 
 def status(study: str | None, runs: Path, *, watch: bool, as_json: bool) -> None:
     """Prints how far a sweep is; with `watch` its lines as they come until all trials are settled."""
     with _open(study, runs) as sweep:
-        name, storage = sweep.experiment.study_name, sweep.storage
         if watch:
             _watch(sweep)
         elif as_json:
-            now = sweep_status(storage.engine, storage, name)
-            print(json.dumps(status_json(sweep.experiment, now), indent=2))
+            print(json.dumps(status_json(sweep.experiment, sweep.patiently(sweep.status)), indent=2))
         else:
-            now = sweep_status(storage.engine, storage, name)
-            Console().print(status_table(sweep.experiment, now))
+            Console().print(status_table(sweep.experiment, sweep.patiently(sweep.status)))
 
 
 def stop(study: str | None, runs: Path, *, now: bool) -> None:
     """Ends a sweep; see `jobs.control.stop`."""
     with _open(study, runs) as sweep:
-        unbegun, begun = control.stop(sweep.storage, sweep.experiment.study_name, now=now)
-        what = sweep_status(sweep.storage.engine, sweep.storage, sweep.experiment.study_name)
-    print(f"{unbegun} trials are not begun any more, {begun} are ended where they were")
-    print(what.line())
+        name = sweep.experiment.study_name
+        unbegun, begun = sweep.patiently(lambda: control.stop(sweep.storage, name, now=now))
+        left = sweep.patiently(sweep.status)
+    print(f"cancelled: {unbegun} not begun, {begun} begun")
+    print(left.line())
 
 
 def export(study: str | None, runs: Path, file: Path) -> None:
     with _open(study, runs) as sweep:
-        transfer.export_study(sweep.settings.database_url, sweep.experiment.study_name, file)
+        url, name = sweep.settings.database_url, sweep.experiment.study_name
+        sweep.patiently(lambda: transfer.export_study(url, name, file))
         print(f"study {sweep.experiment.study_name} written to {file}")
 
 
 def import_(file: Path) -> None:
     url = os.environ.get("DATABASE_URL")
-    if url is None:
+    if not url:
         raise ConfigurationError(f"DATABASE_URL: needed in the environment to import {file}, but not set")
-    settings = read_settings(database_url=url, artifacts_url=".")
-    study = transfer.import_study(file, settings.database_url)
-    print(f"study {study} is in {database_place(settings.database_url)}")
+    read_settings(database_url=url, artifacts_url=".")
+    study = _with_database(url, lambda: transfer.import_study(file, url))
+    print(f"study {study} is in {database_place(url)}")
 
 
 def verify(result: str) -> bool:
     """Checks every object of a result, prints what is wrong with it, and returns whether nothing is."""
     artifacts, with_artifacts = _open_result(result)
     manifest = with_artifacts(lambda: read_manifest(artifacts))
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("verifying", total=len(manifest.objects))
-        faults = with_artifacts(lambda: verify_result(artifacts, manifest, lambda: progress.advance(task)))
+        faults = verify_result(artifacts, manifest, with_artifacts, lambda: progress.advance(task))
     for fault in faults:
         print(fault)
     total = sum(entry.size for entry in manifest.objects.values())
@@ -116,14 +122,14 @@ def fetch(result: str, to: Path | None, *, partial: bool) -> None:
     print(f"{target.location}: {fetched.objects} objects, {decimal(fetched.bytes)}{there}")
 
 
-def _open_result(result: str) -> tuple[Artifacts, Callable[[Callable[[], T]], T]]:
+def _open_result(result: str) -> tuple[Artifacts, Patiently]:
     settings = read_settings(database_url="sqlite:///", artifacts_url=result)  # no database is looked at
     try:
         artifacts = open_artifacts(result, settings.s3_options())
     except ValueError as error:
         raise ConfigurationError(str(error).replace("ARTIFACTS_URL=", "")) from None
 
-    def with_artifacts(action: Callable[[], T]) -> T:
+    def with_artifacts(action: Callable[[], T], /) -> T:
         return patiently(action, place=artifacts.location, deadline_seconds=PATIENCE_SECONDS)
 
     return artifacts, with_artifacts
@@ -131,14 +137,9 @@ def _open_result(result: str) -> tuple[Artifacts, Callable[[Callable[[], T]], T]
 
 def _watch(sweep: Sweep) -> None:
     interrupt.listen()
-    storage, name = sweep.storage, sweep.experiment.study_name
     with Display(sweep.settings.log_format) as display:
         while True:
-            status = patiently(
-                lambda: sweep_status(storage.engine, storage, name),
-                place=database_place(sweep.settings.database_url),
-                deadline_seconds=sweep.settings.outage_deadline_seconds,
-            )
+            status = sweep.patiently(sweep.status, sweep.settings.outage_deadline_seconds)
             display.sweep(status, sweep.experiment.sweep.epochs)
             if not status.unsettled:
                 log.info("%s", status.line())
@@ -157,16 +158,18 @@ def _open(study: str | None, runs: Path) -> Iterator[Sweep]:
     """
     url = os.environ.get("DATABASE_URL") or local_database(runs, _local_study(study, runs))
     settings = read_settings(database_url=url, artifacts_url=str(runs))
-    experiment = patiently(
-        lambda: _find(settings, study),
-        place=database_place(url),
-        deadline_seconds=PATIENCE_SECONDS,
-    )
+    if is_sqlite(url) and not Path(database_place(url)).is_file():  # looking would make one
+        raise ConfigurationError(f"DATABASE_URL={url}: no such file")
+    experiment = _with_database(url, lambda: _find(settings, study))
     storage = FencedStorage(url, settings.database_timeout_seconds)
     try:
         yield Sweep(experiment, settings, storage)
     finally:
         storage.engine.dispose()
+
+
+def _with_database(url: str, action: Callable[[], T], deadline_seconds: float = PATIENCE_SECONDS) -> T:
+    return patiently(action, place=database_place(url), deadline_seconds=deadline_seconds)
 
 
 def _local_study(study: str | None, runs: Path) -> str:

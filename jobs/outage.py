@@ -2,6 +2,7 @@
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -21,20 +22,31 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds; doubled in between
 BEAT_SECONDS = 0.2
 LOG_SECONDS = 30
 
-# What a server says that refuses us for good. libpq gives no code for a connection that was not made.
+# What a server says that refuses us for good, and libpq of a connection string that cannot be right. libpq gives no
+# code for a connection that was not made.
 REFUSALS = (
     "authentication failed",
     "no password supplied",
     "no pg_hba.conf entry",
+    "pg_hba.conf rejects",
     "is not permitted to log in",
     "permission denied",
     "certificate verify failed",
-    "does not support SSL",
+    "root certificate file",
+    "does not support ssl",
     "does not match host name",
+    "channel binding required",
+    "authentication method requirement",
+    "unrecognized configuration parameter",
+    "invalid port number",
+    "definition of service",
 )
-ABSENT = ("role", "database")  # … "does not exist"
+REFUSED_VALUE = re.compile(r"^invalid \S+ value: ")  # of a parameter such as sslmode
+ABSENT = re.compile(r'(role|database) ".*" does not exist')
+NO_PRIVILEGE, READ_ONLY = "42501", "25006"  # PostgreSQL's codes; read-only is a standby, or a full disk
 
 SQLITE_OUTAGES = {5, 6, 10, 13, 14, 15}  # busy, locked, I/O error, disk full, cannot open, lock protocol
+SQLITE_REFUSALS = {3, 8, 11, 26}  # no permission, read-only, corrupt, not a database
 
 
 class OutageTooLong(Failure):
@@ -54,18 +66,27 @@ def is_outage(error: BaseException) -> bool:
         code = getattr(cause.orig, "sqlite_errorcode", None)
         if code is not None:
             return code & 0xFF in SQLITE_OUTAGES
+        if getattr(cause.orig, "pgcode", None) == READ_ONLY:
+            return True
         return cause.connection_invalidated or isinstance(cause, OperationalError | InterfaceError)
     return isinstance(cause, NoConnection | PendingRollbackError)
 
 
 def refusal(error: BaseException) -> str | None:
-    """The words in which the database server refuses a connection for good."""
+    """The words, in one line, in which the database refuses us for good."""
     cause = database_error(error)
+    if not isinstance(cause, DBAPIError):
+        return None
+    text = " ".join(str(cause.orig).split())
+    code = getattr(cause.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return text if code & 0xFF in SQLITE_REFUSALS else None
+    if getattr(cause.orig, "pgcode", None) == NO_PRIVILEGE:
+        return text
     if not isinstance(cause, OperationalError):
         return None
-    text = str(cause.orig).strip()
-    absent = "does not exist" in text and any(f'{kind} "' in text for kind in ABSENT)
-    return text if absent or any(words in text for words in REFUSALS) else None
+    final = any(words in text.lower() for words in REFUSALS) or REFUSED_VALUE.search(text) or ABSENT.search(text)
+    return text if final else None
 
 
 def database_error(error: BaseException) -> BaseException:
@@ -90,7 +111,7 @@ def patiently(
         beat: called several times a second while waiting; what it raises ends the waiting.
 
     Raises:
-        Refused: the database server has said that waiting is no use.
+        Refused: the database has said that waiting is no use.
         OutageTooLong: no success within the deadline.
 
     """
@@ -102,7 +123,7 @@ def patiently(
         except Exception as error:
             words = refusal(error)
             if words is not None:
-                raise Refused(f"{place}: {words.splitlines()[-1]}") from None
+                raise Refused(f"{place}: {words}") from None
             if not is_outage(error):
                 raise
             now = time.monotonic()

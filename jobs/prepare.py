@@ -16,7 +16,7 @@ from jobs.manifest import MANIFEST
 from jobs.outage import patiently
 from jobs.search_space import Choices, grid_points
 from jobs.settings import Settings
-from jobs.slots import create_sweep, read_experiment
+from jobs.slots import create_sweep, read_experiment, read_slots
 from jobs.storage import FencedStorage, create_tables
 from jobs.study import create_study
 from jobs.tables import metadata
@@ -68,10 +68,10 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     if not _searches_pruning(experiment):
         network = planned_config(NetworkConfig.from_model(experiment.model, len(dataset.classes)), experiment.pruning)
         log.info("network: %d parameters of %d allowed", count_parameters(network), experiment.budget.parameters)
-    added = patiently(
+    added, unsettled = patiently(
         lambda: _create_study(experiment, settings), place=place, deadline_seconds=settings.outage_deadline_seconds
     )
-    if added:
+    if unsettled:
         with_artifacts(lambda: study.remove(MANIFEST))  # a result of fewer trials is no longer the result
     log.info(
         "study %s: %d trials of %d epochs, %d of them new",
@@ -125,8 +125,11 @@ def _check_prepared(experiment: Experiment, settings: Settings) -> None:
         engine.dispose()
 
 
-def _create_study(experiment: Experiment, settings: Settings) -> int:
-    """Tables, study, sweep and slots, as far as they are not there. Returns how many slots are new."""
+def _create_study(experiment: Experiment, settings: Settings) -> tuple[int, int]:
+    """Tables, study, sweep and slots, as far as they are not there.
+
+    Returns how many slots are new, and how many of all are not settled.
+    """
     if is_sqlite(settings.database_url):
         Path(database_place(settings.database_url)).parent.mkdir(parents=True, exist_ok=True)
     engine = connect(settings.database_url, settings.database_timeout_seconds)
@@ -138,9 +141,11 @@ def _create_study(experiment: Experiment, settings: Settings) -> int:
             storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
             create_study(experiment, storage)
             storage.engine.dispose()
-            return create_sweep(
-                engine, experiment.study_name, dump_experiment(experiment), _fixed_parameters(experiment)
-            )
+            text, fixed = dump_experiment(experiment), _fixed_parameters(experiment)
+            added = create_sweep(engine, experiment.study_name, text, fixed)
+            with engine.connect() as connection:
+                rows = read_slots(connection, experiment.study_name)
+            return added, sum(not row.state.settled for row in rows)
     finally:
         engine.dispose()
         lock.dispose()

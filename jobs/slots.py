@@ -40,7 +40,6 @@ class Claim:
     trial_id: int | None
     attempts: int
     crashes: int
-    stop_epoch: int | None
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,6 @@ def claim(
             trial_id=row.trial_id,
             attempts=row.attempts,
             crashes=row.crashes,
-            stop_epoch=row.stop_epoch,
         )
         _record(connection, taken, SlotState(row.previous), SlotState.RUNNING, row.previous_end)
         return taken
@@ -182,10 +180,22 @@ def renew(engine: Engine, held: Claim, lease_seconds: float) -> bool:
         return _update(connection, held, lease_end=database_now(connection) + lease_seconds)
 
 
-def decide_stop(engine: Engine, held: Claim, epoch: int) -> None:
-    """Notes that early stopping ends the trial after `epoch`, for whoever settles it."""
+def decide_stop(engine: Engine, held: Claim, epoch: int, *, stops: bool) -> bool:
+    """Notes whether early stopping ends the trial after `epoch`, and returns the decision that holds: the first.
+
+    Whoever asks again, since a reply was lost or a former owner died, may have got another answer by then.
+    """
+    decided = slots.c.decided_epoch == epoch
     with engine.begin() as connection:
-        _require(_update(connection, held, stop_epoch=epoch), held)
+        row = connection.execute(
+            sa.update(slots)
+            .where(_is_held(held))
+            .values(decided_epoch=epoch, stops=sa.case((decided, slots.c.stops), else_=stops))
+            .returning(slots.c.stops)
+        ).one_or_none()
+    if row is None:
+        raise _lost(held)
+    return bool(row.stops)
 
 
 def attach_trial(connection: Connection, held: Claim, trial_id: int) -> None:
@@ -196,7 +206,6 @@ def attach_trial(connection: Connection, held: Claim, trial_id: int) -> None:
         TrialAttached: it has one.
 
     """
-    check_fence(connection, held)
     slot = sa.and_(slots.c.study == held.study, slots.c.slot == held.slot)
     former = connection.scalar(sa.select(slots.c.trial_id).where(slot))
     if former is not None:
@@ -234,11 +243,10 @@ def check_fence(connection: Connection, held: Claim) -> None:
     """Locks the row for this transaction.
 
     Raises:
-        LeaseLost: somebody else has claimed it since.
+        LeaseLost: it is not this owner's any more.
 
     """
-    query = sa.select(slots.c.fence).where(slots.c.study == held.study, slots.c.slot == held.slot)
-    _require(connection.scalar(query.with_for_update()) == held.fence, held)
+    _require(connection.scalar(sa.select(slots.c.slot).where(_is_held(held)).with_for_update()) is not None, held)
 
 
 def read_own(engine: Engine, held: Claim) -> tuple[SlotState, int | None]:
@@ -307,18 +315,17 @@ def _is_free(now: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
     return sa.or_(slots.c.state == SlotState.WAITING, sa.and_(slots.c.state == SlotState.RUNNING, expired))
 
 
-def _update(connection: Connection, held: Claim, **values: Any) -> bool:
-    result = connection.execute(
-        sa.update(slots)
-        .where(
-            slots.c.study == held.study,
-            slots.c.slot == held.slot,
-            slots.c.fence == held.fence,
-            slots.c.state == SlotState.RUNNING,
-        )
-        .values(**values)
+def _is_held(held: Claim) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        slots.c.study == held.study,
+        slots.c.slot == held.slot,
+        slots.c.fence == held.fence,
+        slots.c.state == SlotState.RUNNING,
     )
-    return result.rowcount == 1
+
+
+def _update(connection: Connection, held: Claim, **values: Any) -> bool:
+    return connection.execute(sa.update(slots).where(_is_held(held)).values(**values)).rowcount == 1
 
 
 def _require(still_held: bool, held: Claim) -> None:

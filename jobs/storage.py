@@ -16,9 +16,10 @@ from jobs.tables import SlotState
 class FencedStorage(RDBStorage):
     """Optuna's storage, in which every transaction that writes also proves that the slot is still this process's.
 
-    While a claim is held, a transaction that would commit after somebody else took the slot raises LeaseLost and
-    leaves nothing behind. A trial's creation writes its id into the slot, and its end settles the slot, in the very
-    transaction that Optuna does it in: there is no moment at which one is true and the other is not.
+    While a claim is held, the row of the slot is locked before anything is written, until the transaction ends: one
+    that comes after somebody else took the slot raises LeaseLost and leaves nothing behind. A trial's creation writes
+    its id into the slot, and its end settles the slot, in the very transaction that Optuna does it in: there is no
+    moment at which one is true and the other is not.
     """
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -32,15 +33,20 @@ class FencedStorage(RDBStorage):
         self.held: Claim | None = None
         self.outcome: tuple[SlotState, str | None, str | None] | None = None  # state, message, traceback
         event.listen(self.scoped_session, "do_orm_execute", self._on_execute)
+        event.listen(self.scoped_session, "before_flush", self._before_flush)
         event.listen(self.scoped_session, "after_flush", self._after_flush)
-        event.listen(self.scoped_session, "before_commit", self._before_commit)
+
+    # Not `before_commit`: what a session has not flushed by then is written after that event.
 
     def _on_execute(self, state: ORMExecuteState) -> None:
-        if not state.is_select:
-            state.session.info["writes"] = True
+        if self.held is not None and not state.is_select:
+            check_fence(state.session.connection(), self.held)
+
+    def _before_flush(self, session: Session, _context: Any, _instances: Any) -> None:
+        if self.held is not None:
+            check_fence(session.connection(), self.held)
 
     def _after_flush(self, session: Session, _context: Any) -> None:
-        session.info["writes"] = True
         if self.held is None:
             return
         for row in session.new:
@@ -52,10 +58,6 @@ class FencedStorage(RDBStorage):
             if isinstance(row, models.TrialModel) and row.state.is_finished():
                 assert self.outcome is not None
                 settle(session.connection(), self.held, *self.outcome)
-
-    def _before_commit(self, session: Session) -> None:
-        if self.held is not None and session.info.pop("writes", False):
-            check_fence(session.connection(), self.held)
 
 
 def create_tables(url: str) -> None:

@@ -30,7 +30,8 @@ slots = sa.Table(
     sa.Column("lease_end", sa.Float),  # seconds since 1970 by the database's clock
     sa.Column("attempts", sa.Integer, nullable=False),  # exceptions so far
     sa.Column("crashes", sa.Integer, nullable=False),  # owners that vanished since the last epoch was reported
-    sa.Column("stop_epoch", sa.Integer),  # early stopping has decided to end the trial after this epoch
+    sa.Column("decided_epoch", sa.Integer),  # the last after which early stopping was asked,
+    sa.Column("stops", sa.Boolean),  # and what it said
     sa.Column("message", sa.Text),  # why it settled as it did, or what failed last
     sa.Column("traceback", sa.Text),  # of the last exception
 )

@@ -3,7 +3,12 @@
 The file is a SQLite database with the same tables: `status` and Optuna's own tools read it as it is.
 """
 
+import contextlib
 import secrets
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,9 @@ from jobs.slots import read_experiment, record_change
 from jobs.storage import FencedStorage, create_tables
 from jobs.tables import SlotState, ledger, metadata, slots, sweeps
 
+READS = 20  # until tables and trials are of one moment
+PAUSE_SECONDS = 0.1
+
 
 class TransferRefused(Failure):
     """There is no such study to take, or there is one already where it should go."""
@@ -27,14 +35,18 @@ def export_study(database_url: str, study: str, file: Path) -> None:
     """Writes the file, which appears only when it is whole.
 
     Raises:
-        TransferRefused: no such study, or the file exists.
+        TransferRefused: no such study, the file exists, or there is no folder for it.
 
     """
     if file.exists():
         raise TransferRefused(f"{file}: exists already")
+    if not file.parent.is_dir():
+        raise TransferRefused(f"{file}: there is no folder {file.parent}")
     partial = file.with_name(f"{file.name}.partial-{secrets.token_hex(4)}")
     try:
         _copy(database_url, f"sqlite:///{partial}", study)
+        with contextlib.closing(sqlite3.connect(partial)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")  # all in the one file, which can be read wherever it lies
         partial.replace(file)
     finally:
         for rest in file.parent.glob(f"{partial.name}*"):
@@ -50,19 +62,36 @@ def import_study(file: Path, database_url: str) -> str:
     """
     if not file.is_file():
         raise TransferRefused(f"{file}: no such file")
-    url = f"sqlite:///{file}"
-    engine = connect(url)
-    try:
-        with engine.connect() as connection:
-            names = list(connection.scalars(sa.select(sweeps.c.study)))
-    except sa.exc.DatabaseError:
-        names = []
-    finally:
-        engine.dispose()
-    if len(names) != 1:
-        raise TransferRefused(f"{file}: not a file that `resnet-sweep export` wrote")
-    _copy(url, database_url, names[0])
+    with _duplicate(file) as duplicate:
+        url = f"sqlite:///{duplicate}"
+        engine = connect(url)
+        try:
+            with engine.connect() as connection:
+                names = list(connection.scalars(sa.select(sweeps.c.study)))
+        except sa.exc.DatabaseError:
+            names = []
+        finally:
+            engine.dispose()
+        if len(names) != 1:
+            raise TransferRefused(f"{file}: not a file that `resnet-sweep export` wrote")
+        _copy(url, database_url, names[0])
     return str(names[0])
+
+
+@contextlib.contextmanager
+def _duplicate(file: Path) -> Iterator[Path]:
+    """A copy to work with: the file itself is left as it is, and may lie where nothing can be written."""
+    with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
+        duplicate = Path(folder) / "study.db"
+        try:
+            with (
+                contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as source,
+                contextlib.closing(sqlite3.connect(duplicate)) as target,
+            ):
+                source.backup(target)
+        except sqlite3.Error as error:
+            raise TransferRefused(f"{file}: {error}") from None
+        yield duplicate
 
 
 def _copy(from_url: str, to_url: str, study: str) -> None:
@@ -97,18 +126,23 @@ def _remove_half_copied(target: FencedStorage, study: str) -> None:
 
 
 def _read(source: FencedStorage, study: str) -> tuple[dict[sa.Table, list[dict[str, Any]]], list[FrozenTrial]]:
-    """Tables and trials of one moment: read again where a trial was settled in between."""
+    """Tables and trials of one moment: read again where a trial was settled in between.
+
+    What differs for longer is no matter of moments: a trial that somebody has ended, or removed, from outside.
+    """
     study_id = source.get_study_id_from_name(study)
-    while True:
+    for _ in range(READS):
         with source.engine.connect() as connection:
             tables = {
                 table: [dict(row) for row in connection.execute(_rows(table, study)).mappings()]
                 for table in (sweeps, slots, ledger)
             }
         trials = {trial._trial_id: trial for trial in source.get_all_trials(study_id)}
-        begun = [row for row in tables[slots] if row["trial_id"] is not None]
+        begun = [row for row in tables[slots] if row["trial_id"] in trials]
         if all(trials[row["trial_id"]].state.is_finished() == SlotState(row["state"]).settled for row in begun):
-            return tables, sorted((trials[row["trial_id"]] for row in begun), key=lambda trial: trial.number)
+            break
+        time.sleep(PAUSE_SECONDS)
+    return tables, sorted((trials[row["trial_id"]] for row in begun), key=lambda trial: trial.number)
 
 
 def _rows(table: sa.Table, study: str) -> sa.Select[Any]:
@@ -132,7 +166,7 @@ def _insert(
     for row in tables[ledger]:
         del row["id"]
     running = [row for row in tables[slots] if row["state"] == SlotState.RUNNING]
-    owners = {row["slot"]: row["owner"] for row in running}
+    owners = {row["slot"]: (row["owner"], row["lease_end"]) for row in running}
     for row in tables[slots]:
         row["trial_id"] = ids.get(row["trial_id"])
     for row in running:  # its owner works for the other database
@@ -141,5 +175,6 @@ def _insert(
         if rows:
             connection.execute(sa.insert(table), rows)
     for row in running:
+        owner, lease_end = owners[row["slot"]]
         before, after = SlotState.RUNNING, SlotState.WAITING
-        record_change(connection, study, row["slot"], row["fence"], owners[row["slot"]], row["gpus"], before, after)
+        record_change(connection, study, row["slot"], row["fence"], owner, row["gpus"], before, after, lease_end)

@@ -270,13 +270,11 @@ class TrialRun:
                 assert epoch.validation_accuracy is not None
                 storage.set_trial_intermediate_value(trial_id, epoch.epoch, epoch.validation_accuracy)
                 known.intermediate_values[epoch.epoch] = epoch.validation_accuracy
-        last = self.epochs[-1].epoch
-        if self._held.stop_epoch == last:
-            return True
-        if last < self._place.experiment.sweep.epochs and study.pruner.prune(study, known):
-            slots.decide_stop(storage.engine, self._held, last)
-            return True
-        return False
+        last, sweep = self.epochs[-1].epoch, self._place.experiment.sweep
+        if last == sweep.epochs or sweep.early_stopping.name == "none":
+            return False
+        stops = study.pruner.prune(study, known)
+        return slots.decide_stop(storage.engine, self._held, last, stops=stops)
 
     def _settle(self, outcome: Outcome) -> None:
         value = self.epochs[-1].validation_accuracy if outcome.state is SlotState.COMPLETE else None

@@ -114,7 +114,8 @@ class S3Artifacts(Artifacts):
         )
         start = len(self._prefix) + 1 if self._prefix else 0
         with self._errors(prefix):
-            return sorted(row["Key"][start:] for page in pages for row in page.get("Contents", ()))
+            keys = [row["Key"][start:] for page in pages for row in page.get("Contents", ())]
+        return sorted(key for key in keys if not key.endswith("/"))  # empty folders, as consoles make them
 
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator[Path]:

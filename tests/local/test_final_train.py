@@ -92,3 +92,32 @@ def test_sweep_without_a_complete_trial_ends_with_the_reason(settings: Settings,
         stage.run(experiment, settings, root)
     with pytest.raises(final_train.TooFewCompleted, match=r"sweep.minCompleted=1: 0 trials of the sweep are complete"):
         final_train.run(experiment, settings, root)
+
+
+def test_sweep_that_is_not_over_is_not_trained_from(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(*ONE_TRIAL)
+    prepare.run(experiment, settings, root)
+    with pytest.raises(final_train.SweepNotOver, match=r"^1 trials of the sweep are not settled \(0/1 "):
+        final_train.run(experiment, settings, root)
+
+
+def test_checkpoint_of_another_trial_is_not_gone_on_from(settings: Settings, root: Artifacts) -> None:
+    root.under("quick").write_text("final/trial-99/checkpoint-0.pt", "of a trial that was the best once")
+    study = run_until_final(tiny(*ONE_TRIAL), settings, root)
+    assert study.listing("final") == [final_train.EPOCHS, final_train.MODEL, final_train.WEIGHTS]
+
+
+def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Settings, root: Artifacts) -> None:
+    experiment, more = (tiny(*ONE_TRIAL, f"sweep.trials={trials}") for trials in (1, 2))
+    study = run_until_final(experiment, settings, root)
+    evaluate.run(experiment, settings, root)
+    prepare.run(experiment, settings, root)
+    assert study.exists("manifest.json")
+    tested = study.read_json(evaluate.METRICS)
+    for _ in range(2):  # also a second time, when the slot is there already
+        prepare.run(more, settings, root)
+        assert not study.exists("manifest.json")
+    for stage in (sweep, final_train, evaluate):
+        stage.run(more, settings, root)
+    assert study.exists("manifest.json")
+    assert study.read_json(evaluate.METRICS) == tested or study.read_json(final_train.MODEL)["trial"]["number"] == 1

@@ -103,6 +103,16 @@ def test_data_set_that_was_changed_is_refused(settings: Settings, root: FolderAr
         load_training_data(root, experiment, stored, torch.device("cpu"))
 
 
+def test_stored_images_that_are_not_the_right_ones_are_written_anew(settings: Settings, root: FolderArtifacts) -> None:
+    experiment = tiny()
+    prepare.run(experiment, settings, root)
+    stored = read_dataset(root, "quick")
+    root.write_text(stored.train.key, "cut short")
+    prepare.run(tiny("study.name=another"), settings, root)
+    assert read_dataset(root, "another") == stored
+    load_training_data(root, experiment, stored, torch.device("cpu"))
+
+
 def test_source_is_read_once(
     settings: Settings, root: FolderArtifacts, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -311,18 +311,10 @@ def test_trial_and_slot_are_settled_in_one_transaction(settings: Settings, root:
 
 
 def test_stop_decision_of_the_former_owner_is_obeyed(settings: Settings, root: Artifacts) -> None:
-    experiment = tiny("sweep.trials=1")
+    experiment = tiny("sweep={trials: 1, epochs: 3, earlyStopping: {name: median}}")
     prepare.run(experiment, settings, root)
-    body = training(experiment, root)
-    worker = Worker(experiment, settings, root.under("quick"))
-    held = claim(settings, worker.owner)
-
-    def is_interrupted_once_it_is_decided(run: TrialRun) -> None:
-        body(run)
-        slots.decide_stop(worker.engine, held, 3)
-        raise interrupt.Interrupted
-
-    with pytest.raises(interrupt.Interrupted):
-        worker.run(held, time.monotonic(), is_interrupted_once_it_is_decided)
-    run_trial(experiment, settings, root, body)
-    assert status_of(experiment, settings).trials[0].state is SlotState.STOPPED_EARLY
+    former = claim(settings, lease=-1)
+    slots.decide_stop(connect(settings.database_url), former, 2, stops=True)
+    run_trial(experiment, settings, root, training(experiment, root))
+    (trial,) = status_of(experiment, settings).trials
+    assert (trial.state, trial.epoch) == (SlotState.STOPPED_EARLY, 2)

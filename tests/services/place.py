@@ -1,13 +1,13 @@
 """Where a sweep of the tests runs."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Engine
 
 from jobs import slots
 from jobs.database import connect
@@ -18,8 +18,6 @@ from jobs.storage import FencedStorage
 
 from .checker import check_sweep
 from .postgres import Postgres
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -36,6 +34,10 @@ class Place:
     def storage(self) -> FencedStorage:
         return FencedStorage(self.url())
 
+    @cached_property
+    def engine(self) -> Engine:
+        return connect(self.url())
+
     def check(self, sweep: Experiment) -> None:
         storage = self.storage()
         try:
@@ -44,28 +46,18 @@ class Place:
             storage.engine.dispose()
 
     def ledger(self, sweep: Experiment) -> list[Change]:
-        return self._read(lambda connection: read_ledger(connection, sweep.study_name))
+        with self.engine.connect() as connection:
+            return read_ledger(connection, sweep.study_name)
 
     def rows(self, sweep: Experiment) -> list[SlotRow]:
-        return self._read(lambda connection: read_slots(connection, sweep.study_name))
-
-    def _read(self, query: Callable[[Connection], T]) -> T:
-        engine = connect(self.url())
-        try:
-            with engine.connect() as connection:
-                return query(connection)
-        finally:
-            engine.dispose()
+        with self.engine.connect() as connection:
+            return read_slots(connection, sweep.study_name)
 
     def settled(self, sweep: Experiment) -> bool:
         return all(row.state.settled for row in self.rows(sweep))
 
     def claimable(self, sweep: Experiment) -> int:
-        engine = connect(self.url())
-        try:
-            return slots.claimable(engine, sweep.study_name)
-        finally:
-            engine.dispose()
+        return slots.claimable(self.engine, sweep.study_name)
 
     def epochs_trained(self) -> Counter[tuple[int, int]]:
         """How often each epoch of each slot was trained."""
@@ -74,5 +66,7 @@ class Place:
 
 
 @pytest.fixture
-def place(postgres: Postgres, tmp_path: Path) -> Place:
-    return Place(postgres, postgres.new_database(), tmp_path)
+def place(postgres: Postgres, tmp_path: Path) -> Iterator[Place]:
+    place = Place(postgres, postgres.new_database(), tmp_path)
+    yield place
+    place.engine.dispose()

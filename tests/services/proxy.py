@@ -1,14 +1,20 @@
 """A man in the middle of a PostgreSQL connection, who counts statements and acts on one of them."""
 
 import contextlib
+import itertools
 import select
 import socket
 import struct
 import threading
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 Act = Literal["forward", "cut before", "cut after"]
+
+
+class Statement(NamedTuple):
+    connection: int
+    text: str
 
 
 class Proxy:
@@ -21,32 +27,30 @@ class Proxy:
 
     def __init__(self, port: int, act: Callable[[int, str], Act] = lambda _number, _text: "forward") -> None:
         self._target, self._act = port, act
-        self.statements: list[str] = []
+        self.statements: list[Statement] = []
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._closed = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._closed = True
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
-            while not self._closed:
+            for number in itertools.count():
                 client, _address = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+                threading.Thread(target=self._serve, args=(client, number), daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket, number: int) -> None:
         with client, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._target)) as server:
-            self._relay(client, server)
+            self._relay(client, server, number)
 
-    def _relay(self, client: socket.socket, server: socket.socket) -> None:
+    def _relay(self, client: socket.socket, server: socket.socket, connection: int) -> None:
         started = False
         while True:
             for ready in select.select([client, server], [], [])[0]:
@@ -61,16 +65,16 @@ class Proxy:
                     started = True
                     continue
                 kind, message = _message(client)
-                if kind == b"Q" and not self._statement(message, server):
+                if kind == b"Q" and not self._statement(message, server, connection):
                     return
                 if kind != b"Q":
                     server.sendall(kind + message)
 
-    def _statement(self, message: bytes, server: socket.socket) -> bool:
+    def _statement(self, message: bytes, server: socket.socket, connection: int) -> bool:
         """Forwards a statement, or acts on it; whether the connection lives on."""
         text = message[4:-1].decode(errors="replace")
         with self._lock:
-            self.statements.append(text)
+            self.statements.append(Statement(connection, text))
             number = len(self.statements)
         act = self._act(number, text)
         if act == "cut before":

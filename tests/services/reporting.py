@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from jobs import interrupt, slots
 from jobs import storage as storage_module
-from jobs.artifacts import Artifacts, FolderArtifacts
+from jobs.artifacts import Artifacts, open_artifacts
 from jobs.database import connect
 from jobs.experiment import Experiment
 from jobs.experiment_file import dump_experiment, load_experiment
@@ -46,7 +46,7 @@ def experiment(trials: int, epochs: int, *overrides: str) -> Experiment:
 
 def place(url: str, folder: Path | str, **limits: Any) -> Settings:
     times = {"lease_seconds": LEASE, "renewal_seconds": RENEWAL, "outage_deadline_seconds": 60}
-    times |= {"database_timeout_seconds": 0.28, "max_crashes": 50}
+    times |= {"database_timeout_seconds": 0.28, "storage_timeout_seconds": 0.28, "max_crashes": 50}
     return read_settings(**{"database_url": url, "artifacts_url": str(folder), **times, **limits})
 
 
@@ -148,7 +148,7 @@ def work(
 
 
 def artifacts(settings: Settings, sweep: Experiment) -> Artifacts:
-    return FolderArtifacts(Path(settings.artifacts_url)).under(sweep.study_name)
+    return open_artifacts(settings.artifacts_url, settings.s3_options()).under(sweep.study_name)
 
 
 def start(

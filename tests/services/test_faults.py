@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 import psycopg2
 import pytest
@@ -14,6 +15,7 @@ from jobs.experiment import Experiment
 from jobs.tables import SlotState
 
 from . import reporting
+from .minio import Bucket
 from .place import Place
 from .reporting import LEASE, Reporting
 
@@ -33,7 +35,7 @@ class Crew:
         *,
         fatal_slot: int | None = None,
         failing_slot: int | None = None,
-        **limits: float,
+        **limits: Any,
     ) -> None:
         self._place, self._sweep = place, sweep
         self._settings = reporting.place(f"{place.url()}&application_name=worker", place.folder, **limits)
@@ -106,6 +108,21 @@ def test_frozen_worker_finds_its_trial_taken_and_writes_nothing(place: Place) ->
     crew.run()
     place.check(sweep)
     assert sum(place.epochs_trained().values()) <= TRIALS * EPOCHS + 2
+
+
+@pytest.mark.parametrize("down", [1.0, 3 * LEASE])
+def test_bucket_that_is_away_during_checkpoints_is_waited_for(place: Place, bucket: Bucket, down: float) -> None:
+    sweep = prepared(place)
+    crew = Crew(place, sweep, 3, 0.2, **bucket.settings())
+    crew.run_until(lambda: crew.settled() >= 1)
+    bucket.server.stop()
+    time.sleep(down)
+    bucket.server.start()
+    crew.run()
+    place.check(sweep)
+    assert sum(place.epochs_trained().values()) == TRIALS * EPOCHS
+    assert {change.fence for change in place.ledger(sweep)} == {1}  # leases are renewed all the while
+    assert set(crew.exit_codes) == {0}
 
 
 @pytest.mark.parametrize("down", [0.0, 3.0])

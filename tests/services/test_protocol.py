@@ -19,11 +19,11 @@ from jobs.database import connect
 from . import reporting
 from .checker import Violation, check_ledger
 from .place import Place
-from .proxy import Act, Proxy
+from .proxy import Act, Proxy, Statement
 from .reporting import LEASE, Guard, Reporting
 
 EPOCHS = 2
-AT_ONCE = 6  # cases that mostly wait
+AT_ONCE = 10  # cases that mostly wait
 Fault = Literal["cut before", "cut after", "kill before", "kill after", "freeze until taken", "freeze until settled"]
 
 
@@ -33,7 +33,7 @@ Fault = Literal["cut before", "cut after", "kill before", "kill after", "freeze 
 def test_trial_is_settled_once_whatever_happens_at_any_statement(place: Place, fault: Fault) -> None:
     reporting.prepare(reporting.experiment(1, EPOCHS), place.url())
     statements = run_case(place, "undisturbed", 0, fault)
-    assert any("COMMIT" in text for text in statements)
+    assert any(statement.text == "COMMIT" for statement in statements)
     assert len(statements) > 40
     with ThreadPoolExecutor(AT_ONCE) as pool:
         cases = {at: pool.submit(run_case, place, f"s{at}", at, fault) for at in range(1, len(statements) + 1)}
@@ -41,8 +41,21 @@ def test_trial_is_settled_once_whatever_happens_at_any_statement(place: Place, f
             try:
                 case.result()
             except Exception as error:
-                error.add_note(f"{fault} at statement {at}: {statements[at - 1][:300]}")
+                error.add_note(f"{fault} at statement {at}: {statements[at - 1].text[:300]}")
                 raise
+
+
+def test_every_transaction_that_writes_holds_the_row_of_its_slot(place: Place) -> None:
+    reporting.prepare(reporting.experiment(1, EPOCHS), place.url())
+    writing = [t for t in transactions(run_case(place, "undisturbed", 0, "cut after")) if any(map(is_write, t))]
+    assert len(writing) > 8
+    for statements in writing:
+        first = next(filter(is_write, statements))
+        before = statements[: statements.index(first)]
+        fenced = first.startswith("UPDATE slots SET") and (
+            "slots.fence = " in first or "fence=(slots.fence + 1)" in first
+        )
+        assert fenced or any("slots.fence = " in text and "FOR UPDATE" in text for text in before), statements
 
 
 @pytest.mark.parametrize("guard", ["fence", "lock", "clock"])
@@ -97,12 +110,13 @@ def without_clock(place: Place) -> None:
     place.check(sweep)
 
 
-def run_case(place: Place, study: str, at: int, fault: Fault, guard: Guard | None = None) -> list[str]:
+def run_case(place: Place, study: str, at: int, fault: Fault, guard: Guard | None = None) -> list[Statement]:
     """One trial by a worker to whom `fault` happens at statement `at`, finished by others if need be, and checked.
 
     Returns the statements of the first worker.
     """
-    sweep = reporting.experiment(1, EPOCHS, f"study.name={study}")
+    one_parameter = "searchSpace={dropout: {low: 0.0, high: 0.3}}"
+    sweep = reporting.experiment(1, EPOCHS, f"study.name={study}", one_parameter)
     reporting.prepare(sweep, place.url())
     body = Reporting(EPOCHS, 0.01)
     victim: list[BaseProcess] = []
@@ -155,6 +169,23 @@ def finish_without(place: Place, study: str, body: Reporting, fault: Fault, guar
         until(lambda: len(place.ledger(sweep)) > before)
     else:
         second.join(30)
+
+
+def transactions(statements: list[Statement]) -> list[list[str]]:
+    """What lies between BEGIN and COMMIT on each connection."""
+    found: list[list[str]] = []
+    for connection in {statement.connection for statement in statements}:
+        own = (" ".join(text.split()) for number, text in statements if number == connection)
+        for text in own:
+            if text == "BEGIN":
+                found.append([])
+            elif found and text != "COMMIT":
+                found[-1].append(text)
+    return found
+
+
+def is_write(statement: str) -> bool:
+    return statement.startswith(("INSERT", "UPDATE", "DELETE"))
 
 
 def until(reached: Callable[[], bool]) -> None:

@@ -112,7 +112,7 @@ def test_former_owner_can_change_nothing(engine: Engine) -> None:
         with pytest.raises(LeaseLost), engine.begin() as connection:
             write(connection)
     with pytest.raises(LeaseLost):
-        slots.decide_stop(engine, lost, 3)
+        slots.decide_stop(engine, lost, 3, stops=True)
     with pytest.raises(LeaseLost):
         slots.read_own(engine, lost)
     row = read(engine)[0]
@@ -146,10 +146,14 @@ def test_slot_given_back_after_an_exception_costs_an_attempt(engine: Engine) -> 
     assert (again.attempts, again.crashes) == (1, 0)
 
 
-def test_stop_decision_is_there_for_the_next_owner(engine: Engine) -> None:
+@pytest.mark.parametrize("stops", [True, False])
+def test_first_stop_decision_on_an_epoch_holds_for_every_owner(engine: Engine, stops: bool) -> None:
     held = take(engine, lease=-1)
-    slots.decide_stop(engine, held, 4)
-    assert take(engine, "b").stop_epoch == 4
+    for asked_again in (stops, not stops):
+        assert slots.decide_stop(engine, held, 4, stops=asked_again) is stops
+    taken = take(engine, "b")
+    assert slots.decide_stop(engine, taken, 4, stops=not stops) is stops
+    assert slots.decide_stop(engine, taken, 5, stops=not stops) is not stops
 
 
 def test_settled_slot_stays_settled(engine: Engine) -> None:

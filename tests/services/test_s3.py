@@ -1,0 +1,180 @@
+"""Artifacts in a real bucket."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from jobs.artifacts import ArtifactsRefused, ArtifactsUnreachable, S3Options
+from jobs.artifacts.s3 import TRANSFER, make_client
+
+from .minio import Bucket, Minio
+
+LARGE = 3 * TRANSFER.multipart_threshold + 12_345  # bytes: four parts
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        block = hashlib.sha256(b"seed").digest() * 2**15
+        for _ in range(LARGE // len(block)):
+            file.write(block)
+        file.write(block[: LARGE % len(block)])
+    return path
+
+
+def test_keys_are_counted_from_the_prefix(bucket: Bucket) -> None:
+    artifacts = bucket.artifacts()
+    study = artifacts.under("study")
+    for key in ("b/c.txt", "a.txt", "b/d.txt", "bc.txt"):
+        study.write_text(key, key)
+    assert study.listing() == ["a.txt", "b/c.txt", "b/d.txt", "bc.txt"]
+    assert study.listing("b") == ["b/c.txt", "b/d.txt"]
+    assert artifacts.listing("study/b") == ["study/b/c.txt", "study/b/d.txt"]
+    assert artifacts.under("stud").listing() == []
+    assert study.exists("a.txt")
+    assert not study.exists("b")
+    assert bucket.keys() == [f"some/prefix/study/{key}" for key in study.listing()]
+
+
+def test_object_is_read_as_it_was_written_and_replaced_whole(bucket: Bucket) -> None:
+    artifacts = bucket.artifacts()
+    artifacts.write_json("a/b.json", {"accuracy": 0.5, "name": "Zürich"})
+    assert artifacts.read_json("a/b.json") == {"accuracy": 0.5, "name": "Zürich"}
+    artifacts.write_text("a/b.json", "")
+    assert artifacts.read_text("a/b.json") == ""
+    artifacts.remove("a/b.json")
+    artifacts.remove("a/b.json")
+    with pytest.raises(FileNotFoundError, match=r"s3://.*/a/b.json: not there"):
+        artifacts.read_text("a/b.json")
+
+
+def test_listing_goes_on_after_a_thousand_keys_and_leaves_out_folders(bucket: Bucket) -> None:
+    artifacts, client = bucket.artifacts(), bucket.server.client()
+    for number in range(1003):
+        client.put_object(Bucket=bucket.name, Key=f"some/prefix/many/{number:04}", Body=b"")
+    client.put_object(Bucket=bucket.name, Key="some/prefix/many/folder/", Body=b"")
+    assert artifacts.listing("many") == [f"many/{number:04}" for number in range(1003)]
+
+
+def test_large_object_goes_in_parts_and_comes_back_the_same(bucket: Bucket, large: Path) -> None:
+    artifacts = bucket.artifacts()
+    with artifacts.writing("large") as path:
+        large.replace(path)
+    parts = bucket.server.client().head_object(Bucket=bucket.name, Key="some/prefix/large", PartNumber=1)
+    assert parts["PartsCount"] == 4
+    with artifacts.reading("large") as path:
+        assert path.stat().st_size == LARGE
+    head = bucket.server.client().head_object(Bucket=bucket.name, Key="some/prefix/large", ChecksumMode="ENABLED")
+    assert any(name.startswith("Checksum") for name in head), "sent without a checksum"
+
+
+def test_large_object_is_never_whole_in_memory(bucket: Bucket, tmp_path: Path) -> None:
+    """Peak memory of a process that moves 400 MiB there and back, beside one that moves 1 MiB."""
+
+    def peak(mebibytes: int) -> int:
+        run = subprocess.run(
+            [sys.executable, "-m", "tests.services.move", bucket.url, str(mebibytes)],
+            env={"TMPDIR": str(tmp_path), **{name.upper(): value for name, value in bucket.settings().items()}},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return int(run.stdout)
+
+    assert peak(400) - peak(1) < 200 * 2**20
+
+
+def test_block_that_fails_writes_nothing(bucket: Bucket, large: Path) -> None:
+    artifacts = bucket.artifacts()
+    artifacts.write_text("a.txt", "old")
+
+    def fail() -> None:
+        with artifacts.writing("a.txt") as path:
+            path.write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert artifacts.read_text("a.txt") == "old"
+
+
+def test_upload_that_is_cut_off_leaves_the_old_object(bucket: Bucket, large: Path) -> None:
+    artifacts = bucket.artifacts(timeout_seconds=0.5)
+    artifacts.write_text("large", "old")
+
+    def upload() -> None:
+        with artifacts.writing("large") as path:
+            large.replace(path)
+            bucket.server.stop()
+
+    with pytest.raises(ArtifactsUnreachable):
+        upload()
+    bucket.server.start()
+    assert artifacts.read_text("large") == "old"
+
+
+def test_silent_service_is_unreachable_after_the_timeout(bucket: Bucket) -> None:
+    artifacts = bucket.artifacts(timeout_seconds=0.3)
+    with bucket.server.frozen(), pytest.raises(ArtifactsUnreachable, match=r"s3://.*/a.txt: "):
+        artifacts.read_text("a.txt")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"secret_access_key": "wrong"}, "SignatureDoesNotMatch"),
+        ({"access_key_id": "nobody"}, "InvalidAccessKeyId"),
+        ({"session_token": "nonsense"}, "s3://.*: "),
+    ],
+)
+def test_wrong_credentials_are_final_and_not_in_the_message(
+    bucket: Bucket, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ArtifactsRefused, match=message) as refused:
+        bucket.artifacts(**options).write_text("a.txt", "")
+    assert "wrong" not in str(refused.value)
+
+
+def test_no_right_to_look_is_told_from_nothing_there(bucket: Bucket) -> None:
+    with pytest.raises(ArtifactsRefused, match="wrong credentials, or no right to read or to list the bucket"):
+        bucket.artifacts(secret_access_key="wrong").exists("a.txt")
+
+
+def test_bucket_that_is_not_there_is_final(minio: Minio) -> None:
+    with pytest.raises(ArtifactsRefused, match=r"s3://no-such-bucket/.*: NoSuchBucket: "):
+        Bucket(minio, "no-such-bucket").artifacts().write_text("a.txt", "")
+
+
+def test_temporary_credentials_are_used(bucket: Bucket) -> None:
+    """MinIO's own security token service gives them out."""
+    import boto3  # noqa: PLC0415
+
+    options = bucket.server.options()
+    service = boto3.client(
+        "sts",
+        endpoint_url=options.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=options.access_key_id,
+        aws_secret_access_key=options.secret_access_key,
+    )
+    keys = service.assume_role(RoleArn="arn:x:ignored:by:minio:1", RoleSessionName="test")["Credentials"]
+    artifacts = bucket.artifacts(
+        access_key_id=keys["AccessKeyId"],
+        secret_access_key=keys["SecretAccessKey"],
+        session_token=keys["SessionToken"],
+    )
+    artifacts.write_text("a.txt", "here")
+    assert artifacts.read_text("a.txt") == "here"
+
+
+@pytest.mark.parametrize(
+    ("addressing", "url"), [("virtual", "http://bucket.s3.example:9000/key"), ("path", "http://s3.example:9000/bucket/key")]
+)
+def test_bucket_is_named_in_the_host_or_in_the_path(addressing: Literal["virtual", "path"], url: str) -> None:
+    client = make_client(S3Options("http://s3.example:9000", None, None, "id", "key", addressing=addressing))
+    assert client.generate_presigned_url("get_object", {"Bucket": "bucket", "Key": "key"}).split("?")[0] == url

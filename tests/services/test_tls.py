@@ -1,0 +1,107 @@
+"""Servers with certificates of an authority of one's own."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from jobs.artifacts import ArtifactsRefused
+from jobs.database import connect
+from jobs.failure import Refused
+from jobs.outage import patiently
+
+from .minio import Minio
+from .postgres import Postgres
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def authority_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("authority") / "ca.pem"
+    authority.cert_pem.write_to_path(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def another_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("another") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def encrypted_postgres(authority: trustme.CA) -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = Postgres(Path(folder))
+        server.use_tls(authority.issue_cert("localhost"))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def encrypted_minio(
+    authority: trustme.CA, authority_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Minio]:
+    server = Minio(tmp_path_factory.mktemp("minio"))
+    server.use_tls(authority.issue_cert("localhost"), authority_file)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def url(server: Postgres, host: str, mode: str, authority: Path) -> str:
+    return f"{server.url('postgres').replace('127.0.0.1', host)}?sslmode={mode}&sslrootcert={authority}"
+
+
+def reach(database_url: str) -> None:
+    def ask() -> None:
+        engine = connect(database_url)
+        with engine.connect() as connection:
+            encrypted = connection.exec_driver_sql("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").scalar()
+        engine.dispose()
+        assert encrypted
+
+    patiently(ask, place="database", deadline_seconds=5)
+
+
+def test_database_is_reached_by_a_verified_connection(encrypted_postgres: Postgres, authority_file: Path) -> None:
+    reach(url(encrypted_postgres, "localhost", "verify-full", authority_file))
+
+
+def test_database_of_another_name_or_authority_is_refused_for_good(
+    encrypted_postgres: Postgres, authority_file: Path, another_authority: Path
+) -> None:
+    with pytest.raises(Refused, match="does not match host name"):
+        reach(url(encrypted_postgres, "127.0.0.1", "verify-full", authority_file))
+    with pytest.raises(Refused, match="certificate verify failed"):
+        reach(url(encrypted_postgres, "localhost", "verify-ca", another_authority))
+
+
+def test_database_without_encryption_is_refused_when_it_is_asked_for(postgres: Postgres, authority_file: Path) -> None:
+    with pytest.raises(Refused, match="server does not support SSL"):
+        reach(url(postgres, "127.0.0.1", "require", authority_file))
+
+
+def test_bucket_is_reached_by_a_verified_connection(encrypted_minio: Minio) -> None:
+    artifacts = encrypted_minio.new_bucket().artifacts()
+    artifacts.write_text("a.txt", "here")
+    assert artifacts.read_text("a.txt") == "here"
+
+
+def test_bucket_of_another_authority_is_refused_for_good(encrypted_minio: Minio, another_authority: Path) -> None:
+    bucket = encrypted_minio.new_bucket()
+    with pytest.raises(ArtifactsRefused, match="CERTIFICATE_VERIFY_FAILED"):
+        bucket.artifacts(ca_bundle=str(another_authority)).exists("a.txt")
+    with pytest.raises(ArtifactsRefused, match=r"^AWS_CA_BUNDLE=/nowhere.pem: no such file$"):
+        bucket.artifacts(ca_bundle="/nowhere.pem")
