@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -14,7 +15,7 @@ from jobs.experiment_file import ConfigurationError, load_experiment, preset_nam
 from jobs.failure import Failure, Refused
 from jobs.settings import Settings, owner_identity, read_settings
 
-EXIT_DONE, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 78
+EXIT_DONE, EXIT_FAILED, EXIT_CONFIGURATION, EXIT_CTRL_C = 0, 1, 78, 130
 STAGES = {
     "prepare": "check the experiment, store the data set, create the study",
     "sweep": "run trials until none is left",
@@ -43,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except interrupt.Interrupted:
         log.info("interrupted; the progress is saved, the same command goes on")
         return interrupt.EXIT_INTERRUPTED
+    except KeyboardInterrupt:  # of a command that does not listen: nothing half-done stays behind
+        return EXIT_CTRL_C
+    except BrokenPipeError:  # whoever read our lines has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
 
 
 def _experiment(options: argparse.Namespace) -> Experiment:
@@ -140,6 +146,7 @@ def _run_operation(options: argparse.Namespace) -> int:
             return EXIT_DONE if operations.verify(options.result) else EXIT_FAILED
         case "fetch":
             operations.fetch(options.result, options.to, partial=options.partial)
+    sys.stdout.flush()  # here a closed pipe is noticed
     return EXIT_DONE
 
 

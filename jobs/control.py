@@ -5,9 +5,10 @@ import time
 
 from jobs import slots
 from jobs.settings import owner_identity
+from jobs.settlement import Outcome, settle_trial
+from jobs.slot_rows import read_slots
 from jobs.storage import FencedStorage
 from jobs.tables import SlotState
-from jobs.trial import Outcome, settle_trial
 
 log = logging.getLogger(__name__)
 
@@ -42,4 +43,4 @@ def stop(storage: FencedStorage, study: str, *, now: bool) -> tuple[int, int]:
 
 def _unsettled(storage: FencedStorage, study: str) -> bool:
     with storage.engine.connect() as connection:
-        return any(not row.state.settled for row in slots.read_slots(connection, study))
+        return any(not row.state.settled for row in read_slots(connection, study))

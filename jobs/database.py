@@ -45,7 +45,8 @@ def database_place(url: str) -> str:
         return url.removeprefix("sqlite:///")
     parts = _libpq_parameters(url)
     host = parts.get("host") or parts.get("hostaddr") or "the local socket"
-    return f"database {parts.get('dbname') or parts.get('user') or ''} at {host}:{parts.get('port') or 5432}"
+    name = parts.get("dbname") or parts.get("user")
+    return f"database {f'{name} ' if name else ''}at {host}:{parts.get('port') or 5432}"
 
 
 def engine_url(url: str) -> str:
@@ -54,13 +55,13 @@ def engine_url(url: str) -> str:
 
 
 def engine_options(url: str, timeout_seconds: float) -> dict[str, Any]:
-    options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_pre_ping": True}
+    options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}  # no ping first: what fails is tried again anyway
     if is_sqlite(url):
         options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}
         options["poolclass"] = sa.pool.QueuePool
     else:
         options["connect_args"] = _libpq_parameters(url) | {"connection_factory": _connection_class(timeout_seconds)}
-        options["pool_timeout"] = timeout_seconds
+        options |= {"pool_timeout": timeout_seconds, "use_native_hstore": False}  # which would cost a query to find
     return options
 
 

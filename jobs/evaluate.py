@@ -16,8 +16,10 @@ from jobs.database import database_place
 from jobs.datasets import load_test_images, read_dataset
 from jobs.environment import describe_environment
 from jobs.experiment import Experiment
+from jobs.failure import Failure
 from jobs.manifest import MANIFEST, write_manifest
 from jobs.outage import patiently
+from jobs.prepared import check_prepared
 from jobs.report import render_report
 from jobs.settings import Settings
 from jobs.status import sweep_status
@@ -38,8 +40,19 @@ METRICS = "evaluation/metrics.json"
 REPORT = "evaluation/report.html"
 
 
+class NotTrained(Failure):
+    """There is no network to evaluate yet."""
+
+
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
-    """Tests the final network unless that is done, and writes what there is to see. The manifest comes last."""
+    """Tests the final network unless that is done, and writes what there is to see. The manifest comes last.
+
+    Raises:
+        NotPrepared, ConfigurationError: the study is not there, or belongs to another experiment.
+        NotTrained: the final training is not done.
+        OutageTooLong, Refused: database or artifacts cannot be reached.
+
+    """
     patiently(
         lambda: _evaluate(experiment, settings, root),
         place=f"{root.location} or {database_place(settings.database_url)}",
@@ -53,6 +66,10 @@ def _evaluate(experiment: Experiment, settings: Settings, root: Artifacts) -> No
     if artifacts.exists(MANIFEST):
         log.info("the evaluation is done")
         return
+    storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
+    check_prepared(storage.engine, experiment, database_place(settings.database_url))
+    if not artifacts.exists(final_train.MODEL):
+        raise NotTrained(f"{artifacts.location}: no {final_train.MODEL}; the final training writes it when it is done")
     model = artifacts.read_json(final_train.MODEL)
     if artifacts.exists(METRICS):
         metrics = artifacts.read_json(METRICS)
@@ -62,7 +79,6 @@ def _evaluate(experiment: Experiment, settings: Settings, root: Artifacts) -> No
         artifacts.write_json(METRICS, metrics)
     log.info("test accuracy %.4f on %d images", metrics["test"]["accuracy"], metrics["test"]["images"])
 
-    storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
     study = load_study(experiment, storage)
     drawn = _draw(experiment, artifacts, model, metrics)
     drawn |= sweep_figures(study, experiment.seed)

@@ -19,6 +19,7 @@ from jobs.experiment import Experiment
 from jobs.failure import Failure
 from jobs.manifest import MANIFEST
 from jobs.outage import patiently
+from jobs.prepared import check_prepared
 from jobs.settings import Settings
 from jobs.status import SweepStatus, TrialStatus, sweep_status
 from jobs.storage import FencedStorage
@@ -123,6 +124,7 @@ def best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
     """The complete trial with the highest validation accuracy.
 
     Raises:
+        NotPrepared, ConfigurationError: the study is not there, or belongs to another experiment.
         SweepNotOver: not all trials are settled.
         TooFewCompleted: fewer trials than sweep.minCompleted are complete.
 
@@ -131,13 +133,13 @@ def best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
     def read() -> SweepStatus:
         storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
         try:
+            check_prepared(storage.engine, experiment, place)
             return sweep_status(storage.engine, storage, experiment.study_name)
         finally:
             storage.engine.dispose()
 
-    status = patiently(
-        read, place=database_place(settings.database_url), deadline_seconds=settings.outage_deadline_seconds
-    )
+    place = database_place(settings.database_url)
+    status = patiently(read, place=place, deadline_seconds=settings.outage_deadline_seconds)
     if status.unsettled:
         raise SweepNotOver(f"{status.unsettled} trials of the sweep are not settled ({status.line()})")
     complete, needed = status.count(SlotState.COMPLETE), experiment.sweep.min_completed

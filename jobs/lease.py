@@ -54,7 +54,7 @@ class Lease:
             raise LeaseLost(f"slot {self._held.slot}: the lease has run out")
 
     def _renew(self) -> None:
-        pause = self._settings.renewal_seconds
+        pause, failed = self._settings.renewal_seconds, False
         while not self._closed.wait(pause) and not self._lost:
             asked = time.monotonic()
             if asked - self._last_beat > self._settings.hang_seconds:
@@ -69,8 +69,11 @@ class Lease:
                     self._deadline = asked + self._settings.lease_seconds
                 else:
                     self._lost = True
-                pause = self._settings.renewal_seconds
+                if failed:
+                    log.info("slot %d: the lease %s", self._held.slot, "is lost" if self._lost else "is renewed again")
+                pause, failed = self._settings.renewal_seconds, False
             except SQLAlchemyError as error:
-                pause = self._settings.renewal_seconds / 4
-                reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-                log.warning("slot %d: the lease could not be renewed: %s", self._held.slot, reason)
+                if not failed:
+                    reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+                    log.warning("slot %d: the lease is not renewed, trying again: %s", self._held.slot, reason)
+                pause, failed = self._settings.renewal_seconds / 4, True

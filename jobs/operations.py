@@ -28,7 +28,7 @@ from jobs.manifest import verify as verify_result
 from jobs.outage import patiently
 from jobs.progress import Display
 from jobs.settings import Settings, read_settings
-from jobs.slots import read_experiment
+from jobs.slot_rows import read_experiment
 from jobs.status import SweepStatus, sweep_status
 from jobs.status_table import status_json, status_table
 from jobs.storage import FencedStorage
@@ -40,6 +40,7 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 10  # a person is waiting
 WATCH_SECONDS = 2
+FILE_COLUMNS = 160
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,10 @@ def status(study: str | None, runs: Path, *, watch: bool, as_json: bool) -> None
         elif as_json:
             print(json.dumps(status_json(sweep.experiment, sweep.patiently(sweep.status)), indent=2))
         else:
-            Console().print(status_table(sweep.experiment, sweep.patiently(sweep.status)))
+            console = Console()
+            if not console.is_terminal:  # a file has no width
+                console.width = FILE_COLUMNS
+            console.print(status_table(sweep.experiment, sweep.patiently(sweep.status)))
 
 
 def stop(study: str | None, runs: Path, *, now: bool) -> None:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds; doubled in between
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds; doubled in between
 BEAT_SECONDS = 0.2
 LOG_SECONDS = 30
 

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import sqlalchemy as sa
-
 from jobs.artifacts import Artifacts
 from jobs.database import connect, database_place, exclusive, is_sqlite
 from jobs.datasets import dataset_is_stored, divide, read_dataset, store_dataset
@@ -14,9 +12,10 @@ from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError, dump_experiment, parse_experiment
 from jobs.manifest import MANIFEST
 from jobs.outage import patiently
+from jobs.prepared import check_extends, stored_experiment
 from jobs.search_space import Choices, grid_points
 from jobs.settings import Settings
-from jobs.slots import create_sweep, read_experiment, read_slots
+from jobs.slot_rows import create_sweep, read_slots
 from jobs.storage import FencedStorage, create_tables
 from jobs.study import create_study
 from jobs.tables import metadata
@@ -31,7 +30,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 EXPERIMENT = "experiment.yaml"
-FREE = ("sweep.maxHours", "sweep.maxGpuHours", "sweep.minCompleted")  # may be changed: no trial depends on them
 
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
@@ -82,31 +80,9 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     )
 
 
-def check_same_experiment(stored: Experiment, experiment: Experiment, place: str) -> None:
-    """Holds the experiment against the one that the study was made for. More trials are no difference.
-
-    Raises:
-        ConfigurationError: they differ, in the fields it names.
-
-    """
-    changes = _differences(stored.model_dump(mode="json"), experiment.model_dump(mode="json"))
-    lines = []
-    for key, before, after in changes:
-        if key == "sweep.trials":
-            if after < before:
-                lines.append(f"{key}={after}: the study has {before} already; trials can be added, not taken away")
-        elif key not in FREE:
-            lines.append(
-                f"{key}={after!r}: study {stored.study_name} in {place} belongs to another experiment, where it is "
-                f"{before!r}; choose another study.name"
-            )
-    if lines:
-        raise ConfigurationError("\n".join(lines))
-
-
 def _check_stored(experiment: Experiment, study: Artifacts) -> None:
     if study.exists(EXPERIMENT):
-        check_same_experiment(parse_experiment(study.read_text(EXPERIMENT)), experiment, study.location)
+        check_extends(parse_experiment(study.read_text(EXPERIMENT)), experiment, study.location)
 
 
 def _check_prepared(experiment: Experiment, settings: Settings) -> None:
@@ -115,12 +91,9 @@ def _check_prepared(experiment: Experiment, settings: Settings) -> None:
         return
     engine = connect(settings.database_url, settings.database_timeout_seconds)
     try:
-        with engine.connect() as connection:
-            text = None
-            if sa.inspect(connection).has_table("sweeps"):
-                text = read_experiment(connection, experiment.study_name)
-        if text is not None:
-            check_same_experiment(parse_experiment(text), experiment, database_place(settings.database_url))
+        stored = stored_experiment(engine, experiment.study_name)
+        if stored is not None:
+            check_extends(stored, experiment, database_place(settings.database_url))
     finally:
         engine.dispose()
 
@@ -190,13 +163,3 @@ def _fixed_parameters(experiment: Experiment) -> list[dict[str, Any]]:
     if experiment.sweep.sampler.name == "grid":
         return list(grid_points(experiment.search_space))
     return [{} for _ in range(experiment.sweep.trials)]
-
-
-def _differences(before: Any, after: Any, key: str = "") -> list[tuple[str, Any, Any]]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        changes = []
-        for name in [*before, *(name for name in after if name not in before)]:
-            path = f"{key}.{name}" if key else name
-            changes += _differences(before.get(name), after.get(name), path)
-        return changes
-    return [] if before == after else [(key, before, after)]

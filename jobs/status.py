@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine
 
 from jobs.ledger import Usage, read_usage
-from jobs.slots import SlotRow, read_slots
+from jobs.slot_rows import SlotRow, read_slots
 from jobs.tables import SlotState
 
 

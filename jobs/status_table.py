@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from pydantic.alias_generators import to_camel
 from rich.console import Group
 from rich.table import Table
 
@@ -53,12 +54,16 @@ def status_json(experiment: Experiment, status: SweepStatus) -> dict[str, Any]:
         "trials": len(status.trials),
         "settled": status.settled,
         "states": {str(state): status.count(state) for state in SlotState if status.count(state)},
-        "best": asdict(status.best) if status.best else None,
+        "best": _json(status.best) if status.best else None,
         "secondsLeft": status.seconds_left,
         "hours": status.usage.hours,
         "gpuHours": status.usage.gpu_hours,
-        "slots": [asdict(trial) for trial in status.trials],
+        "slots": [_json(trial) for trial in status.trials],
     }
+
+
+def _json(trial: TrialStatus) -> dict[str, Any]:
+    return {to_camel(name): value for name, value in asdict(trial).items()}
 
 
 def _is_troubled(trial: TrialStatus) -> bool:

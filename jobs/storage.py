@@ -3,13 +3,15 @@
 from typing import Any
 
 import optuna
+import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
+from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from jobs.database import TIMEOUT_SECONDS, configure, engine_options, engine_url
-from jobs.slots import Claim, attach_trial, check_fence, forget_crashes, settle
+from jobs.slots import Claim, LeaseLost, attach_trial, check_fence, forget_crashes, settle
 from jobs.tables import SlotState
 
 
@@ -30,11 +32,24 @@ class FencedStorage(RDBStorage):
             skip_compatibility_check=True,
         )
         configure(self.engine, timeout_seconds)
+        self.engine.dispose()  # Optuna has opened a connection, which was not configured
         self.held: Claim | None = None
         self.outcome: tuple[SlotState, str | None, str | None] | None = None  # state, message, traceback
         event.listen(self.scoped_session, "do_orm_execute", self._on_execute)
         event.listen(self.scoped_session, "before_flush", self._before_flush)
         event.listen(self.scoped_session, "after_flush", self._after_flush)
+
+    def is_running(self, trial_id: int) -> bool:
+        """Whether Optuna has a trial of this id, and has not seen it end."""
+        with self.engine.connect() as connection:
+            query = sa.select(models.TrialModel.state).where(models.TrialModel.trial_id == trial_id)
+            return connection.scalar(query) is TrialState.RUNNING
+
+    def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
+        """Optuna asks before it writes: a finished trial was finished by somebody else while a claim is held."""
+        if self.held is not None and trial_state.is_finished():
+            raise LeaseLost(f"slot {self.held.slot}: somebody else has ended its trial")
+        super().check_trial_is_updatable(trial_id, trial_state)
 
     # Not `before_commit`: what a session has not flushed by then is written after that event.
 

@@ -21,7 +21,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
 
     Raises:
         Interrupted: the process was asked to end; the slot it held is free again.
-        NotPrepared: `prepare` has not been there.
+        NotPrepared, ConfigurationError: `prepare` has not been there, or with another experiment.
         OutageTooLong: database or artifacts were away for longer than OUTAGE_DEADLINE_SECONDS.
         Refused: the database will not have this process.
 
@@ -33,6 +33,9 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         dataset = read_dataset(root, experiment.study_name)
         return dataset, load_training_data(root, experiment, dataset, device)
 
-    dataset, data = patiently(load, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
-    log.info("worker %s on %s", worker.owner, describe(device))
-    worker.work(partial(train_trial, experiment=experiment, dataset=dataset, data=data))
+    try:
+        dataset, data = patiently(load, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
+        log.info("worker %s on %s", worker.owner, describe(device))
+        worker.work(partial(train_trial, experiment=experiment, dataset=dataset, data=data))
+    finally:
+        worker.close()

@@ -19,7 +19,8 @@ from sqlalchemy import Connection
 
 from jobs.database import connect, database_place, exclusive
 from jobs.failure import Failure
-from jobs.slots import read_experiment, record_change
+from jobs.slot_rows import read_experiment
+from jobs.slots import record_change
 from jobs.storage import FencedStorage, create_tables
 from jobs.tables import SlotState, ledger, metadata, slots, sweeps
 

@@ -20,8 +20,9 @@ from jobs.database import database_place
 from jobs.experiment import Experiment
 from jobs.failure import Failure
 from jobs.lease import Lease
-from jobs.outage import NotAcknowledged, is_outage, patiently
+from jobs.outage import is_outage, patiently
 from jobs.settings import Settings
+from jobs.settlement import SLOT_STATES, Outcome, settle_trial
 from jobs.slots import Claim, LeaseLost
 from jobs.storage import FencedStorage
 from jobs.study import load_study, suggest
@@ -32,21 +33,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-OPTUNA_STATES = {
-    SlotState.COMPLETE: TrialState.COMPLETE,
-    SlotState.STOPPED_EARLY: TrialState.PRUNED,
-    SlotState.INFEASIBLE: TrialState.PRUNED,
-    SlotState.DIVERGED: TrialState.PRUNED,
-    SlotState.FAILED: TrialState.FAIL,
-    SlotState.CRASHED: TrialState.FAIL,
-    SlotState.CANCELLED: TrialState.FAIL,
-}
-SLOT_STATES = {  # of a trial that Optuna has as finished while its slot is not settled
-    TrialState.COMPLETE: SlotState.COMPLETE,
-    TrialState.PRUNED: SlotState.STOPPED_EARLY,
-    TrialState.FAIL: SlotState.FAILED,
-}
-
 
 class TrialEnds(Exception):
     """Raised by what trains: the trial is settled as it is, without a value."""
@@ -54,13 +40,6 @@ class TrialEnds(Exception):
     def __init__(self, state: SlotState, message: str) -> None:
         super().__init__(message)
         self.state = state
-
-
-@dataclass(frozen=True)
-class Outcome:
-    state: SlotState
-    message: str | None = None
-    traceback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +63,7 @@ class TrialRun:
         self._place, self._held, self._lease = place, held, lease
         self._trial: optuna.trial.Trial | None = None
         self._checkpoints: Checkpoints | None = None
+        self._uncertain = False  # whether the last report has gone through
         self.slot = held.slot
         self.number = -1
         self.parameters: dict[str, Any] = {}
@@ -220,23 +200,22 @@ class TrialRun:
 
     def _attach(self) -> None:
         """The trial of the slot, made now if there is none yet, with its parameters."""
-        experiment, storage = self._place.experiment, self._place.storage
+        experiment = self._place.experiment
         study = load_study(experiment, self._place.cached, self.slot)
-        trial_id = self._held.trial_id
-        if trial_id is None:  # another try of this may have made it
-            trial_id = slots.read_own(storage.engine, self._held)[1]
+        trial_id, seen = self._held.trial_id, False
         if trial_id is None:
             try:
-                trial_id = self._create_trial(study)
-            except slots.TrialAttached as attached:
+                trial_id, seen = self._create_trial(study), True
+            except slots.TrialAttached as attached:  # by a try before this one, whose reply was lost
                 trial_id = attached.trial_id
-        study.get_trials(deepcopy=False)  # Optuna's cache takes writes only for trials it has seen
+        if not seen:
+            study.get_trials(deepcopy=False)  # Optuna's cache takes writes only for trials it has seen
         self._trial = optuna.trial.Trial(study, trial_id)
         self.number = self._trial.number
         self._checkpoints = Checkpoints(self._place.artifacts, f"trials/{self.number}", self._held.fence)
-        frozen = self._place.cached.get_trial(trial_id)
-        if frozen.state.is_finished():
-            raise TrialEnds(SLOT_STATES[frozen.state], "Optuna had it as finished")
+        state = self._trial._cached_frozen_trial.state
+        if state.is_finished():
+            raise TrialEnds(SLOT_STATES[state], "Optuna had it as finished")
         self.parameters = suggest(self._trial, experiment)
 
     def _create_trial(self, study: optuna.Study) -> int:
@@ -246,7 +225,7 @@ class TrialRun:
             state=TrialState.RUNNING, system_attrs={"fixed_params": fixed} if fixed else {}
         )
         template.datetime_start = datetime.now()
-        return self._place.storage.create_new_trial(study._study_id, template)
+        return self._place.cached.create_new_trial(study._study_id, template)
 
     def _decided(self) -> Outcome | None:
         """How the trial ended for a former owner who did not get to settle it."""
@@ -263,18 +242,22 @@ class TrialRun:
 
     def _report_once(self) -> bool:
         """Returns whether early stopping ends the trial here."""
-        storage, study, trial_id = self._place.storage, self.trial.study, self.trial._trial_id
-        known = storage.get_trial(trial_id)
+        storage, trial_id = self._place.storage, self.trial._trial_id
+        if self._uncertain:  # a database that has failed over may have forgotten what it had acknowledged
+            self._trial = optuna.trial.Trial(self.trial.study, trial_id)
+        self._uncertain = True
+        known = self.trial._cached_frozen_trial.intermediate_values
         for epoch in self.epochs:
-            if epoch.epoch not in known.intermediate_values:  # also what a failed-over database has forgotten
+            if epoch.epoch not in known:
                 assert epoch.validation_accuracy is not None
                 storage.set_trial_intermediate_value(trial_id, epoch.epoch, epoch.validation_accuracy)
-                known.intermediate_values[epoch.epoch] = epoch.validation_accuracy
-        last, sweep = self.epochs[-1].epoch, self._place.experiment.sweep
-        if last == sweep.epochs or sweep.early_stopping.name == "none":
-            return False
-        stops = study.pruner.prune(study, known)
-        return slots.decide_stop(storage.engine, self._held, last, stops=stops)
+                known[epoch.epoch] = epoch.validation_accuracy
+        last, sweep, stops = self.epochs[-1].epoch, self._place.experiment.sweep, False
+        if last < sweep.epochs and sweep.early_stopping.name != "none":
+            stops = bool(self.trial.should_prune())  # numpy's, of some pruners
+            stops = slots.decide_stop(storage.engine, self._held, last, stops=stops)
+        self._uncertain = False
+        return stops
 
     def _settle(self, outcome: Outcome) -> None:
         value = self.epochs[-1].validation_accuracy if outcome.state is SlotState.COMPLETE else None
@@ -296,31 +279,3 @@ class TrialRun:
             deadline_seconds=self._place.settings.outage_deadline_seconds,
             beat=self.step,
         )
-
-
-def settle_trial(storage: FencedStorage, held: Claim, outcome: Outcome, value: float | None = None) -> None:
-    """Ends a trial and its slot in one transaction, unless a former try of this has done so.
-
-    Raises:
-        LeaseLost: somebody else has claimed the slot since.
-        NotAcknowledged: Optuna did not take the trial's end; to be tried again.
-
-    """
-    state, trial_id = slots.read_own(storage.engine, held)
-    if state.settled:
-        return
-    storage.outcome = (outcome.state, outcome.message, outcome.traceback)
-    if trial_id is None or not _is_running(storage, trial_id):
-        with storage.engine.begin() as connection:
-            slots.settle(connection, held, *storage.outcome)
-        return
-    values = None if value is None else [value]
-    if not storage.set_trial_state_values(trial_id, OPTUNA_STATES[outcome.state], values):
-        raise NotAcknowledged(f"slot {held.slot}: Optuna has not taken the trial's end")
-
-
-def _is_running(storage: FencedStorage, trial_id: int) -> bool:
-    try:
-        return not storage.get_trial(trial_id).state.is_finished()
-    except KeyError:  # there is no such trial
-        return False

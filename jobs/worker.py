@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import sqlalchemy as sa
 from optuna.storages import get_storage
 from sqlalchemy import Engine
 
@@ -18,6 +17,7 @@ from jobs.failure import Failure
 from jobs.lease import Lease
 from jobs.ledger import read_usage
 from jobs.outage import is_outage, patiently
+from jobs.prepared import check_prepared
 from jobs.settings import Settings, owner_identity
 from jobs.slots import Claim, LeaseLost
 from jobs.storage import FencedStorage
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+TIDY_SECONDS = 30
 GIVE_BACK_SECONDS = 5  # how long an ending process tries to give its slot back
 
 
@@ -38,11 +39,12 @@ class Worker:
 
     def __init__(self, experiment: Experiment, settings: Settings, artifacts: Artifacts, gpus: float = 0) -> None:
         self.owner = owner_identity()
+        self._tidied = time.monotonic()
         self._settings, self._gpus = settings, gpus
         self._sweep, self._study_name = experiment.sweep, experiment.study_name
         self._lease_engine = connect(settings.database_url, settings.database_timeout_seconds)
         place = database_place(settings.database_url)
-        self._with_database(lambda: check_prepared(self._lease_engine, self._study_name, place))
+        self._with_database(lambda: check_prepared(self._lease_engine, experiment, place))
         self._storage = self._with_database(
             lambda: FencedStorage(settings.database_url, settings.database_timeout_seconds)
         )
@@ -66,8 +68,14 @@ class Worker:
             claimed = self._with_database(self._claim)
             if claimed is None:
                 log.info("no slot left to claim")
+                self._tidy()
                 return
             self.run(*claimed, body)
+
+    def close(self) -> None:
+        """Ends the connections."""
+        for engine in (self._lease_engine, self._storage.engine):
+            engine.dispose()
 
     def run(self, held: Claim, claimed_at: float, body: Callable[[TrialRun], None]) -> None:
         """Runs the trial of a claimed slot until it is settled, given back or lost."""
@@ -83,7 +91,8 @@ class Worker:
                     raise
         finally:
             self._storage.held = None
-        self._tidy()
+        if time.monotonic() - self._tidied > TIDY_SECONDS:
+            self._tidy()
 
     def _claim(self) -> tuple[Claim, float] | None:
         claimed_at = time.monotonic()
@@ -118,7 +127,8 @@ class Worker:
                     log.warning("%s: %d trials are not begun any more", reason, cancelled)
 
     def _tidy(self) -> None:
-        """Removes checkpoints that nobody needs; what is not reached now is removed after the next trial."""
+        """Removes checkpoints that nobody needs; what is not reached now is removed the next time."""
+        self._tidied = time.monotonic()
         try:
             study_id = self._storage.get_study_id_from_name(self._study_name)
             remove_settled(self._place.artifacts, self._place.cached.get_all_trials(study_id, deepcopy=False))
@@ -133,14 +143,3 @@ class Worker:
             place=database_place(self._settings.database_url),
             deadline_seconds=self._settings.outage_deadline_seconds,
         )
-
-
-class NotPrepared(Failure):
-    """There is no such sweep in the database."""
-
-
-def check_prepared(engine: Engine, study: str, place: str) -> None:
-    """Raises NotPrepared unless `prepare` has been there."""
-    with engine.connect() as connection:
-        if not sa.inspect(connection).has_table("sweeps") or slots.read_experiment(connection, study) is None:
-            raise NotPrepared(f"study {study}: not in {place}; `resnet-sweep prepare` makes it")

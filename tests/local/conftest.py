@@ -36,3 +36,14 @@ def settings(tmp_path: Path) -> Settings:
     return read_settings(
         database_url=f"sqlite:///{tmp_path}/study.db", artifacts_url=str(tmp_path), lease_seconds=30, renewal_seconds=5
     )
+
+
+@pytest.fixture(autouse=True)
+def _no_other_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "runs"

@@ -101,6 +101,13 @@ def test_sweep_that_is_not_over_is_not_trained_from(settings: Settings, root: Ar
         final_train.run(experiment, settings, root)
 
 
+def test_network_that_is_not_trained_is_not_evaluated(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(*ONE_TRIAL)
+    prepare.run(experiment, settings, root)
+    with pytest.raises(evaluate.NotTrained, match=r"no final/model.json; the final training writes it"):
+        evaluate.run(experiment, settings, root)
+
+
 def test_checkpoint_of_another_trial_is_not_gone_on_from(settings: Settings, root: Artifacts) -> None:
     root.under("quick").write_text("final/trial-99/checkpoint-0.pt", "of a trial that was the best once")
     study = run_until_final(tiny(*ONE_TRIAL), settings, root)

@@ -1,6 +1,7 @@
 import time
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 
 import optuna
 import pytest
@@ -8,11 +9,13 @@ import sqlalchemy as sa
 import torch
 from optuna.trial import TrialState
 
-from jobs import interrupt, prepare, slots, sweep
+from jobs import evaluate, final_train, interrupt, prepare, slots, sweep
 from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.database import connect
 from jobs.datasets import load_training_data, read_dataset
 from jobs.experiment import Experiment
+from jobs.experiment_file import ConfigurationError
+from jobs.prepared import NotPrepared
 from jobs.settings import Settings
 from jobs.slots import Claim, LeaseLost
 from jobs.status import SweepStatus, sweep_status
@@ -107,6 +110,15 @@ def test_grid_runs_exactly_its_points(settings: Settings, root: Artifacts) -> No
     assert points == [
         {"optimizer": optimizer, "dropout": dropout} for optimizer in ("sgd", "adam") for dropout in (0.0, 0.2)
     ]
+
+
+@pytest.mark.parametrize("stage", [sweep, final_train, evaluate])
+def test_study_of_another_experiment_is_left_alone(settings: Settings, root: Artifacts, stage: ModuleType) -> None:
+    prepare.run(tiny(), settings, root)
+    with pytest.raises(ConfigurationError, match=r"^training.lr=0.5: study quick in .*, where it is 0.1; choose"):
+        stage.run(tiny("training.lr=0.5", "sweep.trials=2"), settings, root)
+    with pytest.raises(NotPrepared, match=r"^study other: not in .*; `resnet-sweep prepare` makes it$"):
+        stage.run(tiny("study.name=other"), settings, root)
 
 
 @pytest.mark.parametrize("sampler", ["random", "gp", "cmaes"])
@@ -314,7 +326,7 @@ def test_stop_decision_of_the_former_owner_is_obeyed(settings: Settings, root: A
     experiment = tiny("sweep={trials: 1, epochs: 3, earlyStopping: {name: median}}")
     prepare.run(experiment, settings, root)
     former = claim(settings, lease=-1)
-    slots.decide_stop(connect(settings.database_url), former, 2, stops=True)
+    slots.decide_stop(connect(settings.database_url), former, 1, stops=True)
     run_trial(experiment, settings, root, training(experiment, root))
     (trial,) = status_of(experiment, settings).trials
-    assert (trial.state, trial.epoch) == (SlotState.STOPPED_EARLY, 2)
+    assert (trial.state, trial.epoch) == (SlotState.STOPPED_EARLY, 1)

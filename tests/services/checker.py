@@ -3,10 +3,10 @@
 from collections import defaultdict
 
 from jobs.ledger import Change, read_ledger
-from jobs.slots import SlotRow, read_slots
+from jobs.settlement import OPTUNA_STATES
+from jobs.slot_rows import SlotRow, read_slots
 from jobs.storage import FencedStorage
 from jobs.tables import SlotState
-from jobs.trial import OPTUNA_STATES
 
 CLOCK_SLACK = 1.0  # seconds by which the order of times may differ from the order of commits
 

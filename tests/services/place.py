@@ -1,23 +1,27 @@
 """Where a sweep of the tests runs."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from jobs import slots
-from jobs.database import connect
 from jobs.experiment import Experiment
 from jobs.ledger import Change, read_ledger
-from jobs.slots import SlotRow, read_slots
-from jobs.storage import FencedStorage
+from jobs.outage import patiently
+from jobs.slot_rows import SlotRow, read_slots
+from jobs.storage import FencedStorage, create_tables
 
+from . import reporting
 from .checker import check_sweep
 from .postgres import Postgres
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -31,33 +35,43 @@ class Place:
     def url(self, port: int | None = None) -> str:
         return self.server.url(self.database, port) + "?sslmode=disable&gssencmode=disable"
 
+    @cached_property
     def storage(self) -> FencedStorage:
+        create_tables(self.url())
         return FencedStorage(self.url())
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
-        return connect(self.url())
+        return self.storage.engine
+
+    def prepare(self, sweep: Experiment) -> None:
+        reporting.add_study(sweep, self.storage)
 
     def check(self, sweep: Experiment) -> None:
-        storage = self.storage()
-        try:
-            check_sweep(storage, sweep.study_name, sweep.sweep.trials)
-        finally:
-            storage.engine.dispose()
+        self._patiently(lambda: check_sweep(self.storage, sweep.study_name, sweep.sweep.trials))
 
     def ledger(self, sweep: Experiment) -> list[Change]:
-        with self.engine.connect() as connection:
-            return read_ledger(connection, sweep.study_name)
+        return self._read(lambda connection: read_ledger(connection, sweep.study_name))
 
     def rows(self, sweep: Experiment) -> list[SlotRow]:
-        with self.engine.connect() as connection:
-            return read_slots(connection, sweep.study_name)
+        return self._read(lambda connection: read_slots(connection, sweep.study_name))
 
     def settled(self, sweep: Experiment) -> bool:
         return all(row.state.settled for row in self.rows(sweep))
 
     def claimable(self, sweep: Experiment) -> int:
-        return slots.claimable(self.engine, sweep.study_name)
+        return self._patiently(lambda: slots.claimable(self.engine, sweep.study_name))
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        def read() -> T:
+            with self.engine.connect() as connection:
+                return query(connection)
+
+        return self._patiently(read)
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """The connection that is kept for this may have been cut by the test."""
+        return patiently(action, place=self.database, deadline_seconds=30)
 
     def epochs_trained(self) -> Counter[tuple[int, int]]:
         """How often each epoch of each slot was trained."""

@@ -37,6 +37,10 @@ class Postgres:
             "--encoding=UTF8", "--no-sync", "--locale=C.UTF-8",
         )  # fmt: skip
 
+    def set(self, name: str, value: str) -> None:
+        """A setting of the server from the next start on."""
+        self._settings = {**self._settings, name: value}
+
     def use_tls(self, certificate: trustme.LeafCert) -> None:
         """Encrypted connections from the next start on."""
         for name, pem in (("server.crt", certificate.cert_chain_pems[0]), ("server.key", certificate.private_key_pem)):
@@ -44,7 +48,7 @@ class Postgres:
             file.touch(mode=0o600)
             file.write_bytes(pem.bytes())
             os.chown(file, self.data.stat().st_uid, -1)
-        self._settings = {**self._settings, "ssl": "on"}
+        self.set("ssl", "on")
 
     def start(self) -> None:
         options = [f"--{name}={value}" for name, value in self._settings.items()]

@@ -18,11 +18,10 @@ import sqlalchemy as sa
 from jobs import interrupt, slots
 from jobs import storage as storage_module
 from jobs.artifacts import Artifacts, open_artifacts
-from jobs.database import connect
 from jobs.experiment import Experiment
 from jobs.experiment_file import dump_experiment, load_experiment
 from jobs.settings import Settings, read_settings
-from jobs.slots import create_sweep
+from jobs.slot_rows import create_sweep
 from jobs.storage import FencedStorage, create_tables
 from jobs.study import create_study
 from jobs.tables import SlotState, metadata
@@ -35,7 +34,7 @@ LEASE, RENEWAL = 1.2, 0.3  # seconds: faults are found soon
 Guard = Literal["fence", "lock", "clock"]
 
 forks = multiprocessing.get_context("forkserver")
-forks.set_forkserver_preload(["tests.services.reporting"])
+forks.set_forkserver_preload(["tests.services.preload"])
 
 
 def experiment(trials: int, epochs: int, *overrides: str) -> Experiment:
@@ -54,12 +53,15 @@ def prepare(sweep: Experiment, url: str) -> None:
     """Study and slots, as the stage `prepare` makes them, without a data set."""
     create_tables(url)
     storage = FencedStorage(url)
+    add_study(sweep, storage)
+    storage.engine.dispose()
+
+
+def add_study(sweep: Experiment, storage: FencedStorage) -> None:
     metadata.create_all(storage.engine)
     create_study(sweep, storage)
-    engine = connect(url)
-    create_sweep(engine, sweep.study_name, dump_experiment(sweep), [{} for _ in range(sweep.sweep.trials)])
-    engine.dispose()
-    storage.engine.dispose()
+    fixed = [{} for _ in range(sweep.sweep.trials)]
+    create_sweep(storage.engine, sweep.study_name, dump_experiment(sweep), fixed)
 
 
 class Reporting:

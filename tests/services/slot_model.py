@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from jobs import slots
 from jobs.ledger import read_ledger
+from jobs.slot_rows import create_sweep, read_slots
 from jobs.slots import Claim, LeaseLost
 from jobs.tables import SlotState, ledger, metadata, sweeps
 
@@ -63,7 +64,7 @@ class SlotMachine(RuleBasedStateMachine):
     @rule(count=st.integers(0, 2))
     def add_trials(self, count: int) -> None:
         wanted = len(self.rows) + count
-        assert slots.create_sweep(self.engine, STUDY, "", [{}] * wanted) == count
+        assert create_sweep(self.engine, STUDY, "", [{}] * wanted) == count
         self.rows += [Row() for _ in range(count)]
 
     @rule(target=claims, owner=OWNERS)
@@ -168,7 +169,7 @@ class SlotMachine(RuleBasedStateMachine):
     @invariant()
     def table_is_as_the_model(self) -> None:
         with self.engine.connect() as connection:
-            found = slots.read_slots(connection, STUDY)
+            found = read_slots(connection, STUDY)
             changes = read_ledger(connection, STUDY)
         assert [(row.state, row.owner, row.fence, row.trial_id, row.attempts, row.crashes) for row in found] == [
             (row.state, row.owner, row.fence, row.trial_id, row.attempts, row.crashes) for row in self.rows

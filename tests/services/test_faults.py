@@ -73,7 +73,7 @@ class Crew:
 
 def prepared(place: Place, trials: int = TRIALS, epochs: int = EPOCHS) -> Experiment:
     sweep = reporting.experiment(trials, epochs)
-    reporting.prepare(sweep, place.url())
+    place.prepare(sweep)
     return sweep
 
 

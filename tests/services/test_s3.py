@@ -173,7 +173,8 @@ def test_temporary_credentials_are_used(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("addressing", "url"), [("virtual", "http://bucket.s3.example:9000/key"), ("path", "http://s3.example:9000/bucket/key")]
+    ("addressing", "url"),
+    [("virtual", "http://bucket.s3.example:9000/key"), ("path", "http://s3.example:9000/bucket/key")],
 )
 def test_bucket_is_named_in_the_host_or_in_the_path(addressing: Literal["virtual", "path"], url: str) -> None:
     client = make_client(S3Options("http://s3.example:9000", None, None, "id", "key", addressing=addressing))

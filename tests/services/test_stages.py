@@ -61,9 +61,7 @@ class Cluster:
 
     def results(self, experiment: Experiment) -> list[tuple[object, object]]:
         """What each trial was and came to."""
-        storage = self.place.storage()
-        status = sweep_status(storage.engine, storage, experiment.study_name)
-        storage.engine.dispose()
+        status = sweep_status(self.place.engine, self.place.storage, experiment.study_name)
         return [(trial.parameters, trial.accuracy) for trial in status.trials]
 
 

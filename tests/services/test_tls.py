@@ -69,23 +69,31 @@ def reach(database_url: str) -> None:
         engine = connect(database_url)
         with engine.connect() as connection:
             encrypted = connection.exec_driver_sql("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").scalar()
+            much = connection.exec_driver_sql("SELECT repeat('x', 3000000)").scalar_one()  # comes in many packets
         engine.dispose()
         assert encrypted
+        assert len(much) == 3_000_000
 
     patiently(ask, place="database", deadline_seconds=5)
 
 
-def test_database_is_reached_by_a_verified_connection(encrypted_postgres: Postgres, authority_file: Path) -> None:
-    reach(url(encrypted_postgres, "localhost", "verify-full", authority_file))
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+def test_database_is_reached_by_an_encrypted_connection(
+    encrypted_postgres: Postgres, authority_file: Path, mode: str
+) -> None:
+    reach(url(encrypted_postgres, "localhost", mode, authority_file))
 
 
-def test_database_of_another_name_or_authority_is_refused_for_good(
+def test_database_that_cannot_prove_itself_is_refused_for_good(
     encrypted_postgres: Postgres, authority_file: Path, another_authority: Path
 ) -> None:
-    with pytest.raises(Refused, match="does not match host name"):
-        reach(url(encrypted_postgres, "127.0.0.1", "verify-full", authority_file))
-    with pytest.raises(Refused, match="certificate verify failed"):
-        reach(url(encrypted_postgres, "localhost", "verify-ca", another_authority))
+    for host, file, reason in (
+        ("127.0.0.1", authority_file, "does not match host name"),
+        ("localhost", another_authority, "certificate verify failed"),
+        ("localhost", Path("/nowhere.pem"), "/nowhere.pem"),
+    ):
+        with pytest.raises(Refused, match=reason):
+            reach(url(encrypted_postgres, host, "verify-full", file))
 
 
 def test_database_without_encryption_is_refused_when_it_is_asked_for(postgres: Postgres, authority_file: Path) -> None:

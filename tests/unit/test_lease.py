@@ -8,6 +8,7 @@ from jobs import slots
 from jobs.database import connect
 from jobs.lease import Lease
 from jobs.settings import Settings
+from jobs.slot_rows import create_sweep
 from jobs.slots import LeaseLost
 from jobs.tables import metadata
 
@@ -18,7 +19,7 @@ STUDY = "s"
 def engine(tmp_path: Path) -> Engine:
     engine = connect(f"sqlite:///{tmp_path}/study.db")
     metadata.create_all(engine)
-    slots.create_sweep(engine, STUDY, "", [{}])
+    create_sweep(engine, STUDY, "", [{}])
     return engine
 
 

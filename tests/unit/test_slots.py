@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 from jobs import slots
 from jobs.database import connect
 from jobs.ledger import Usage, read_ledger
-from jobs.slots import Claim, LeaseLost, SlotRow
+from jobs.slot_rows import SlotRow, create_sweep, read_slots
+from jobs.slots import Claim, LeaseLost
 from jobs.status import SweepStatus, TrialStatus
 from jobs.tables import SlotState, metadata
 
@@ -31,12 +32,12 @@ def engine(url: str) -> Engine:
 
 def create(engine: Engine, study: str, parameters: list[dict[str, float]]) -> int:
     metadata.create_all(engine)
-    return slots.create_sweep(engine, study, "", parameters)
+    return create_sweep(engine, study, "", parameters)
 
 
 def read(engine: Engine) -> list[SlotRow]:
     with engine.connect() as connection:
-        return slots.read_slots(connection, STUDY)
+        return read_slots(connection, STUDY)
 
 
 def take(engine: Engine, owner: str = "a", lease: float = 60) -> Claim:

@@ -1,0 +1,191 @@
+"""Sweeps that are ended before their time, and those that get more trials."""
+
+import re
+import threading
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from jobs import control, final_train, interrupt, prepare, slots
+from jobs.__main__ import main
+from jobs.artifacts import FolderArtifacts
+from jobs.database import connect
+from jobs.experiment_file import ConfigurationError
+from jobs.manifest import write_manifest
+from jobs.settings import Settings
+from jobs.storage import FencedStorage
+from jobs.tables import SlotState
+from jobs.trial import TrialRun
+
+from ..services import reporting
+from ..services.reporting import Reporting
+from .conftest import tiny
+from .sweeps import CANCELLED, COMPLETE, EPOCHS, Body, prepared, report, rows, states, status_of, work
+
+
+def stopping(runs: Path, goes_on: Body, *options: str) -> Body:
+    """A trial in whose second epoch somebody stops the sweep."""
+
+    def body(run: TrialRun) -> None:
+        Reporting(1, 0)(run)
+        assert main(["stop", "--runs", str(runs), *options]) == 0
+        goes_on(run)
+
+    return body
+
+
+def test_stop_cancels_what_has_not_begun_and_lets_the_rest_finish(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep, settings = prepared(runs, 3)
+    work(sweep, settings, stopping(runs, report))
+    assert states(settings) == [COMPLETE, CANCELLED, CANCELLED]
+    assert [trial.message for trial in status_of(settings).trials] == [None, "stopped by hand", "stopped by hand"]
+    assert [trial.number for trial in status_of(settings).trials] == [0, None, None]
+    first, line = capsys.readouterr().out.splitlines()
+    assert first == "cancelled: 2 not begun, 0 begun"
+    assert line.startswith("2/3 trials settled, 1 running, 2 cancelled")
+    assert main(["stop", "--now", "--runs", str(runs)]) == 0  # nothing is left
+    assert capsys.readouterr().out.startswith("cancelled: 0 not begun, 0 begun\n3/3 trials settled")
+
+
+def steps(run: TrialRun) -> None:
+    """Trains for as long as it is let."""
+    while True:
+        run.step()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "renewal"),
+    [(steps, 0.1), (report, 15)],
+    ids=["at a step", "at the end of an epoch"],
+)
+def test_stop_now_ends_what_runs_and_its_owner_finds_the_lease_lost(
+    runs: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    goes_on: Body,
+    renewal: float,
+) -> None:
+    sweep, settings = prepared(runs, 4)
+
+    def is_interrupted(run: TrialRun) -> None:
+        Reporting(1, 0)(run)
+        raise interrupt.Interrupted
+
+    with pytest.raises(interrupt.Interrupted):
+        work(sweep, settings, is_interrupted)
+    assert slots.claim(connect(settings.database_url), "quick", "elsewhere", 600)  # takes that one up
+    work(sweep, settings.model_copy(update={"renewal_seconds": renewal}), stopping(runs, goes_on, "--now"))
+    (warning,) = [record for record in caplog.records if record.levelname != "INFO"]
+    assert re.fullmatch(r"slot 1: .*; the trial is dropped", warning.getMessage())
+    assert states(settings) == [CANCELLED] * 4
+    assert capsys.readouterr().out.splitlines() == [
+        "cancelled: 2 not begun, 2 begun",
+        "4/4 trials settled, 4 cancelled",
+    ]
+    trials = optuna.load_study(study_name="quick", storage=settings.database_url).trials
+    assert [(trial.state, sorted(trial.intermediate_values)) for trial in trials] == [(TrialState.FAIL, [1])] * 2
+
+
+def test_stop_by_two_at_once_ends_every_trial_once(runs: Path) -> None:
+    _, settings = prepared(runs, 12)
+    engine = connect(settings.database_url)
+    for number in range(12):
+        assert slots.claim(engine, "quick", f"w{number}", 600)
+    stopped, together = [], threading.Barrier(2)
+
+    def stop() -> None:
+        storage = FencedStorage(settings.database_url)
+        together.wait()
+        stopped.append(control.stop(storage, "quick", now=True))
+        storage.engine.dispose()
+
+    threads = [threading.Thread(target=stop) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [unbegun for unbegun, _ in stopped] == [0, 0]
+    assert sum(begun for _, begun in stopped) == 12
+    assert states(settings) == [CANCELLED] * 12
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "gpus", "expected"),
+    [
+        ("maxHours", 0, [COMPLETE, CANCELLED, CANCELLED]),
+        ("maxGpuHours", 1, [COMPLETE, CANCELLED, CANCELLED]),
+        ("maxGpuHours", 0, [COMPLETE] * 3),
+    ],
+)
+def test_sweep_ends_when_its_hours_are_used_up(
+    runs: Path, ceiling: str, gpus: float, expected: list[SlotState]
+) -> None:
+    sweep, settings = prepared(runs, 3, f"sweep.{ceiling}=0.000001")  # a hundredth of what one trial takes
+    work(sweep, settings, gpus=gpus)
+    assert states(settings) == expected
+    for trial in status_of(settings).trials[expected.count(COMPLETE) :]:
+        assert trial.message == f"sweep.{ceiling}=1e-06 reached"
+    assert final_train.best_trial(sweep, settings).state is COMPLETE
+
+
+def test_final_training_needs_so_many_complete_trials(runs: Path) -> None:
+    sweep, settings = prepared(runs, 3, "sweep.minCompleted=2")
+    work(sweep, settings, stopping(runs, report))
+    with pytest.raises(final_train.TooFewCompleted) as raised:
+        final_train.run(sweep, settings, FolderArtifacts(runs))
+    assert str(raised.value).startswith("sweep.minCompleted=2: 1 trials of the sweep are complete (3/3 trials settled")
+    enough, _ = reporting.experiment(3, EPOCHS, "sweep.minCompleted=1"), settings
+    assert final_train.best_trial(enough, settings).number == 0
+
+
+def test_more_trials_later_add_slots_and_change_no_other(settings: Settings, root: FolderArtifacts) -> None:
+    sweep = tiny()
+    prepare.run(sweep, settings, root)
+    work(sweep, settings, Reporting(3, 0))
+    write_manifest(root.under("quick"))
+    before = rows(settings.database_url)
+    prepare.run(sweep, settings, root)
+    assert root.under("quick").exists("manifest.json")
+    prepare.run(tiny("sweep.trials=6", "sweep.minCompleted=2", "sweep.maxHours=9"), settings, root)
+    after = rows(settings.database_url)
+    assert after[:4] == before
+    assert [(row.state, row.trial_id) for row in after[4:]] == [(SlotState.WAITING, None)] * 2
+    assert not root.under("quick").exists("manifest.json")  # it is no longer the result
+    work(sweep, settings, Reporting(3, 0))
+    assert [trial.number for trial in status_of(settings).trials] == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sweep.trials=3", "sweep.trials=3: the study has 4 already; trials can be added, not taken away"),
+        ("sweep.epochs=5", "sweep.epochs=5: {}, where it is 3; "),
+        ("sweep.sampler.name=random", "sweep.sampler.name='random': {}, where it is 'tpe'; "),
+        ("searchSpace.lr.high=0.5", "searchSpace.lr.high=0.5: {}, where it is 0.3; "),
+        ("searchSpace.dropout={low: 0, high: 0.5}", "searchSpace.dropout={{'low': 0.0, 'high': 0.5, "),
+        ("data.limit=300", "data.limit=300: {}, where it is 240; "),
+        ("budget.parameters=20000", "budget.parameters=20000: {}, where it is 10000; "),
+        ("finalTrain.epochs=4", "finalTrain.epochs=4: {}, where it is 3; "),
+    ],
+)
+@pytest.mark.parametrize("kept", ["artifacts", "database"])
+def test_any_other_change_is_refused_by_field_wherever_the_study_is(
+    settings: Settings, root: FolderArtifacts, tmp_path: Path, kept: str, override: str, message: str
+) -> None:
+    prepare.run(tiny(), settings, root)
+    if kept == "database":
+        root = FolderArtifacts(tmp_path / "new")
+    else:
+        settings = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/new.db"})
+    with pytest.raises(ConfigurationError) as raised:
+        prepare.run(tiny(override), settings, root)
+    where = root.path("quick") if kept == "artifacts" else f"{tmp_path}/study.db"
+    assert str(raised.value).startswith(message.format(f"study quick in {where} belongs to another experiment"))
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "new.db").exists()

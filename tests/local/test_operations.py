@@ -1,0 +1,133 @@
+"""What people see of a sweep, and how they name it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs import slots
+from jobs.__main__ import main
+from jobs.artifacts import FolderArtifacts
+from jobs.database import connect
+from jobs.manifest import write_manifest
+from jobs.storage import create_tables
+
+from ..services import reporting
+from ..services.reporting import Reporting
+from .sweeps import EPOCHS, prepared, status_of, work
+
+
+def test_status_shows_what_runs_what_went_wrong_and_the_best(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep, settings = prepared(runs, 5)
+    assert slots.claim(connect(settings.database_url), "quick", "somewhere-7", 600)
+    work(sweep, settings, Reporting(EPOCHS, 0, failing_slot=2))
+    assert main(["status", "--runs", str(runs)]) == 0
+    summary, tables = capsys.readouterr().out.split("\n", 1)
+    best = status_of(settings).best
+    assert best is not None
+    assert summary.startswith("quick: 4/5 trials settled, 1 running, 3 complete, 1 failed, best 0.")
+    assert f"(trial {best.number})" in summary
+    running, troubled, ranking = re.split(r"^in trouble|^best", tables, flags=re.MULTILINE)
+    assert "somewhere-7" in running
+    assert "0/2" in running
+    assert "(slot 0)" in running
+    assert "RuntimeError: this one always fails" in troubled
+    (first, *_) = [line for line in ranking.splitlines() if line.startswith("│")]
+    assert first.split("│")[1:3] == [f" {best.number}     ", f" {best.accuracy:.4f}   "]
+
+    assert main(["status", "quick", "--runs", str(runs), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["study"], told["trials"], told["settled"]) == ("quick", 5, 4)
+    assert told["states"] == {"running": 1, "complete": 3, "failed": 1}
+    assert told["best"]["number"] == best.number
+    assert told["slots"][0]["owner"] == "somewhere-7"
+    assert 0 < told["slots"][0]["leaseLeft"] <= 600
+    assert told["slots"][2]["traceback"].startswith("Traceback (most recent call last)")
+
+
+def test_no_command_imports_torch_and_watch_ends_with_the_sweep(runs: Path, tmp_path: Path) -> None:
+    sweep, settings = prepared(runs, 3)
+    work(sweep, settings)
+    write_manifest(FolderArtifacts(runs / "quick"))
+    local = ["--runs", str(runs)]
+    commands = [
+        ["status", *local],
+        ["stop", *local],
+        ["verify", str(runs / "quick")],
+        ["fetch", str(runs / "quick"), "--to", str(tmp_path / "fetched")],
+        ["export", *local, "--file", str(tmp_path / "study")],
+    ]
+    database = f"sqlite:///{tmp_path}/other.db"
+    script = (
+        "import os, sys; from jobs.__main__ import main\n"
+        f"for command in {commands}: assert main(command) == 0, command\n"
+        f"os.environ['DATABASE_URL'] = {database!r}\n"
+        f"for command in {[['import', str(tmp_path / 'study')], ['status', '--watch']]}: assert main(command) == 0\n"
+        "print(*[name for name in ('torch', 'torchvision', 'sklearn', 'matplotlib') if name in sys.modules])"
+    )
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[-1] == ""
+    watched = process.stderr.splitlines()
+    assert [" complete, validation accuracy 0." in line for line in watched] == [True, True, True, False]
+    assert "3/3 trials settled, 3 complete, best 0." in watched[-1]
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["stop"], ["export", "--file", "x.db"]], ids=lambda command: command[0]
+)
+@pytest.mark.parametrize(
+    ("studies", "named", "listed"),
+    [([], [], "none"), (["a", "b"], [], "a, b"), (["a", "b"], ["c"], "a, b"), (["a"], ["c"], "a")],
+    ids=["none", "several", "another of several", "another"],
+)
+def test_study_that_cannot_be_chosen_is_asked_for_with_those_there_are(
+    runs: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    studies: list[str],
+    named: list[str],
+    listed: str,
+) -> None:
+    shared = f"sqlite:///{runs}/shared.db"
+    runs.mkdir()
+    create_tables(shared)
+    for name in studies:
+        sweep, _ = prepared(runs, 1, f"study.name={name}")
+        reporting.prepare(sweep, shared)
+    assert main([*command, *named, "--runs", str(runs)]) == 78
+    given = f"resnet-sweep: STUDY={''.join(named)}: "
+    words = f"DATABASE_URL is not set, and the studies below {runs} are: {listed}\n"
+    assert capsys.readouterr().err == given + words
+    monkeypatch.setenv("DATABASE_URL", shared)
+    assert main([*command, *named]) == 78
+    assert capsys.readouterr().err == f"{given}the studies in {runs}/shared.db are: {listed}\n"
+
+
+def test_database_that_is_not_there_or_none_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "study.db"
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{file}")
+    assert main(["status"]) == 78
+    assert capsys.readouterr().err == f"resnet-sweep: DATABASE_URL=sqlite:///{file}: no such file\n"
+    assert not file.exists()
+    file.write_text("no database")
+    assert main(["status"]) == 1
+    assert capsys.readouterr().err == f"resnet-sweep: {file}: file is not a database\n"
+
+
+def test_reader_who_has_seen_enough_ends_a_command_quietly(runs: Path) -> None:
+    prepared(runs, 300)
+    command = [sys.executable, "-m", "jobs", "status", "--runs", str(runs), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "{\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0

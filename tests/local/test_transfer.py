@@ -1,0 +1,176 @@
+"""Sweeps that are carried from one database to another."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.trial import FrozenTrial
+
+from jobs import interrupt, slots, transfer
+from jobs.__main__ import main
+from jobs.database import connect
+from jobs.ledger import read_usage
+from jobs.storage import FencedStorage, create_tables
+from jobs.tables import SlotState, ledger
+from jobs.trial import TrialEnds, TrialRun
+
+from ..services.checker import check_sweep
+from ..services.reporting import Reporting
+from .sweeps import COMPLETE, place, prepared, report, rows, status_of, work
+
+
+def trials_of(url: str) -> list[FrozenTrial]:
+    return optuna.load_study(study_name="quick", storage=url).trials
+
+
+def export(runs: Path, file: Path) -> None:
+    assert main(["export", "--runs", str(runs), "--file", str(file)]) == 0
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Another database, and the one that commands find."""
+    url = f"sqlite:///{tmp_path}/other.db"
+    monkeypatch.setenv("DATABASE_URL", url)
+    return url
+
+
+def test_study_that_is_carried_elsewhere_goes_on_there_with_the_same_trials(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, settings = prepared(runs, 6)
+    file, url = tmp_path / "study", f"sqlite:///{tmp_path}/other.db"
+
+    def body(run: TrialRun) -> None:
+        match run.slot:
+            case 1:
+                run.note_excess(123)
+                raise TrialEnds(SlotState.INFEASIBLE, "123 too many")
+            case 2:
+                raise RuntimeError("no")
+            case 3 if not run.epochs and not file.exists():
+                Reporting(1, 0)(run)
+                export(runs, file)  # while it runs
+                raise interrupt.Interrupted
+        report(run)
+
+    with pytest.raises(interrupt.Interrupted):
+        work(sweep, settings, body)
+    written = files(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert main(["import", str(file)]) == 0
+    assert files(tmp_path) == written | files(tmp_path / "runs") | {"other.db": files(tmp_path)["other.db"]}
+
+    was, now = rows(settings.database_url), rows(url)
+    told = [(row.slot, row.state, row.owner, row.fence, row.attempts, row.crashes, row.message) for row in now]
+    assert told == [(row.slot, row.state, row.owner, row.fence, row.attempts, row.crashes, row.message) for row in was]
+    assert [row.state for row in now] == [COMPLETE, SlotState.INFEASIBLE, SlotState.FAILED, *[SlotState.WAITING] * 3]
+    for before, after in zip(trials_of(settings.database_url), trials_of(url), strict=True):
+        assert (after.number, after.state, after.params) == (before.number, before.state, before.params)
+        assert (after.values, after.intermediate_values) == (before.values, before.intermediate_values)
+        assert (after.user_attrs, after.constraints) == (before.user_attrs, before.constraints)
+        assert (after.datetime_start, after.datetime_complete) == (before.datetime_start, before.datetime_complete)
+    assert trials_of(url)[1].constraints == {"parameters over budget": 123}
+    assert trials_of(url)[3].intermediate_values.keys() == {1}
+
+    work(sweep, place(url, runs), body)
+    check_sweep(FencedStorage(url), "quick", 6)
+    assert [trial.number for trial in status_of(place(url, runs)).trials] == list(range(6))
+    assert (rows(settings.database_url)) == was
+
+
+def test_time_between_export_and_import_is_no_time_of_the_sweep(runs: Path, tmp_path: Path, other: str) -> None:
+    _, settings = prepared(runs, 1)
+    engine = connect(settings.database_url)
+    assert slots.claim(engine, "quick", "vanished", 3600, gpus=1)
+    with engine.begin() as connection:  # ten hours ago, for one hour
+        connection.execute(sa.update(ledger).values(at=ledger.c.at - 36_000))
+        connection.execute(sa.update(slots.slots).values(lease_end=slots.slots.c.lease_end - 36_000))
+    transfer.export_study(settings.database_url, "quick", tmp_path / "study")
+    assert main(["import", str(tmp_path / "study")]) == 0
+    with connect(other).connect() as connection:
+        cost = read_usage(connection, "quick")
+    assert cost.hours == pytest.approx(1, abs=0.01)
+    assert cost.gpu_hours == pytest.approx(1, abs=0.01)
+
+
+def test_import_that_was_killed_half_way_is_made_anew(runs: Path, tmp_path: Path, other: str) -> None:
+    sweep, settings = prepared(runs, 2)
+    work(sweep, settings)
+    transfer.export_study(settings.database_url, "quick", tmp_path / "study")
+    create_tables(other)
+    half = optuna.create_study(study_name="quick", storage=other, direction="maximize")
+    half.add_trial(trials_of(settings.database_url)[0])
+    assert main(["import", str(tmp_path / "study")]) == 0
+    check_sweep(FencedStorage(other), "quick", 2)
+
+
+def test_study_that_is_there_already_is_not_overwritten(
+    runs: Path, tmp_path: Path, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep, settings = prepared(runs, 2)
+    file = tmp_path / "study"
+    transfer.export_study(settings.database_url, "quick", file)
+    assert main(["import", str(file)]) == 0
+    work(sweep, place(other, runs))
+    before = rows(other)
+    capsys.readouterr()
+    assert main(["import", str(file)]) == 1
+    assert capsys.readouterr().err == f"resnet-sweep: study quick: in {tmp_path}/other.db already\n"
+    assert rows(other) == before
+    written = file.read_bytes()
+    assert main(["export", "--file", str(file)]) == 1
+    assert capsys.readouterr().err == f"resnet-sweep: {file}: exists already\n"
+    assert file.read_bytes() == written
+
+
+def foreign_database(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE letters (text)")
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda _file: None, "no such file"),
+        (lambda file: file.write_text("nothing of this kind" * 100), "file is not a database"),
+        (lambda file: file.touch(), "not a file that `resnet-sweep export` wrote"),
+        (foreign_database, "not a file that `resnet-sweep export` wrote"),
+        (lambda file: create_tables(f"sqlite:///{file}"), "not a file that `resnet-sweep export` wrote"),
+    ],
+    ids=["missing", "garbage", "empty", "foreign", "without a study"],
+)
+def test_file_that_is_no_study_is_refused_and_left_as_it_is(
+    tmp_path: Path, other: str, capsys: pytest.CaptureFixture[str], write: Callable[[Path], object], message: str
+) -> None:
+    file = tmp_path / "study"
+    write(file)
+    before = files(tmp_path)
+    assert main(["import", str(file)]) == 1
+    assert capsys.readouterr().err == f"resnet-sweep: {file}: {message}\n"
+    assert files(tmp_path) == before
+
+
+def test_export_that_fails_leaves_nothing(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, settings = prepared(runs, 1)
+    with pytest.raises(transfer.TransferRefused, match="study nowhere: not in"):
+        transfer.export_study(settings.database_url, "nowhere", tmp_path / "study")
+    assert files(tmp_path) == {}
+    file = tmp_path / "nowhere/study"
+    assert main(["export", "--runs", str(runs), "--file", str(file)]) == 1
+    assert capsys.readouterr().err == f"resnet-sweep: {file}: there is no folder {file.parent}\n"
+
+
+def test_import_needs_to_be_told_where_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", str(tmp_path / "study")]) == 78
+    message = f"resnet-sweep: DATABASE_URL: needed in the environment to import {tmp_path}/study, but not set\n"
+    assert capsys.readouterr().err == message
