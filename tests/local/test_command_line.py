@@ -106,9 +106,9 @@ def test_interrupted_run_goes_on_to_the_same_result(
     finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     study = tmp_path / "quick"
-    for marker in ("trials/1/checkpoint-1.pt", "final/checkpoint-0.pt"):
+    for marker in ("trials/1/checkpoint-1.pt", "final/trial-*/checkpoint-0.pt"):
         process = subprocess.Popen(command(tmp_path, *QUICK), stderr=subprocess.PIPE, text=True, start_new_session=True)
-        wait_for(process, (study / marker).exists)
+        wait_for(process, lambda marker=marker: any(study.glob(marker)))
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 75, errors
@@ -166,5 +166,8 @@ def test_folder_of_another_experiment_is_refused_by_field(
     before = sha256(study / "experiment.yaml")
     process = run(study.parent, *QUICK, "--set=seed=1")
     assert process.returncode == 78
-    assert f"seed=1: {study} belongs to another experiment, where it is 0; choose another study.name" in process.stderr
+    assert (
+        f"seed=1: study quick in {study} belongs to another experiment, where it is 0; choose another study.name"
+        in process.stderr
+    )
     assert sha256(study / "experiment.yaml") == before
