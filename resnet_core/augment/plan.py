@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnet_core.augment.operations import OPERATIONS
 from resnet_core.augment.policies import PolicyDraw, Setting, draw_autoaugment, draw_trivialaugment
 from resnet_core.augment.rectangles import draw_cutmix, draw_erasing, mask
 from resnet_core.config import AugmentationConfig
@@ -106,6 +105,8 @@ class EpochPlan:
 
 def _apply(settings: list[Setting], layers: NDArray[np.int64], images: Tensor) -> Tensor:
     """Every image with its setting of each layer `(L, M)`; equal settings are neighbours and share one kernel call."""
+    from resnet_core.augment.operations import OPERATIONS  # noqa: PLC0415 - imports torchvision, which takes seconds
+
     orders = np.argsort(layers, axis=1, kind="stable")
     places = np.argsort(orders, axis=1)
     # From the epoch's order to that of the first layer, on from layer to layer, and back: moved to the device once.

@@ -7,8 +7,6 @@ import torch
 from torch.nn import functional as F
 
 from resnet_core.config import DataConfig
-from resnet_core.data import cifar
-from resnet_core.data.image_folder import read_image_folder
 from resnet_core.data.images import Images, RawDataset
 from resnet_core.data.split import split
 
@@ -26,9 +24,13 @@ def read_source(config: DataConfig, cache: Path = CACHE) -> RawDataset:
     if config.source == "digits":
         dataset = _read_digits()
     elif config.source == "imagefolder":
+        from resnet_core.data.image_folder import read_image_folder  # noqa: PLC0415 - as cifar
+
         assert config.path is not None
         dataset = read_image_folder(Path(config.path).expanduser(), config.image_size)
     else:
+        from resnet_core.data import cifar  # noqa: PLC0415 - imports torchvision, seconds that only `prepare` needs
+
         layout = cifar.LAYOUTS[config.source]
         if config.path is None:
             dataset = cifar.download(layout, cache.expanduser())
