@@ -108,15 +108,15 @@ class SlotMachine(RuleBasedStateMachine):
         row = self.rows[held.slot]
         self.trials += 1
         with self.engine.connect() as connection, connection.begin():
-            if row.trial_id is not None:
-                with pytest.raises(slots.TrialAttached):
-                    slots.attach_trial(connection, held, self.trials)
-            elif self.is_held(held):
-                slots.attach_trial(connection, held, self.trials)
-                row.trial_id = self.trials
-            else:
+            if not self.is_held(held):
                 with pytest.raises(LeaseLost):
                     slots.attach_trial(connection, held, self.trials)
+            elif row.trial_id is not None:
+                with pytest.raises(slots.TrialAttached):
+                    slots.attach_trial(connection, held, self.trials)
+            else:
+                slots.attach_trial(connection, held, self.trials)
+                row.trial_id = self.trials
 
     @rule(held=claims)
     def report(self, held: Claim) -> None:

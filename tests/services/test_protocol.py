@@ -161,12 +161,19 @@ def finish_without(place: Place, sweep: Experiment, body: Reporting, fault: Faul
     until(lambda: bool(place.claimable(sweep)))
     slow = Reporting(EPOCHS, 0.3) if fault == "freeze until taken" else body
     settings = reporting.place(place.url(), place.folder / sweep.study_name)
-    second = reporting.start(sweep, settings, slow, guard=guard)
     before = len(place.ledger(sweep))
-    if fault == "freeze until taken":
-        until(lambda: len(place.ledger(sweep)) > before)
-    else:
+    second = reporting.start(sweep, settings, slow, guard=guard)
+    if fault == "freeze until settled":
         second.join(30)
+        return
+
+    def is_taken() -> bool:
+        nonlocal second
+        if not second.is_alive():  # it left, as the frozen one's last transaction still had the row locked
+            second = reporting.start(sweep, settings, slow, guard=guard)
+        return len(place.ledger(sweep)) > before
+
+    until(is_taken)
 
 
 def transactions(statements: list[Statement]) -> list[list[str]]:
