@@ -117,10 +117,6 @@ class Bucket:
         pages = self.server.client().get_paginator("list_objects_v2").paginate(Bucket=self.name)
         return [row["Key"] for page in pages for row in page.get("Contents", ())]
 
-    def unfinished_uploads(self) -> list[str]:
-        answer = self.server.client().list_multipart_uploads(Bucket=self.name, Prefix="")
-        return [row["Key"] for row in answer.get("Uploads", ())]
-
 
 @pytest.fixture(scope="session")
 def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:

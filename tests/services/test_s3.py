@@ -89,7 +89,7 @@ def test_large_object_is_never_whole_in_memory(bucket: Bucket, tmp_path: Path) -
     assert peak(400) - peak(1) < 200 * 2**20
 
 
-def test_block_that_fails_writes_nothing(bucket: Bucket, large: Path) -> None:
+def test_block_that_fails_writes_nothing(bucket: Bucket) -> None:
     artifacts = bucket.artifacts()
     artifacts.write_text("a.txt", "old")
 
