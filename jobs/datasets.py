@@ -5,37 +5,19 @@ import tempfile
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
 from jobs.experiment import Experiment
 from jobs.failure import Failure
+from jobs.stored_dataset import POINTER, StoredDataset, StoredPart
 from resnet_core.data import Images, RawDataset, channel_statistics, limit_images, load, save, split
 from resnet_core.seeds import derive_seed
 from resnet_core.train import TrainingData
 
-POINTER = "dataset.json"
-
 
 class DatasetChanged(Failure):
     """The images are not those that `prepare` stored."""
-
-
-class StoredPart(BaseModel):
-    key: str  # among all artifacts, not only the study's
-    sha256: str
-    images: int
-
-
-class StoredDataset(BaseModel):
-    """What a study knows of its data set; lies beside its results as `dataset.json`."""
-
-    title: str
-    classes: tuple[str, ...]
-    image_size: int
-    train: StoredPart
-    test: StoredPart
 
 
 def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset) -> StoredDataset:
@@ -47,18 +29,6 @@ def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset
     stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=raw.train.images.shape[-1], **parts)
     artifacts.write_json(f"{study}/{POINTER}", stored.model_dump())
     return stored
-
-
-def dataset_is_stored(artifacts: Artifacts, study: str) -> bool:
-    """Whether the study points to images that are there; their checksums are looked at when they are loaded."""
-    if not artifacts.exists(f"{study}/{POINTER}"):
-        return False
-    stored = read_dataset(artifacts, study)
-    return artifacts.exists(stored.train.key) and artifacts.exists(stored.test.key)
-
-
-def read_dataset(artifacts: Artifacts, study: str) -> StoredDataset:
-    return StoredDataset.model_validate(artifacts.read_json(f"{study}/{POINTER}"))
 
 
 def load_training_data(

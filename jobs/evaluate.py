@@ -9,11 +9,10 @@ import torch
 from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
-from jobs import final_train
 from jobs.artifacts import Artifacts
 from jobs.checkpoints import remove_settled
 from jobs.database import database_place
-from jobs.datasets import load_test_images, read_dataset
+from jobs.datasets import load_test_images
 from jobs.environment import describe_environment
 from jobs.experiment import Experiment
 from jobs.failure import Failure
@@ -21,9 +20,11 @@ from jobs.manifest import MANIFEST, write_manifest
 from jobs.outage import patiently
 from jobs.prepared import check_prepared
 from jobs.report import render_report
+from jobs.result import METRICS, MODEL, REPORT, WEIGHTS, read_epochs
 from jobs.settings import Settings
 from jobs.status import sweep_status
 from jobs.storage import FencedStorage
+from jobs.stored_dataset import read_dataset
 from jobs.study import load_study
 from jobs.sweep_figures import sweep_figures
 from resnet_core import figures
@@ -35,9 +36,6 @@ from resnet_core.model import NetworkConfig, ResNet
 from resnet_core.predict import predict
 
 log = logging.getLogger(__name__)
-
-METRICS = "evaluation/metrics.json"
-REPORT = "evaluation/report.html"
 
 
 class NotTrained(Failure):
@@ -68,9 +66,9 @@ def _evaluate(experiment: Experiment, settings: Settings, root: Artifacts) -> No
         return
     storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
     check_prepared(storage.engine, experiment, database_place(settings.database_url))
-    if not artifacts.exists(final_train.MODEL):
-        raise NotTrained(f"{artifacts.location}: no {final_train.MODEL}; the final training writes it when it is done")
-    model = artifacts.read_json(final_train.MODEL)
+    if not artifacts.exists(MODEL):
+        raise NotTrained(f"{artifacts.location}: no {MODEL}; the final training writes it when it is done")
+    model = artifacts.read_json(MODEL)
     if artifacts.exists(METRICS):
         metrics = artifacts.read_json(METRICS)
         log.info("the test images have been looked at before; their metrics stay as they are")
@@ -104,7 +102,7 @@ def _test(experiment: Experiment, settings: Settings, root: Artifacts, model: di
     parameters = check_budget(config, experiment.budget.parameters)
     device = select_device(settings.device)
     network = ResNet(config)
-    with artifacts.reading(final_train.WEIGHTS) as path:
+    with artifacts.reading(WEIGHTS) as path:
         network.load_state_dict(load_file(path))
     network.to(device).to(memory_format=torch.channels_last)
 
@@ -119,7 +117,7 @@ def _test(experiment: Experiment, settings: Settings, root: Artifacts, model: di
         "budget": experiment.budget.parameters,
         "macs": model["macs"],
         "test": asdict(compute_metrics(logits, test.labels)),
-        "weightsSha256": artifacts.sha256(final_train.WEIGHTS),
+        "weightsSha256": artifacts.sha256(WEIGHTS),
         "environment": describe_environment(device),
     }
     if experiment.evaluation.flip:
@@ -133,7 +131,7 @@ def _draw(
 ) -> dict[str, Figure]:
     unpruned = count_layers(NetworkConfig.from_model(experiment.model, len(model["classes"])), model["imageSize"])
     trained = count_layers(NetworkConfig.model_validate(model["network"]), model["imageSize"])
-    epochs = final_train.read_epochs(artifacts)
+    epochs = read_epochs(artifacts)
     recipe, _ = experiment.with_parameters(model["trial"]["parameters"])
     schedule: dict[str, tuple[ScheduleConfig, float]] = {recipe.schedule.name: (recipe.schedule, recipe.lr)}
     return {

@@ -12,18 +12,19 @@ from safetensors.torch import save_file
 
 from jobs import interrupt
 from jobs.artifacts import Artifacts
+from jobs.best_trial import best_trial
 from jobs.checkpoints import Checkpoints
 from jobs.database import database_place
-from jobs.datasets import StoredDataset, load_training_data, read_dataset
+from jobs.datasets import load_training_data
 from jobs.experiment import Experiment
-from jobs.failure import Failure
 from jobs.manifest import MANIFEST
 from jobs.outage import patiently
 from jobs.prepared import check_prepared
+from jobs.result import EPOCHS, FINAL, MODEL, WEIGHTS, trained_trial
 from jobs.settings import Settings
 from jobs.status import SweepStatus, TrialStatus, sweep_status
 from jobs.storage import FencedStorage
-from jobs.tables import SlotState
+from jobs.stored_dataset import StoredDataset, read_dataset
 from resnet_core.build import build_network
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.count import check_budget, count_macs, count_parameters
@@ -36,11 +37,6 @@ from resnet_core.train import Checkpoint, TrainingData, first_batch, train
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-PREFIX = "final"
-MODEL = f"{PREFIX}/model.json"  # written last: where it lies, the training is done
-WEIGHTS = f"{PREFIX}/model.safetensors"
-EPOCHS = f"{PREFIX}/epochs.jsonl"
 
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
@@ -61,14 +57,14 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     def with_artifacts(action: Callable[[], T]) -> T:
         return patiently(action, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
 
-    best = best_trial(experiment, settings)
-    trained_trial = with_artifacts(lambda: _trained_trial(artifacts))
-    if trained_trial == best.number:
+    best = _best_trial(experiment, settings)
+    done_for = with_artifacts(lambda: trained_trial(artifacts))
+    if done_for == best.number:
         log.info("the final training is done")
-        with_artifacts(Checkpoints(artifacts, PREFIX).remove)
+        with_artifacts(Checkpoints(artifacts, FINAL).remove)
         return
-    if trained_trial is not None:
-        log.info("trial %d is better than trial %d, whose final training is dropped", best.number, trained_trial)
+    if done_for is not None:
+        log.info("trial %d is better than trial %d, whose final training is dropped", best.number, done_for)
         with_artifacts(lambda: _remove(artifacts))
     recipe, pruning = experiment.with_parameters(best.parameters)
     device = select_device(settings.device)
@@ -87,7 +83,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     check_budget(network.config(), experiment.budget.parameters)
     log.info("final training of trial %d on %s: %s", best.number, describe(device), json.dumps(best.parameters))
 
-    checkpoints = Checkpoints(artifacts, f"{PREFIX}/trial-{best.number}")
+    checkpoints = Checkpoints(artifacts, f"{FINAL}/trial-{best.number}")
     keeper = _Keeper(experiment, artifacts, checkpoints, settings)
     trained = train(
         network,
@@ -109,27 +105,10 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     card = _describe_model(dataset, data, trained, best, keeper)
     card["precision"] = str(select_precision(recipe.precision, device)).removeprefix("torch.")
     with_artifacts(lambda: artifacts.write_json(MODEL, card))
-    with_artifacts(Checkpoints(artifacts, PREFIX).remove)  # also those of a trial that was the best before
+    with_artifacts(Checkpoints(artifacts, FINAL).remove)  # also those of a trial that was the best before
 
 
-class SweepNotOver(Failure):
-    """Trials are still to be run: another one may become the best."""
-
-
-class TooFewCompleted(Failure):
-    """The sweep is over, and too little of it came to a value."""
-
-
-def best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
-    """The complete trial with the highest validation accuracy.
-
-    Raises:
-        NotPrepared, ConfigurationError: the study is not there, or belongs to another experiment.
-        SweepNotOver: not all trials are settled.
-        TooFewCompleted: fewer trials than sweep.minCompleted are complete.
-
-    """
-
+def _best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
     def read() -> SweepStatus:
         storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
         try:
@@ -140,14 +119,7 @@ def best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
 
     place = database_place(settings.database_url)
     status = patiently(read, place=place, deadline_seconds=settings.outage_deadline_seconds)
-    if status.unsettled:
-        raise SweepNotOver(f"{status.unsettled} trials of the sweep are not settled ({status.line()})")
-    complete, needed = status.count(SlotState.COMPLETE), experiment.sweep.min_completed
-    if status.best is None or complete < needed:
-        raise TooFewCompleted(
-            f"sweep.minCompleted={needed}: {complete} trials of the sweep are complete ({status.line()})"
-        )
-    return status.best
+    return best_trial(experiment, status)
 
 
 class _Keeper:
@@ -210,14 +182,9 @@ class _Keeper:
         return int(self.best["epoch"]) if self.best else self.epochs[-1].epoch
 
 
-def _trained_trial(artifacts: Artifacts) -> int | None:
-    """The trial whose final training is done."""
-    return int(artifacts.read_json(MODEL)["trial"]["number"]) if artifacts.exists(MODEL) else None
-
-
 def _remove(artifacts: Artifacts) -> None:
     """Takes away a final training with all that follows from it, what says that it is done first."""
-    for key in (MANIFEST, MODEL, *artifacts.listing("evaluation"), *artifacts.listing(PREFIX)):
+    for key in (MANIFEST, MODEL, *artifacts.listing("evaluation"), *artifacts.listing(FINAL)):
         artifacts.remove(key)
 
 
@@ -239,8 +206,3 @@ def _describe_model(
         "trainingImages": len(data.train),
         "seconds": sum(epoch.seconds for epoch in keeper.epochs),
     }
-
-
-def read_epochs(artifacts: Artifacts) -> list[EpochResult]:
-    """The course of the final training."""
-    return [EpochResult(**json.loads(line)) for line in artifacts.read_text(EPOCHS).splitlines()]

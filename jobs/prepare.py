@@ -7,16 +7,18 @@ from typing import Any, TypeVar
 
 from jobs.artifacts import Artifacts
 from jobs.database import connect, database_place, exclusive, is_sqlite
-from jobs.datasets import dataset_is_stored, divide, read_dataset, store_dataset
+from jobs.datasets import divide, store_dataset
 from jobs.experiment import Experiment
-from jobs.experiment_file import ConfigurationError, dump_experiment, parse_experiment
+from jobs.experiment_file import ConfigurationError, dump_experiment
 from jobs.manifest import MANIFEST
 from jobs.outage import patiently
-from jobs.prepared import check_extends, stored_experiment
+from jobs.prepared import check_result, check_study
+from jobs.result import EXPERIMENT
 from jobs.search_space import Choices, grid_points
 from jobs.settings import Settings
 from jobs.slot_rows import create_sweep, read_slots
 from jobs.storage import FencedStorage, create_tables
+from jobs.stored_dataset import dataset_is_stored, read_dataset
 from jobs.study import create_study
 from jobs.tables import metadata
 from resnet_core.count import check_budget, count_parameters
@@ -28,8 +30,6 @@ from resnet_core.pruning import planned_config
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-EXPERIMENT = "experiment.yaml"
 
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
@@ -46,12 +46,10 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     def with_artifacts(action: Callable[[], T]) -> T:
         return patiently(action, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
 
-    with_artifacts(lambda: _check_stored(experiment, study))
+    with_artifacts(lambda: check_result(experiment, study))
     raw = None if with_artifacts(lambda: dataset_is_stored(root, name)) else _read_checked(experiment, settings)
     place = database_place(settings.database_url)
-    patiently(
-        lambda: _check_prepared(experiment, settings), place=place, deadline_seconds=settings.outage_deadline_seconds
-    )
+    patiently(lambda: check_study(experiment, settings), place=place, deadline_seconds=settings.outage_deadline_seconds)
     if raw is not None:
         with_artifacts(lambda: store_dataset(root, name, experiment.data.source, raw))
     with_artifacts(lambda: study.write_text(EXPERIMENT, dump_experiment(experiment)))
@@ -78,24 +76,6 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         experiment.sweep.epochs,
         added,
     )
-
-
-def _check_stored(experiment: Experiment, study: Artifacts) -> None:
-    if study.exists(EXPERIMENT):
-        check_extends(parse_experiment(study.read_text(EXPERIMENT)), experiment, study.location)
-
-
-def _check_prepared(experiment: Experiment, settings: Settings) -> None:
-    """The same against the database, where the study may be although the artifacts are new."""
-    if is_sqlite(settings.database_url) and not Path(database_place(settings.database_url)).exists():
-        return
-    engine = connect(settings.database_url, settings.database_timeout_seconds)
-    try:
-        stored = stored_experiment(engine, experiment.study_name)
-        if stored is not None:
-            check_extends(stored, experiment, database_place(settings.database_url))
-    finally:
-        engine.dispose()
 
 
 def _create_study(experiment: Experiment, settings: Settings) -> tuple[int, int]:

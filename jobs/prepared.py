@@ -1,13 +1,18 @@
 """The experiment that a study was prepared for, held against the one at hand."""
 
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
 
+from jobs.artifacts import Artifacts
+from jobs.database import connect, database_place, is_sqlite
 from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError, parse_experiment
 from jobs.failure import Failure
+from jobs.result import EXPERIMENT
+from jobs.settings import Settings
 from jobs.slot_rows import read_experiment
 
 TRIALS = "sweep.trials"
@@ -52,6 +57,26 @@ def check_extends(stored: Experiment, experiment: Experiment, place: str) -> Non
     if after < before:
         lines.append(f"{TRIALS}={after}: the study has {before} already; trials can be added, not taken away")
     _refuse(lines)
+
+
+def check_result(experiment: Experiment, study: Artifacts) -> None:
+    """The same for the study among the artifacts, if it is there; raises as `check_extends` does."""
+    if study.exists(EXPERIMENT):
+        check_extends(parse_experiment(study.read_text(EXPERIMENT)), experiment, study.location)
+
+
+def check_study(experiment: Experiment, settings: Settings) -> None:
+    """The same for the study in the database, if it is there; raises as `check_extends` does."""
+    place = database_place(settings.database_url)
+    if is_sqlite(settings.database_url) and not Path(place).exists():  # connecting would make the file
+        return
+    engine = connect(settings.database_url, settings.database_timeout_seconds)
+    try:
+        stored = stored_experiment(engine, experiment.study_name)
+        if stored is not None:
+            check_extends(stored, experiment, place)
+    finally:
+        engine.dispose()
 
 
 def _other_fields(stored: Experiment, experiment: Experiment, place: str) -> list[str]:

@@ -4,10 +4,11 @@ import logging
 from functools import partial
 
 from jobs.artifacts import Artifacts
-from jobs.datasets import StoredDataset, load_training_data, read_dataset
+from jobs.datasets import load_training_data
 from jobs.experiment import Experiment
 from jobs.outage import patiently
 from jobs.settings import Settings
+from jobs.stored_dataset import StoredDataset, read_dataset
 from jobs.train_trial import train_trial
 from jobs.worker import Worker
 from resnet_core.device import describe, select_device

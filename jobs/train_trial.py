@@ -4,8 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.datasets import StoredDataset
 from jobs.experiment import Experiment
+from jobs.stored_dataset import StoredDataset
 from jobs.tables import SlotState
 from jobs.trial import TrialEnds, TrialRun
 from resnet_core.build import build_network

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from jobs import control, final_train, interrupt, prepare, slots
 from jobs.__main__ import main
 from jobs.artifacts import FolderArtifacts
+from jobs.best_trial import TooFewCompleted, best_trial
 from jobs.database import connect
 from jobs.experiment_file import ConfigurationError
 from jobs.manifest import write_manifest
@@ -131,17 +132,17 @@ def test_sweep_ends_when_its_hours_are_used_up(
     assert states(settings) == expected
     for trial in status_of(settings).trials[expected.count(COMPLETE) :]:
         assert trial.message == f"sweep.{ceiling}=1e-06 reached"
-    assert final_train.best_trial(sweep, settings).state is COMPLETE
+    assert best_trial(sweep, status_of(settings)).state is COMPLETE
 
 
 def test_final_training_needs_so_many_complete_trials(runs: Path) -> None:
     sweep, settings = prepared(runs, 3, "sweep.minCompleted=2")
     work(sweep, settings, stopping(runs, report))
-    with pytest.raises(final_train.TooFewCompleted) as raised:
+    with pytest.raises(TooFewCompleted) as raised:
         final_train.run(sweep, settings, FolderArtifacts(runs))
     assert str(raised.value).startswith("sweep.minCompleted=2: 1 trials of the sweep are complete (3/3 trials settled")
-    enough, _ = reporting.experiment(3, EPOCHS, "sweep.minCompleted=1"), settings
-    assert final_train.best_trial(enough, settings).number == 0
+    enough = reporting.experiment(3, EPOCHS, "sweep.minCompleted=1")
+    assert best_trial(enough, status_of(settings)).number == 0
 
 
 def test_more_trials_later_add_slots_and_change_no_other(settings: Settings, root: FolderArtifacts) -> None:

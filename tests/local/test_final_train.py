@@ -2,11 +2,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from jobs import evaluate, final_train, interrupt, prepare, sweep
+from jobs import best_trial, evaluate, final_train, interrupt, prepare, result, sweep
 from jobs.artifacts import Artifacts, FolderArtifacts
-from jobs.datasets import load_training_data, read_dataset
+from jobs.datasets import load_training_data
 from jobs.experiment import Experiment
 from jobs.settings import Settings
+from jobs.stored_dataset import read_dataset
 from resnet_core.model import NetworkConfig, ResNet
 from resnet_core.predict import predict
 
@@ -22,9 +23,9 @@ def run_until_final(experiment: Experiment, settings: Settings, root: Artifacts)
 
 
 def rebuilt(study: Artifacts) -> ResNet:
-    model = study.read_json(final_train.MODEL)
+    model = study.read_json(result.MODEL)
     network = ResNet(NetworkConfig.model_validate(model["network"]))
-    with study.reading(final_train.WEIGHTS) as path:
+    with study.reading(result.WEIGHTS) as path:
         network.load_state_dict(load_file(path))
     return network
 
@@ -32,8 +33,8 @@ def rebuilt(study: Artifacts) -> ResNet:
 def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 6, select: best}", "training.ema=0.5")
     study = run_until_final(experiment, settings, root)
-    accuracies = [epoch.validation_accuracy for epoch in final_train.read_epochs(study)]
-    model = study.read_json(final_train.MODEL)
+    accuracies = [epoch.validation_accuracy for epoch in result.read_epochs(study)]
+    model = study.read_json(result.MODEL)
     assert len(accuracies) == 6
     assert model["epoch"] == accuracies.index(max(accuracies)) + 1
     data = load_training_data(root, experiment, read_dataset(root, "quick"), torch.device("cpu"))
@@ -46,14 +47,14 @@ def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifact
 
 def test_last_epoch_is_kept_unless_asked(settings: Settings, root: Artifacts) -> None:
     study = run_until_final(tiny(*ONE_TRIAL), settings, root)
-    assert study.read_json(final_train.MODEL)["epoch"] == 3
+    assert study.read_json(result.MODEL)["epoch"] == 3
 
 
 def test_validation_images_can_be_trained_on_too(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 2, data: train+validation}")
     study = run_until_final(experiment, settings, root)
-    assert study.read_json(final_train.MODEL)["trainingImages"] == 400
-    assert all(epoch.validation_accuracy is None for epoch in final_train.read_epochs(study))
+    assert study.read_json(result.MODEL)["trainingImages"] == 400
+    assert all(epoch.validation_accuracy is None for epoch in result.read_epochs(study))
     evaluate.run(experiment, settings, root)
     assert study.exists("manifest.json")
 
@@ -80,24 +81,24 @@ def test_interrupted_final_training_keeps_the_best_epoch(
         with pytest.raises(interrupt.Interrupted):
             final_train.run(experiment, settings, root)
     study = root.under("quick")
-    assert not study.exists(final_train.MODEL)
+    assert not study.exists(result.MODEL)
     final_train.run(experiment, settings, root)
-    assert study.sha256(final_train.WEIGHTS) == whole.sha256(final_train.WEIGHTS)
-    assert study.read_json(final_train.MODEL)["epoch"] == whole.read_json(final_train.MODEL)["epoch"]
+    assert study.sha256(result.WEIGHTS) == whole.sha256(result.WEIGHTS)
+    assert study.read_json(result.MODEL)["epoch"] == whole.read_json(result.MODEL)["epoch"]
 
 
 def test_sweep_without_a_complete_trial_ends_with_the_reason(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "searchSpace={lr: {choices: [1.0e+30]}}")
     for stage in (prepare, sweep):
         stage.run(experiment, settings, root)
-    with pytest.raises(final_train.TooFewCompleted, match=r"sweep.minCompleted=1: 0 trials of the sweep are complete"):
+    with pytest.raises(best_trial.TooFewCompleted, match=r"sweep.minCompleted=1: 0 trials of the sweep are complete"):
         final_train.run(experiment, settings, root)
 
 
 def test_sweep_that_is_not_over_is_not_trained_from(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL)
     prepare.run(experiment, settings, root)
-    with pytest.raises(final_train.SweepNotOver, match=r"^1 trials of the sweep are not settled \(0/1 "):
+    with pytest.raises(best_trial.SweepNotOver, match=r"^1 trials of the sweep are not settled \(0/1 "):
         final_train.run(experiment, settings, root)
 
 
@@ -111,7 +112,7 @@ def test_network_that_is_not_trained_is_not_evaluated(settings: Settings, root: 
 def test_checkpoint_of_another_trial_is_not_gone_on_from(settings: Settings, root: Artifacts) -> None:
     root.under("quick").write_text("final/trial-99/checkpoint-0.pt", "of a trial that was the best once")
     study = run_until_final(tiny(*ONE_TRIAL), settings, root)
-    assert study.listing("final") == [final_train.EPOCHS, final_train.MODEL, final_train.WEIGHTS]
+    assert study.listing("final") == [result.EPOCHS, result.MODEL, result.WEIGHTS]
 
 
 def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Settings, root: Artifacts) -> None:
@@ -120,11 +121,11 @@ def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Setti
     evaluate.run(experiment, settings, root)
     prepare.run(experiment, settings, root)
     assert study.exists("manifest.json")
-    tested = study.read_json(evaluate.METRICS)
+    tested = study.read_json(result.METRICS)
     for _ in range(2):  # also a second time, when the slot is there already
         prepare.run(more, settings, root)
         assert not study.exists("manifest.json")
     for stage in (sweep, final_train, evaluate):
         stage.run(more, settings, root)
     assert study.exists("manifest.json")
-    assert study.read_json(evaluate.METRICS) == tested or study.read_json(final_train.MODEL)["trial"]["number"] == 1
+    assert study.read_json(result.METRICS) == tested or study.read_json(result.MODEL)["trial"]["number"] == 1

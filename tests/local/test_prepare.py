@@ -8,9 +8,10 @@ from PIL import Image
 
 from jobs import prepare
 from jobs.artifacts import FolderArtifacts
-from jobs.datasets import DatasetChanged, load_test_images, load_training_data, read_dataset
+from jobs.datasets import DatasetChanged, load_test_images, load_training_data
 from jobs.experiment_file import ConfigurationError, load_experiment
 from jobs.settings import Settings
+from jobs.stored_dataset import read_dataset
 
 from .conftest import tiny
 

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from jobs import evaluate, final_train, interrupt, prepare, slots, sweep
 from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.database import connect
-from jobs.datasets import load_training_data, read_dataset
+from jobs.datasets import load_training_data
 from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError
 from jobs.prepared import NotPrepared
@@ -20,6 +20,7 @@ from jobs.settings import Settings
 from jobs.slots import Claim, LeaseLost
 from jobs.status import SweepStatus, sweep_status
 from jobs.storage import FencedStorage
+from jobs.stored_dataset import read_dataset
 from jobs.study import load_study
 from jobs.tables import SlotState
 from jobs.train_trial import train_trial

@@ -19,6 +19,7 @@ from jobs.artifacts.s3 import S3Artifacts
 from jobs.experiment import Experiment
 from jobs.experiment_file import dump_experiment
 from jobs.manifest import read_manifest, verify
+from jobs.result import MODEL, WEIGHTS
 from jobs.settings import Settings, read_settings
 from jobs.status import sweep_status
 from tests.local.conftest import tiny
@@ -162,7 +163,7 @@ class Cut(S3Artifacts):
                 self.die()
 
 
-@pytest.mark.parametrize("key", [final_train.WEIGHTS, final_train.MODEL, "evaluation/metrics.json", "manifest.json"])
+@pytest.mark.parametrize("key", [WEIGHTS, MODEL, "evaluation/metrics.json", "manifest.json"])
 def test_service_that_dies_in_an_upload_of_the_result_is_waited_for(cluster: Cluster, key: str) -> None:
     experiment = tiny("study.name=cut", "sweep={trials: 1, epochs: 1}", "finalTrain.epochs=1")
     server, deaths = cluster.bucket.server, []
