@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from jobs.experiment_file import ConfigurationError, load_experiment, preset_nam
 from jobs.failure import Failure, Refused
 from jobs.settings import Settings, owner_identity, read_settings
 
-EXIT_DONE, EXIT_FAILED, EXIT_CONFIGURATION, EXIT_CTRL_C = 0, 1, 78, 130
+EXIT_DONE, EXIT_FAILED, EXIT_STAGE_FAILED, EXIT_CONFIGURATION, EXIT_CTRL_C = 0, 1, 70, 78, 130
 STAGES = {
     "prepare": "check the experiment, store the data set, create the study",
     "sweep": "run trials until none is left",
     "final-train": "train the best configuration to the end",
     "evaluate": "test it once and write the report",
 }
+LONG_STAGES = ("sweep", "final-train")  # the others give no sign of life between their beginning and their end
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 75 interrupted with progress saved, 78 bad configuration."""
     options = _parser().parse_args(arguments)
     try:
-        if options.command in STAGES:
-            return _run_stage(options.command, _experiment(options), read_settings())
+        if options.command in (*STAGES, "pipeline"):
+            return _run_stage(options, _experiment(options), read_settings())
         if options.command == "local":
             return _run_local(_experiment(options), options)
         return _run_operation(options)
@@ -55,15 +57,18 @@ def _experiment(options: argparse.Namespace) -> Experiment:
     return load_experiment(options.preset, options.config, options.set)
 
 
-def _run_stage(command: str, experiment: Experiment, settings: Settings) -> int:
-    interrupt.listen()
+def _run_stage(options: argparse.Namespace, experiment: Experiment, settings: Settings) -> int:
+    command = options.command
+    interrupt.listen(settings.heartbeat_dir if command in LONG_STAGES else None)
     logs.configure(settings.log_format)
+    if command == "sweep" and settings.processes > 1:
+        return _run_processes(settings)
     root = _open_root(settings)
     name = f"{command}-{settings.job_completion_index}" if command == "sweep" else command
     kept = logs.KeptLog(root.under(experiment.study_name), f"logs/{name}-{owner_identity()}.log", settings.log_format)
     keep = True
     try:
-        stage = _stage(command, settings)
+        stage = _stage(options, settings)
         if command == "prepare":
             stage(experiment, settings, root)
         else:
@@ -79,7 +84,7 @@ def _run_stage(command: str, experiment: Experiment, settings: Settings) -> int:
         if command == "prepare" and isinstance(failure, Refused):
             keep = False
             return EXIT_CONFIGURATION
-        return EXIT_FAILED
+        return EXIT_STAGE_FAILED if command == "pipeline" else EXIT_FAILED
     except Exception:
         log.exception("%s failed", command)
         return EXIT_FAILED
@@ -87,6 +92,7 @@ def _run_stage(command: str, experiment: Experiment, settings: Settings) -> int:
         if keep:
             kept.publish()
         kept.close()
+        interrupt.end()
     return EXIT_DONE
 
 
@@ -97,13 +103,24 @@ def _open_root(settings: Settings) -> Artifacts:
         raise ConfigurationError(str(error)) from None
 
 
-def _stage(command: str, settings: Settings) -> Callable[[Experiment, Settings, Artifacts], None]:
+def _run_processes(settings: Settings) -> int:
+    from jobs.processes import run_processes  # noqa: PLC0415
+
+    interrupt.end()  # each of them gives signs of life of its own
+    return run_processes(settings.processes, sys.argv[1:], settings.heartbeat_dir)
+
+
+def _stage(options: argparse.Namespace, settings: Settings) -> Callable[[Experiment, Settings, Artifacts], None]:
     """Only what trains imports torch: each stage is imported when it is run."""
+    if options.command == "pipeline":
+        from jobs import pipeline  # noqa: PLC0415
+
+        return partial(pipeline.run, stages=options.stages, owner=options.owner, revision=options.revision)
     import torch  # noqa: PLC0415
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    match command:
+    match options.command:
         case "prepare":
             from jobs.prepare import run  # noqa: PLC0415
         case "sweep":
@@ -136,6 +153,8 @@ def _run_operation(options: argparse.Namespace) -> int:
     match options.command:
         case "status":
             operations.status(options.study, options.runs, watch=options.watch, as_json=options.json)
+        case "check":
+            _check(options)
         case "stop":
             operations.stop(options.study, options.runs, now=options.now)
         case "export":
@@ -150,6 +169,19 @@ def _run_operation(options: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _check(options: argparse.Namespace) -> None:
+    from jobs.check import check_change, check_services  # noqa: PLC0415
+
+    experiment = load_experiment(None, options.config, []) if options.config else None
+    interrupt.listen()
+    settings = read_settings()
+    root = _open_root(settings)
+    if experiment is None:
+        check_services(settings, root)
+    else:
+        check_change(experiment, settings, root)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="resnet-sweep", description=__doc__)
     parser.add_argument("--version", action="version", version=metadata.version("resnet-sweep"))
@@ -161,6 +193,15 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in STAGES.items():
         place = f"{text}; DATABASE_URL, ARTIFACTS_URL and what else the place is come from the environment"
         commands.add_parser(name, parents=[which], help=f"stage: {text}", description=place)
+    pipeline = commands.add_parser(
+        "pipeline",
+        parents=[which],
+        help="on Kubernetes: create each stage's job when its turn comes",
+        description="Runs in a release of the chart, which gives it all that it needs.",
+    )
+    pipeline.add_argument("--stages", type=Path, required=True, metavar="DIR", help="the stages' manifests")
+    pipeline.add_argument("--owner", required=True, metavar="CONFIGMAP", help="the jobs vanish together with it")
+    pipeline.add_argument("--revision", type=int, required=True, metavar="N", help="of the release")
     _add_operations(commands)
     return parser
 
@@ -200,6 +241,10 @@ def _add_operations(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     how.add_argument("--json", action="store_true", help="for programs")
     stop = commands.add_parser("stop", parents=[study], help="begin no more trials; what runs is finished")
     stop.add_argument("--now", action="store_true", help="end what runs, too")
+    check = commands.add_parser("check", help="whether database and bucket can be used from here")
+    check.add_argument(
+        "--config", type=Path, metavar="FILE", help="instead: whether the study can go on with this experiment"
+    )
     commands.add_parser("verify", parents=[result], help="check every file of a result against its manifest")
     fetch = commands.add_parser("fetch", parents=[result], help="download a result, checked")
     fetch.add_argument("--to", type=Path, metavar="DIR", help="default: a folder named like the study")

@@ -7,3 +7,7 @@ class Failure(Exception):
 
 class Refused(Failure):
     """A service will not have us, however long we wait: credentials, rights, a name that is not there."""
+
+
+class Unreachable(Exception):
+    """A service does not answer, or says that it cannot now: it may work in a while."""

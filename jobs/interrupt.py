@@ -1,8 +1,11 @@
-"""SIGTERM and Ctrl-C as a flag that is looked at where stopping loses nothing."""
+"""SIGTERM and Ctrl-C as a flag that is looked at where stopping loses nothing; each look is a sign of life."""
 
 import signal
 import threading
+from pathlib import Path
 from types import FrameType
+
+from jobs.heartbeat import Heartbeat
 
 EXIT_INTERRUPTED = 75
 
@@ -12,11 +15,25 @@ class Interrupted(Exception):
 
 
 _requested = threading.Event()
+_heartbeat: Heartbeat | None = None
 
 
-def listen() -> None:
+def listen(heartbeat_dir: Path | None = None) -> None:
+    """From now on signals raise the flag, and every `check` keeps this process's file in `heartbeat_dir` young."""
+    global _heartbeat  # noqa: PLW0603 - a process has one, as it has one set of signal handlers
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _request)
+    if heartbeat_dir is not None:
+        _heartbeat = Heartbeat(heartbeat_dir)
+        _heartbeat.beat()
+
+
+def end() -> None:
+    """No more signs of life are to be expected."""
+    global _heartbeat  # noqa: PLW0603
+    if _heartbeat is not None:
+        _heartbeat.end()
+        _heartbeat = None
 
 
 def requested() -> bool:
@@ -25,6 +42,8 @@ def requested() -> bool:
 
 def check() -> None:
     """Raises Interrupted once the process has been asked to end."""
+    if _heartbeat is not None:
+        _heartbeat.beat()
     if _requested.is_set():
         raise Interrupted
 

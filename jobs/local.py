@@ -1,6 +1,5 @@
 """The local runner: every stage as a process of its own, on SQLite and a folder."""
 
-import json
 import logging
 import os
 import subprocess
@@ -16,6 +15,7 @@ from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError
 from jobs.progress import Display
+from jobs.result import EPOCHS, read_epochs
 from jobs.settings import Settings, read_settings
 from jobs.slots import claimable
 from jobs.status import sweep_status
@@ -58,15 +58,7 @@ def run_all(experiment: Experiment, source: list[str], runs: Path, workers: int 
         local.sweep(stored, workers)
         local.final_train(stored)
         local.stage("evaluate", stored)
-    metrics = study.read_json("evaluation/metrics.json")
-    log.info(
-        "test accuracy %.4f on %d images of %s, %d parameters",
-        metrics["test"]["accuracy"],
-        metrics["test"]["images"],
-        metrics["dataset"],
-        metrics["parameters"],
-    )
-    log.info("report: %s", study.root / "evaluation/report.html")
+    display.result(study)
 
 
 class _Local:
@@ -87,10 +79,10 @@ class _Local:
         log.info("stage final-train")
         with self._process("final-train", source) as process:
             while process.poll() is None:
-                if self.study.exists("final/epochs.jsonl"):
-                    rows = self.study.read_text("final/epochs.jsonl").splitlines()
-                    accuracy = json.loads(rows[-1])["validation_accuracy"]
-                    self.display.final_training(len(rows), self.experiment.final_train.epochs, accuracy)
+                if self.display.live and self.study.exists(EPOCHS):  # else its own lines are seen
+                    last = read_epochs(self.study)[-1]
+                    epochs = self.experiment.final_train.epochs
+                    self.display.final_training(last.epoch, epochs, last.validation_accuracy)
                 _pause()
             self._check(process, "final-train")
 

@@ -11,8 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, Pending
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from jobs import interrupt
-from jobs.artifacts import ArtifactsUnreachable
-from jobs.failure import Failure, Refused
+from jobs.failure import Failure, Refused, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ class NotAcknowledged(Exception):
 
 def is_outage(error: BaseException) -> bool:
     """Whether the same may work in a while: connections lost or not made, time-outs, I/O errors."""
-    if isinstance(error, ArtifactsUnreachable | NotAcknowledged):
+    if isinstance(error, Unreachable | NotAcknowledged):
         return True
     cause = database_error(error)
     if isinstance(cause, DBAPIError):

@@ -10,6 +10,8 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from jobs import logs
+from jobs.artifacts import Artifacts
+from jobs.result import METRICS, REPORT
 from jobs.status import SweepStatus, TrialStatus, trial_line
 from jobs.tables import SlotState
 
@@ -21,9 +23,9 @@ LINE_SECONDS = 30
 class Display:
     """Shows a sweep and the final training from what the database and the results say of them."""
 
-    def __init__(self, log_format: Literal["text", "json"]) -> None:
+    def __init__(self, log_format: Literal["text", "json"], *, live: bool = True) -> None:
         console = Console(stderr=True)
-        self.live = console.is_terminal and log_format == "text"
+        self.live = live and console.is_terminal and log_format == "text"
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -40,6 +42,7 @@ class Display:
             logs.configure(log_format)
         self._tasks: dict[str, TaskID] = {}
         self._announced: set[int] = set()
+        self._last_epoch = 0
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -71,7 +74,24 @@ class Display:
             log.info("%s", status.line())
 
     def final_training(self, epoch: int, epochs: int, accuracy: float | None) -> None:
+        """How far it is."""
         self._bar("final training", epoch, epochs, "" if accuracy is None else f"validation {accuracy:.4f}")
+        if not self.live and epoch > self._last_epoch:
+            self._last_epoch = epoch
+            validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
+            log.info("final training: epoch %d/%d%s", epoch, epochs, validation)
+
+    def result(self, study: Artifacts) -> None:
+        """What has come out, and where it lies."""
+        metrics = study.read_json(METRICS)
+        log.info(
+            "test accuracy %.4f on %d images of %s, %d parameters",
+            metrics["test"]["accuracy"],
+            metrics["test"]["images"],
+            metrics["dataset"],
+            metrics["parameters"],
+        )
+        log.info("report: %s", study.under(REPORT).location)
 
     def _bar(self, name: str, done: int, total: int, note: str) -> None:
         if name not in self._tasks:

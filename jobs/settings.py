@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -23,6 +24,8 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int | None = Field(None, ge=1, description="Threads of one process; default: torch's own choice.")
     job_completion_index: int = Field(0, ge=0, description="Which of the workers this is; set by Kubernetes.")
+    processes: int = Field(1, ge=1, description="Workers that one `sweep` runs at once, on one GPU.")
+    heartbeat_dir: Path | None = Field(None, description="Where each process keeps a file young while it gets on.")
     log_format: Literal["text", "json"] = "text"
 
     lease_seconds: float = Field(60, gt=0, description="How long a slot is kept without a sign of life.")

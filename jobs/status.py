@@ -95,10 +95,11 @@ def sweep_status(engine: Engine, storage: BaseStorage, study: str) -> SweepStatu
 
     """
     study_id = storage.get_study_id_from_name(study)
-    trials = {trial._trial_id: trial for trial in storage.get_all_trials(study_id, deepcopy=False)}
     with engine.connect() as connection:
         rows = read_slots(connection, study)
         usage = read_usage(connection, study)
+    # After the slots: what is settled by then is finished here, with its last value.
+    trials = {trial._trial_id: trial for trial in storage.get_all_trials(study_id, deepcopy=False)}
     return SweepStatus(
         [_trial_status(row, trials.get(row.trial_id or -1), usage.seconds.get(row.slot)) for row in rows], usage
     )

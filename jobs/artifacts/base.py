@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from jobs.failure import Refused
+from jobs.failure import Refused, Unreachable
 
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 
-class ArtifactsUnreachable(Exception):
+class ArtifactsUnreachable(Unreachable):
     """It may work in a while: the service does not answer, the disk is full."""
 
 

@@ -1,0 +1,52 @@
+"""Several worker processes on one GPU, each a worker of its own with its own lease."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from jobs import interrupt
+from jobs.heartbeat import file_of
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+RESTARTS = 3  # of one process; then its lease is left to the others, and the exit code tells
+
+
+def run_processes(count: int, arguments: Sequence[str], heartbeat_dir: Path | None) -> int:
+    """Runs `python -m jobs` with `arguments` so many times at once and waits for all.
+
+    One that is lost is started anew, for the others would go on with a gap beside them. SIGTERM is passed on.
+    Returns 0 when all have ended with 0, else the exit code of one that has not; 128 + the number of a signal.
+    """
+    running = {index: _start(arguments) for index in range(count)}
+    starts, codes = dict.fromkeys(running, 1), dict.fromkeys(running, 0)
+    told = False
+    while running:
+        time.sleep(POLL_SECONDS)
+        if interrupt.requested() and not told:
+            told = True
+            for process in running.values():
+                process.terminate()
+        for index, process in list(running.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            del running[index]
+            if heartbeat_dir is not None:
+                file_of(heartbeat_dir, process.pid).unlink(missing_ok=True)  # of one that was killed
+            codes[index] = code if code >= 0 else 128 - code
+            if code < 0 and not told and starts[index] <= RESTARTS:
+                log.warning("process %d of %d was ended by signal %d and is started anew", index + 1, count, -code)
+                starts[index] += 1
+                running[index] = _start(arguments)
+    return max(codes.values())
+
+
+def _start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PROCESSES": "1"}
+    return subprocess.Popen([sys.executable, "-m", "jobs", *arguments], stdin=subprocess.DEVNULL, env=environment)
