@@ -21,7 +21,7 @@ def check_services(settings: Settings, root: Artifacts) -> None:
     """
     place = database_place(settings.database_url)
     version = patiently(lambda: _version(settings), place=place, deadline_seconds=PATIENCE_SECONDS)
-    print(f"database {place}: {version}")
+    print(f"{place}: {version}")
     patiently(lambda: _use(root), place=root.location, deadline_seconds=PATIENCE_SECONDS)
     print(f"artifacts {root.location}: can be written, read and removed")
 

@@ -21,7 +21,7 @@ def run_processes(count: int, arguments: Sequence[str], heartbeat_dir: Path | No
     """Runs `python -m jobs` with `arguments` so many times at once and waits for all.
 
     One that is lost is started anew, for the others would go on with a gap beside them. SIGTERM is passed on.
-    Returns 0 when all have ended with 0, else the exit code of one that has not; 128 + the number of a signal.
+    Returns 0 when the last of each have ended with 0, else the exit code of one that has not; 128 + N after signal N.
     """
     running = {index: _start(arguments) for index in range(count)}
     starts, codes = dict.fromkeys(running, 1), dict.fromkeys(running, 0)

@@ -1,12 +1,12 @@
 """What the pipeline asks of the Kubernetes API, in one namespace.
 
-Objects are plain dictionaries, as `kubectl get -o json` shows them. Lists are asked for anew each time: a watch would
-have to be picked up after each of its ends, and a list of some dozen objects costs a few milliseconds.
+Objects are plain dictionaries, as `kubectl get -o json` shows them: the client's typed models refuse what the API
+server allows, a quantity written as a number for one. Lists are asked for anew each time: a watch would have to be
+picked up after each of its ends, and a list of some dozen objects costs a few milliseconds.
 """
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,77 +32,92 @@ class ApiUnreachable(Unreachable):
 
 
 class ApiRefused(Failure):
-    """The API server will not have this object, however often it is sent."""
+    """The API server will not have this, however often it is sent."""
 
 
 class Namespace:
-    """One namespace, with the rights of the service account or of the kubeconfig."""
+    """One namespace, with the rights of the service account or of the kubeconfig.
+
+    Every method raises ApiUnreachable or ApiRefused.
+    """
 
     def __init__(self, name: str, configuration: kubernetes.client.Configuration) -> None:
         self.name = name
-        client = kubernetes.client.ApiClient(configuration)
-        self._core, self._batch = kubernetes.client.CoreV1Api(client), kubernetes.client.BatchV1Api(client)
         self.location = f"Kubernetes at {configuration.host}"
+        self._client = kubernetes.client.ApiClient(configuration)
+        self._core = f"/api/v1/namespaces/{name}"
+        self._jobs = f"/apis/batch/v1/namespaces/{name}/jobs"
 
     def jobs(self, selector: str) -> list[Object]:
-        return self._list(self._batch.list_namespaced_job, label_selector=selector)
+        return self._list(self._jobs, labelSelector=selector)
 
     def pods(self, selector: str) -> list[Object]:
-        return self._list(self._core.list_namespaced_pod, label_selector=selector)
+        return self._list(f"{self._core}/pods", labelSelector=selector)
 
     def events(self, name: str) -> list[Object]:
         """The events about the object of that name, the newest last."""
-        events = self._list(self._core.list_namespaced_event, field_selector=f"involvedObject.name={name}")
+        events = self._list(f"{self._core}/events", fieldSelector=f"involvedObject.name={name}")
         return sorted(events, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
 
     def owner_reference(self, config_map: str) -> Object:
         """What makes an object vanish together with the ConfigMap."""
-        found = self._ask(lambda: self._core.read_namespaced_config_map(config_map, self.name, **RAW))
-        assert found is not None
+        found = self._ask("GET", f"{self._core}/configmaps/{config_map}")
         return {"apiVersion": "v1", "kind": "ConfigMap", "name": config_map, "uid": found["metadata"]["uid"]}
 
     def create_job(self, manifest: Object) -> None:
         """One of that name may be there already: it is the same, made by a try whose reply was lost."""
-        self._ask(lambda: self._batch.create_namespaced_job(self.name, manifest, **RAW), CONFLICT)
+        self._ask("POST", self._jobs, manifest, allowed=(CONFLICT,))
 
     def delete_job(self, name: str) -> None:
         """Its pods get SIGTERM; the Job is listed until the last of them is gone."""
-        options = {"propagationPolicy": "Foreground"}
-        self._ask(lambda: self._batch.delete_namespaced_job(name, self.name, body=options, **RAW), NOT_FOUND)
+        self._ask("DELETE", f"{self._jobs}/{name}", {"propagationPolicy": "Foreground"}, allowed=(NOT_FOUND,))
 
     def delete_lost_pod(self, pod: Object) -> None:
         """Takes a pod out of the books whose node does not answer any more."""
-        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        uid, path = pod["metadata"]["uid"], f"{self._core}/pods/{pod['metadata']['name']}"
+        gone = (NOT_FOUND, CONFLICT)
+        # A Job counts a pod only once it has ended, and the node that would say so is lost.
         lost = {"type": "DisruptionTarget", "status": "True", "reason": "NodeLost", "message": "its lease has run out"}
         failed = {"metadata": {"uid": uid}, "status": {"phase": "Failed", "conditions": [lost]}}
-        # A Job counts a pod only once it has ended, and the node that would say so is gone.
-        self._ask(lambda: self._core.patch_namespaced_pod_status(name, self.name, failed, **RAW), NOT_FOUND, CONFLICT)
-        options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
-        self._ask(lambda: self._core.delete_namespaced_pod(name, self.name, body=options, **RAW), NOT_FOUND, CONFLICT)
+        self._ask("PATCH", f"{path}/status", failed, allowed=gone)
+        self._ask("DELETE", path, {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}, allowed=gone)
 
-    def _list(self, method: Callable[..., Any], **selectors: str) -> list[Object]:
-        found = self._ask(lambda: method(self.name, **selectors, **RAW))
-        assert found is not None
-        items: list[Object] = found["items"]
+    def _list(self, path: str, **selectors: str) -> list[Object]:
+        items: list[Object] = self._ask("GET", path, query=list(selectors.items()))["items"]
         return items
 
-    def _ask(self, request: Callable[[], Any], *allowed: int) -> Object | None:
-        """The answer; None for one of the `allowed` errors."""
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        *,
+        query: list[tuple[str, str]] | None = None,
+        allowed: tuple[int, ...] = (),
+    ) -> Object:
+        """The answer, which is an error's where its status is one of the `allowed`."""
+        kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Accept": "application/json", "Content-Type": kind}
         try:
-            answer: Object = json.loads(request().data)
-        except ApiException as error:
-            if error.status in allowed:
-                return None
-            status, words = error.status or 0, _words(error)
-            if status in PASSING or status >= 500:
-                raise ApiUnreachable(f"{self.location}: {status} {words}") from error
-            raise ApiRefused(f"{self.location}: {status} {words}") from error
-        except (HTTPError, OSError, ValueError) as error:
-            raise ApiUnreachable(f"{self.location}: {error}") from error
-        return answer
-
-
-RAW: dict[str, Any] = {"_preload_content": False, "_request_timeout": TIMEOUT_SECONDS}
+            request = self._client.param_serialize(
+                method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            response = self._client.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
+            status, text = response.status, response.read()
+        except ApiException as error:  # of TLS
+            status, text = 0, json.dumps({"message": " ".join(str(error.reason).split())})
+        except (HTTPError, OSError) as error:
+            raise ApiUnreachable(f"{error}") from error
+        try:
+            answer: Object = json.loads(text)
+        except ValueError:  # of something between here and the server
+            answer = {"message": text.decode(errors="replace")[:200]}
+        if 200 <= status < 300 or status in allowed:
+            return answer
+        words = f"{status} {answer.get('message', '')}"
+        if status in PASSING or status >= 500:
+            raise ApiUnreachable(words)
+        raise ApiRefused(f"{self.location}: {method} {path}: {words}")
 
 
 def open_namespace() -> Namespace:
@@ -125,10 +140,3 @@ def open_namespace() -> Namespace:
         raise Failure(f"no Kubernetes to work with: {error}") from None
     configuration.retries = False  # it is for the caller to wait and try again
     return Namespace(name, configuration)
-
-
-def _words(error: ApiException) -> str:
-    try:
-        return str(json.loads(error.body)["message"])
-    except (TypeError, ValueError, KeyError):
-        return str(error.reason)

@@ -109,7 +109,7 @@ def _container_troubles(
 def _unschedulable(pod: Object, message: str, values: str | None) -> str:
     """The scheduler's message, and which value asked for what no node has."""
     name = pod["metadata"]["name"]
-    lacking = list(dict.fromkeys(re.findall(r"Insufficient ([\w./-]+?)(?=[\s,.]|$)", message)))
+    lacking = list(dict.fromkeys(re.findall(r"Insufficient ([\w./-]*\w)", message)))
     asked = []
     for resource in lacking:
         amounts = [

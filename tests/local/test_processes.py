@@ -1,0 +1,108 @@
+"""Several worker processes of one `sweep`, and the signs of life of each."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs import prepare
+from jobs.artifacts import FolderArtifacts
+from jobs.experiment import Experiment
+from jobs.experiment_file import dump_experiment
+from jobs.settings import Settings
+from jobs.tables import SlotState
+
+from .conftest import tiny
+from .sweeps import states
+
+TRIALS = 6
+
+
+class Sweep:
+    """`sweep` with two processes on a prepared study."""
+
+    def __init__(self, experiment: Experiment, settings: Settings, folder: Path) -> None:
+        self.heartbeats = folder / "heartbeats"
+        config = folder / "experiment.yaml"
+        config.write_text(dump_experiment(experiment))
+        place = {
+            "DATABASE_URL": settings.database_url,
+            "ARTIFACTS_URL": settings.artifacts_url,
+            "LEASE_SECONDS": "6",
+            "RENEWAL_SECONDS": "2",
+            "PROCESSES": "2",
+            "THREADS": "1",
+            "HEARTBEAT_DIR": str(self.heartbeats),
+        }
+        command = [sys.executable, "-m", "jobs", "sweep", "--config", str(config)]
+        self.process = subprocess.Popen(
+            command, env={**os.environ, **place}, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def children(self) -> list[int]:
+        """The processes that have given a sign of life."""
+        return sorted(int(file.name) for file in self.heartbeats.glob("*"))
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert time.monotonic() < deadline
+            assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
+            time.sleep(0.05)
+
+    def end(self) -> tuple[int, str]:
+        _, error = self.process.communicate(timeout=240)
+        return self.process.returncode, error
+
+
+@pytest.fixture
+def sweep(settings: Settings, root: FolderArtifacts, tmp_path: Path) -> Iterator[Sweep]:
+    experiment = tiny(f"sweep={{trials: {TRIALS}, epochs: 4, earlyStopping: {{name: none}}}}")
+    prepare.run(experiment, settings, root)
+    running = Sweep(experiment, settings, tmp_path)
+    yield running
+    if running.process.poll() is None:
+        os.killpg(running.process.pid, signal.SIGKILL)
+        running.process.wait()
+    assert running.process.stderr is not None
+    running.process.stderr.close()
+
+
+def test_killed_process_is_started_anew_and_every_trial_is_settled(sweep: Sweep, settings: Settings) -> None:
+    sweep.until(lambda: SlotState.RUNNING in states(settings) and len(sweep.children()) == 2)
+    killed = sweep.children()[0]
+    os.kill(killed, signal.SIGKILL)
+    sweep.until(lambda: killed not in sweep.children())  # else a probe would take it for one that hangs
+    code, error = sweep.end()
+    assert code == 0
+    assert "was ended by signal 9 and is started anew" in error
+    assert states(settings) == [SlotState.COMPLETE] * TRIALS
+    assert sweep.children() == []
+
+
+def test_sigterm_reaches_every_process_and_frees_its_trial(sweep: Sweep, settings: Settings) -> None:
+    sweep.until(lambda: states(settings).count(SlotState.RUNNING) == 2)
+    sweep.process.send_signal(signal.SIGTERM)
+    code, _ = sweep.end()
+    assert code == 75
+    assert SlotState.RUNNING not in states(settings)
+    assert sweep.children() == []
+
+
+def test_frozen_process_lets_its_file_grow_old(sweep: Sweep) -> None:
+    def age(process: int) -> float:
+        return time.time() - (sweep.heartbeats / str(process)).stat().st_mtime
+
+    sweep.until(lambda: len(sweep.children()) == 2)
+    frozen, other = sweep.children()
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        sweep.until(lambda: age(frozen) > 6)
+        assert age(other) < 5
+    finally:
+        os.kill(frozen, signal.SIGCONT)
