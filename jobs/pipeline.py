@@ -121,8 +121,15 @@ class _Pipeline:
             self._storage.engine.dispose()
 
     def take_over(self, owner: str) -> None:
+        """The owner gets this revision's pipeline, too: after a refused upgrade Helm's newest manifest names another
+        one, and an uninstall would leave it.
+        """
         self._owner = self._with_api(lambda: self._namespace.owner_reference(owner))
         self._with_api(self._lookout.look)
+        for job in self._lookout.jobs("pipeline"):
+            name = job["metadata"]["name"]
+            if name.endswith(f"-{self._revision}") and "ownerReferences" not in job["metadata"]:
+                self._with_api(lambda name=name: self._namespace.adopt_job(name, self._owner))  # type: ignore[misc]
 
     def to_the_end(self) -> None:
         self._finish("prepare", self._is_prepared)

@@ -68,6 +68,11 @@ class Namespace:
         """One of that name may be there already: it is the same, made by a try whose reply was lost."""
         self._ask("POST", self._jobs, manifest, allowed=(CONFLICT,))
 
+    def adopt_job(self, name: str, owner: Object) -> None:
+        """From now on the Job vanishes with its owner, too."""
+        patch = {"metadata": {"ownerReferences": [owner]}}
+        self._ask("PATCH", f"{self._jobs}/{name}", patch, allowed=(NOT_FOUND,))
+
     def delete_job(self, name: str) -> None:
         """Its pods get SIGTERM; the Job is listed until the last of them is gone."""
         self._ask("DELETE", f"{self._jobs}/{name}", {"propagationPolicy": "Foreground"}, allowed=(NOT_FOUND,))

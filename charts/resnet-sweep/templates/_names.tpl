@@ -1,0 +1,68 @@
+{{/* The release's name as the beginning of every object's: a Service's name takes no dots. */}}
+{{- define "resnet-sweep.fullname" -}}
+{{- .Release.Name | replace "." "-" | trunc 40 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* What selects the pods of a component: (dict "root" $ "component" NAME) */}}
+{{- define "resnet-sweep.selectorLabels" -}}
+app.kubernetes.io/name: resnet-sweep
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* Labels of an object. */}}
+{{- define "resnet-sweep.labels" -}}
+{{ include "resnet-sweep.selectorLabels" . }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels of a pod: without versions, which would make another pod of it, and another Job, whenever they change. */}}
+{{- define "resnet-sweep.podLabels" -}}
+{{ include "resnet-sweep.selectorLabels" . }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- with merge dict .root.Values.podLabels .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels of a stage's Job. */}}
+{{- define "resnet-sweep.stageLabels" -}}
+{{ include "resnet-sweep.labels" . }}
+{{- with .root.Values.kueue.queueName }}
+kueue.x-k8s.io/queue-name: {{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "resnet-sweep.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end -}}
+{{- end }}
+
+{{/* What the study is called in database and bucket. */}}
+{{- define "resnet-sweep.studyName" -}}
+{{- (.Values.experiment.study | default dict).name | default (include "resnet-sweep.fullname" .) -}}
+{{- end }}
+
+{{/* "true" where the release brings its own PostgreSQL, or MinIO. */}}
+{{- define "resnet-sweep.ownDatabase" -}}
+{{- if not .Values.database.existingSecret }}true{{ end -}}
+{{- end }}
+{{- define "resnet-sweep.ownStorage" -}}
+{{- if not (or .Values.storage.url .Values.storage.existingSecret) }}true{{ end -}}
+{{- end }}
+
+{{- define "resnet-sweep.databaseSecret" -}}
+{{ .Values.database.existingSecret | default (printf "%s-postgresql" (include "resnet-sweep.fullname" .)) }}
+{{- end }}
+{{- define "resnet-sweep.databaseSecretKey" -}}
+{{- ternary "DATABASE_URL" .Values.database.secretKey (eq (include "resnet-sweep.ownDatabase" .) "true") -}}
+{{- end }}
+{{- define "resnet-sweep.storageUrl" -}}
+{{ .Values.storage.url | default "s3://sweeps" }}
+{{- end }}

@@ -1,0 +1,144 @@
+from typing import Any
+
+import pytest
+
+from jobs.settings import Settings, read_settings
+
+from .helm import EVERYTHING, Helm, Rendered, leaves
+from .test_pods import OURS, component
+
+FIELDS = {name.upper() for name in Settings.model_fields}
+SET_BY_KUBERNETES = {"JOB_COMPLETION_INDEX"}  # in the pods of an indexed Job
+BY_EXTRA_ENV = {"DATABASE_TIMEOUT_SECONDS", "STORAGE_TIMEOUT_SECONDS"}  # they follow from RENEWAL_SECONDS
+OF_OTHERS = {
+    "postgresql": {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "PGDATA", "POSTGRES_INITDB_ARGS"},
+    "minio": {"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "MINIO_BROWSER", "HOME"},
+    "dashboard": {"DATABASE_URL", "HOME"},
+}
+SECRET = {"DATABASE_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "POSTGRES_PASSWORD"}
+
+
+def environment(pod: dict[str, Any]) -> dict[str, Any]:
+    rows = pod["spec"]["containers"][0]["env"]
+    names = [row["name"] for row in rows]
+    assert len(names) == len(set(names)), names  # the API server merges by name
+    return {row["name"]: row.get("value", row.get("valueFrom")) for row in rows}
+
+
+def test_every_variable_is_a_setting(rendered: Rendered) -> None:
+    for name, pod in rendered.pods():
+        allowed = FIELDS if component(pod) in OURS else OF_OTHERS[component(pod)]
+        assert set(environment(pod)) <= allowed, name
+
+
+def test_every_setting_can_be_set(helm: Helm, everything: Rendered) -> None:
+    """Each by a value of the chart; the few that follow from others by extraEnv."""
+    given = {name for _, pod in everything.pods() if component(pod) in OURS for name in environment(pod)}
+    assert given | SET_BY_KUBERNETES == FIELDS
+    without = helm.render(f"--values={EVERYTHING}", "--set-json=extraEnv=[]")
+    given = {name for _, pod in without.pods() if component(pod) in OURS for name in environment(pod)}
+    assert given | SET_BY_KUBERNETES | BY_EXTRA_ENV == FIELDS
+
+
+def test_the_processes_take_their_environment(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in FIELDS:
+        monkeypatch.delenv(name, raising=False)
+    for name, pod in rendered.pods():
+        if component(pod) not in OURS:
+            continue
+        with monkeypatch.context() as place:
+            for key, value in environment(pod).items():
+                place.setenv(key, value if isinstance(value, str) else _from_secret(key))
+            settings = read_settings()
+            assert settings.artifacts_url.startswith("s3://"), name
+            assert settings.database_url == _from_secret("DATABASE_URL"), name
+
+
+def test_values_become_settings(everything: Rendered) -> None:
+    given = environment(everything.stages["sweep"]["spec"]["template"])
+    assert given["DATABASE_URL"] == {"secretKeyRef": {"name": "database", "key": "uri", "optional": False}}
+    assert given["ARTIFACTS_URL"] == "s3://bucket/some/prefix"
+    assert given["AWS_ENDPOINT_URL"] == "https://minio.example:9443"
+    assert given["AWS_REGION"] == "eu-central-1"
+    assert given["S3_ADDRESSING"] == "virtual"
+    assert given["AWS_CA_BUNDLE"] == "/etc/resnet-sweep-ca/ca.crt"
+    assert given["LOG_FORMAT"] == "json"
+    assert given["PROCESSES"] == "2"
+    assert given["THREADS"] == "2"  # of extraEnv
+
+
+@pytest.mark.parametrize(
+    ("worker", "threads"),
+    [
+        ({"resources": {"requests": {"cpu": "3"}}}, "3"),
+        ({"resources": {"requests": {"cpu": "1"}, "limits": {"cpu": 8}}}, "8"),
+        ({"resources": {"requests": {"cpu": "1500m"}}}, "2"),
+        ({"resources": {"requests": {"cpu": "8"}}, "processes": 3}, "2"),
+        ({"resources": {"requests": {"cpu": "500m"}}, "processes": 4}, "1"),
+        ({"resources": {"requests": {"cpu": None}}}, None),
+    ],
+)
+def test_threads_are_a_process_share_of_the_cpus(helm: Helm, worker: dict[str, Any], threads: str | None) -> None:
+    given = environment(helm.render(values={"worker": worker}).stages["sweep"]["spec"]["template"])
+    assert given.get("THREADS") == threads
+
+
+def test_a_gpu_that_is_asked_for_is_used(helm: Helm, defaults: Rendered) -> None:
+    def devices(rendered: Rendered) -> dict[str, str]:
+        return {stage: environment(job["spec"]["template"])["DEVICE"] for stage, job in rendered.stages.items()}
+
+    assert devices(defaults) == {"prepare": "cpu", "sweep": "cuda", "final-train": "cuda", "evaluate": "cuda"}
+    assert devices(helm.render("--set=worker.gpus=0,evaluate.gpus=0")) == {
+        "prepare": "cpu", "sweep": "cpu", "final-train": "cuda", "evaluate": "cpu",
+    }  # fmt: skip
+    assert set(devices(helm.render("--set=device=auto")).values()) == {"auto"}
+
+
+def test_credentials_come_from_secrets_alone(rendered: Rendered) -> None:
+    for name, pod in rendered.pods():
+        for key, value in environment(pod).items():
+            if key in SECRET:
+                assert list(value) == ["secretKeyRef"], (name, key)
+
+
+def test_only_the_pipeline_starts_without_its_secrets(rendered: Rendered) -> None:
+    """It says in its log what is missing; in any other process that would be a surprise, or another identity."""
+    for name, pod in rendered.pods():
+        if component(pod) in OURS:
+            given = environment(pod)
+            for key in ("DATABASE_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                assert given[key]["secretKeyRef"]["optional"] == (component(pod) == "pipeline"), name
+
+
+def test_no_secret_stands_anywhere_but_in_its_secret(defaults: Rendered) -> None:
+    secrets = [value for secret in defaults.kind("Secret") for value in secret["stringData"].values()]
+    assert len(secrets) == 4
+    password = defaults.one("Secret", "run1-postgresql")["stringData"]["POSTGRES_PASSWORD"]
+    for document in defaults.documents:
+        if document["kind"] != "Secret":
+            for place in leaves(document):
+                assert not any(value in place for value in [*secrets, password]), document["metadata"]["name"]
+
+
+def test_passwords_are_random_and_long(helm: Helm, defaults: Rendered) -> None:
+    def passwords(rendered: Rendered) -> dict[str, str]:
+        found = {
+            **rendered.one("Secret", "run1-postgresql")["stringData"],
+            **rendered.one("Secret", "run1-minio")["stringData"],
+        }
+        return {key: found[key] for key in ("POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+    one, other = passwords(defaults), passwords(helm.render())
+    assert all(len(value) >= 20 and value.isalnum() for value in one.values())
+    assert not set(one.values()) & set(other.values())
+
+
+def test_without_a_secret_the_cloud_gives_the_identity(helm: Helm) -> None:
+    rendered = helm.render("--set=storage.url=s3://bucket/prefix,storage.region=eu-west-1")
+    given = environment(rendered.stages["sweep"]["spec"]["template"])
+    assert not {name for name in given if name.startswith("AWS_")} - {"AWS_REGION"}
+    assert {document["metadata"]["name"] for document in rendered.kind("StatefulSet")} == {"run1-postgresql"}
+
+
+def _from_secret(name: str) -> str:
+    return "postgresql://user:password@host:5432/sweeps" if name == "DATABASE_URL" else "from-a-secret"

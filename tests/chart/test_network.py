@@ -1,0 +1,122 @@
+from typing import Any
+
+import pytest
+
+from .helm import Helm, Rendered
+from .test_pods import OURS, component
+
+DNS = {("any", 53), ("any", 5353)}
+DATABASE, BUCKET = ("postgresql", 5432), ("minio", 9000)
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        expression["operator"] == "In" and labels.get(expression["key"]) in expression["values"]
+        for expression in selector.get("matchExpressions", [])
+    )
+
+
+def policies_of(rendered: Rendered, labels: dict[str, str], direction: str) -> list[dict[str, Any]]:
+    return [
+        policy["spec"]
+        for policy in rendered.kind("NetworkPolicy")
+        if selects(policy["spec"]["podSelector"], labels) and direction in policy["spec"]["policyTypes"]
+    ]
+
+
+def peers(rule: dict[str, Any], side: str) -> list[str]:
+    if side not in rule:
+        return ["any"]
+    return [peer["ipBlock"]["cidr"] if "ipBlock" in peer else _component_of(peer["podSelector"]) for peer in rule[side]]
+
+
+def _component_of(selector: dict[str, Any]) -> str:
+    return str(selector.get("matchLabels", {}).get("app.kubernetes.io/component", "namespace"))
+
+
+def egress(rendered: Rendered) -> dict[str, set[tuple[str, int]]]:
+    """Where each component may go."""
+    found: dict[str, set[tuple[str, int]]] = {}
+    for name, pod in rendered.pods():
+        policies = policies_of(rendered, pod["metadata"]["labels"], "Egress")
+        assert policies, f"{name} may go anywhere"
+        found[component(pod)] = {
+            (peer, port["port"])
+            for policy in policies
+            for rule in policy["egress"]
+            for peer in peers(rule, "to")
+            for port in rule["ports"]
+        }
+    return found
+
+
+def test_workers_reach_names_database_and_bucket_alone(defaults: Rendered) -> None:
+    allowed = egress(defaults)
+    for name in OURS - {"pipeline"}:
+        assert allowed[name] == DNS | {DATABASE, BUCKET}, name
+    assert allowed["pipeline"] == DNS | {DATABASE, BUCKET, ("any", 443), ("any", 6443)}
+    assert allowed["postgresql"] == allowed["minio"] == set()
+
+
+@pytest.mark.parametrize(
+    ("data", "downloads"),
+    [
+        ({"source": "cifar10"}, True),
+        ({"source": "cifar100"}, True),
+        ({"source": "cifar10", "path": "/data"}, False),
+        ({"source": "imagefolder", "path": "/data"}, False),
+        ({"source": "digits"}, False),
+    ],
+)
+def test_only_a_download_leaves_the_cluster(helm: Helm, data: dict[str, str], downloads: bool) -> None:
+    allowed = egress(helm.render(values={"experiment": {"data": data}}))
+    assert (("any", 443) in allowed["prepare"]) == downloads
+    assert ("any", 443) not in allowed["sweep"]
+
+
+def test_own_services_have_their_addresses(everything: Rendered) -> None:
+    allowed = egress(everything)
+    database, bucket = {("10.1.0.0/16", 6432)}, {("10.2.0.0/16", 9443), ("fd00::/8", 9443)}
+    assert allowed["sweep"] == DNS | database | bucket
+    assert allowed["pipeline"] == DNS | database | bucket | {("10.3.0.1/32", 6443)}
+    assert allowed["dashboard"] == DNS | database
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("", 443),
+        ("https://s3.example", 443),
+        ("http://s3.example", 80),
+        ("https://s3.example:9000/", 9000),
+        ("http://[fd00::1]:9000", 9000),
+    ],
+)
+def test_the_bucket_s_port_is_that_of_its_address(helm: Helm, endpoint: str, port: int) -> None:
+    values = {"storage": {"url": "s3://bucket", "endpoint": endpoint}}
+    assert egress(helm.render(values=values))["sweep"] == DNS | {DATABASE, ("any", port)}
+
+
+def test_nothing_comes_in_but_to_the_services(defaults: Rendered, everything: Rendered) -> None:
+    for rendered in (defaults, everything):
+        for name, pod in rendered.pods():
+            policies = policies_of(rendered, pod["metadata"]["labels"], "Ingress")
+            assert policies, f"{name} is open"
+            if component(pod) in OURS:
+                assert all(policy["ingress"] == [] for policy in policies), name
+    for service, clients in (("postgresql", OURS | {"dashboard"}), ("minio", OURS)):
+        (policy,) = policies_of(defaults, {**_labels(defaults, service)}, "Ingress")
+        (rule,) = policy["ingress"]
+        (selector,) = (peer["podSelector"] for peer in rule["from"])
+        (expression,) = selector["matchExpressions"]
+        assert set(expression["values"]) == clients
+        assert selector["matchLabels"]["app.kubernetes.io/instance"] == "run1"
+
+
+def test_policies_can_be_left_out(helm: Helm) -> None:
+    assert helm.render("--set=networkPolicy.enabled=false").kind("NetworkPolicy") == []
+
+
+def _labels(rendered: Rendered, name: str) -> dict[str, str]:
+    (found,) = (pod["metadata"]["labels"] for _, pod in rendered.pods() if component(pod) == name)
+    return dict(found)

@@ -1,0 +1,136 @@
+"""What cannot be is refused before anything is installed, in words."""
+
+from typing import Any
+
+import pytest
+
+from .helm import Helm, Refused, one_line
+
+SECTIONS = [
+    "", "image", "worker", "worker.resources", "finalTrain", "evaluate", "prepare", "pipeline", "gpu",
+    "scheduling", "scheduling.training", "scheduling.other", "scheduling.training.affinity", "scratch", "scratch.volume",
+    "data", "data.volume", "kueue", "lease", "database", "storage", "storage.caBundle", "postgresql",
+    "postgresql.persistence", "minio", "minio.persistence", "networkPolicy", "networkPolicy.database", "dashboard",
+    "serviceAccount",
+    "experiment", "experiment.study", "experiment.data", "experiment.model", "experiment.pruning", "experiment.budget",
+    "experiment.training", "experiment.training.schedule", "experiment.training.augmentation", "experiment.searchSpace",
+    "experiment.searchSpace.lr", "experiment.sweep", "experiment.sweep.sampler", "experiment.sweep.earlyStopping",
+    "experiment.finalTrain", "experiment.evaluation",
+]  # fmt: skip
+
+
+def refusal(helm: Helm, values: dict[str, Any]) -> str:
+    with pytest.raises(Refused) as refused:
+        helm.render(values=values)
+    return one_line(str(refused.value))
+
+
+def at(path: str, value: object) -> dict[str, Any]:
+    tree: Any = value
+    for key in reversed(path.split(".")):
+        tree = {key: tree}
+    assert isinstance(tree, dict)
+    return tree
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_an_unknown_key_is_refused_by_name(helm: Helm, section: str) -> None:
+    message = refusal(helm, at(f"{section}.trails" if section else "trails", 1))
+    assert "trails" in message
+    assert "not allowed" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("experiment.sweep.trials", 0, "experiment"),
+        ("experiment.sweep.trials", "many", "trials"),
+        ("experiment.sweep.trials", 2.5, "trials"),
+        ("experiment.sweep.sampler.name", "tpee", "'cmaes'"),
+        ("experiment.training.optimizer", "adamm", "'adamw'"),
+        ("experiment.training.dropout", 1, "dropout"),
+        ("experiment.training.lr", "0.05", "lr"),
+        ("experiment.data.validation", 1.5, "validation"),
+        ("experiment.study.name", "Not A Name", "name"),
+        ("experiment.model.depths", [2, 0], "depths"),
+        ("experiment.searchSpace.momentum", {"low": 0.1}, "high"),
+        ("experiment.searchSpace.momentum", {"choices": []}, "choices"),
+        ("experiment.searchSpace.momentum", {"choices": [0.1], "low": 0.1}, "low"),
+        ("experiment.searchSpace.momentum", [0.1, 0.9], "momentum"),
+        ("worker.count", 0, "count"),
+        ("worker.gpus", 2, "gpus"),
+        ("worker.gpus", "1", "gpus"),
+        ("worker.processes", 0, "processes"),
+        ("worker.resources.limits.memory", "8 GB", "memory"),
+        ("image.pullPolicy", "Sometimes", "'IfNotPresent'"),
+        ("image.digest", "sha256:12", "digest"),
+        ("gpu.resourceName", "gpu", "resourceName"),
+        ("device", "tpu", "device"),
+        ("logFormat", "xml", "'json'"),
+        ("storage.url", "http://bucket", "url"),
+        ("storage.endpoint", "minio:9000", "endpoint"),
+        ("storage.addressing", "dns", "'virtual'"),
+        ("sharedMemory", "much", "sharedMemory"),
+        ("lease.seconds", -1, "seconds"),
+        ("extraVolumes", [{"name": "host", "hostPath": {"path": "/"}}], "hostPath"),
+        ("extraEnv", [{"name": "TWO WORDS", "value": "x"}], "name"),
+        ("scheduling.training.tolerations", [{"key": "gpu", "effect": "NoEntry"}], "'NoExecute'"),
+        ("networkPolicy.storage.cidrs", ["everywhere"], "cidrs"),
+        ("networkPolicy.storage.ports", [70000], "ports"),
+        ("ttlSecondsAfterFinished", -1, "ttlSecondsAfterFinished"),
+        ("imagePullSecrets", ["registry"], "imagePullSecrets"),
+        ("podLabels", {"a": 1}, "podLabels"),
+        ("extraEnv", None, "extraEnv"),
+        ("lease", None, "lease"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_key(helm: Helm, path: str, value: object, words: str) -> None:
+    message = refusal(helm, at(path, value))
+    assert words in message
+    assert "specifications of the schema" in message  # and not by a template that trips over it
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"storage": {"existingSecret": "bucket"}}, "storage.existingSecret=bucket: needs storage.url too"),
+        ({"storage": {"endpoint": "https://minio:9000"}}, "storage.endpoint=https://minio:9000: only with storage.url"),
+        ({"storage": {"region": "eu-west-1"}}, "storage.region=eu-west-1: only with storage.url"),
+        (
+            {
+                "storage": {
+                    "url": "s3://bucket",
+                    "endpoint": "https://s3",
+                    "caBundle": {"configMap": "a", "secret": "b"},
+                }
+            },
+            "storage.caBundle.configMap=a: not together with storage.caBundle.secret=b",
+        ),
+        (
+            {"storage": {"url": "s3://bucket", "caBundle": {"secret": "b"}}},
+            "storage.caBundle.secret=b: only with storage.endpoint",
+        ),
+        ({"lease": {"seconds": 40}}, "lease.seconds=40: at least three times lease.renewalSeconds=15"),
+        ({"lease": {"renewalSeconds": 20.5}}, "lease.seconds=60: at least three times lease.renewalSeconds=20.5"),
+        (
+            {"data": {"volume": {"persistentVolumeClaim": {"claimName": "cifar"}}}},
+            'data.volume: it is mounted at /data, so experiment.data.path has to be /data or below, not ""',
+        ),
+        ({"image": {"tag": "latest"}}, "image.tag=latest: name a version"),
+        ({"minio": {"image": "minio:latest"}}, "minio.image=minio:latest: name a version"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused_in_one_line(helm: Helm, values: dict[str, Any], words: str) -> None:
+    assert words in refusal(helm, values)
+
+
+def test_a_release_that_its_services_cannot_be_named_after_is_refused(helm: Helm) -> None:
+    with pytest.raises(Refused, match="release name 1st: a letter first"):
+        helm.render(release="1st")
+    own = {"database": {"existingSecret": "database"}, "storage": {"url": "s3://bucket"}}
+    assert helm.render(release="1st", values=own).kind("Service") == []
+
+
+def test_an_older_kubernetes_is_refused(helm: Helm) -> None:
+    with pytest.raises(Refused, match=r"requires kubeVersion: >=1\.34"):
+        helm.render("--kube-version=1.33.9")
