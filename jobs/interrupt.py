@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C as a flag that is looked at where stopping loses nothing; each look is a sign of life."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -16,6 +17,10 @@ class Interrupted(Exception):
 
 _requested = threading.Event()
 _heartbeat: Heartbeat | None = None
+
+
+if os.getpid() == 1:  # of a container: until it listens, the kernel drops its signals, and nothing is begun yet
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(EXIT_INTERRUPTED))
 
 
 def listen(heartbeat_dir: Path | None = None) -> None:
