@@ -166,6 +166,8 @@ class _Pipeline:
                 if not self._ask(is_done):
                     raise StageFailed(f"job {job.name()} is complete, but the study is not as it would have left it")
                 break
+            elif "Succeeded" in self._lookout.phases(found) and self._ask(is_done):
+                break  # the Job will say so in a moment
             else:
                 show()
             _pause()
@@ -278,17 +280,20 @@ class _Pipeline:
                 raise StageFailed(self._why("sweep", job))
 
     def _let_workers_leave(self) -> None:
-        """Workers leave by themselves. Those that never got a place are not needed any more."""
+        """Workers leave by themselves. Those that never got a place, or hang, are not needed any more."""
         deadline = time.monotonic() + LEAVE_SECONDS
-        while any(is_live(job) for job in self._lookout.jobs("sweep")):
+        while staying := [job for job in self._lookout.jobs("sweep") if is_live(job) and self._has_workers(job)]:
             if time.monotonic() > deadline:
-                for job in filter(is_live, self._lookout.jobs("sweep")):
+                for job in staying:
                     name = job["metadata"]["name"]
                     log.info("job %s is removed: no trial is left for its workers", name)
                     self._with_api(lambda name=name: self._namespace.delete_job(name))  # type: ignore[misc]
                 return
             _pause()
             self._with_api(self._lookout.look)
+
+    def _has_workers(self, job: Object) -> bool:
+        return not {"Succeeded", "Failed"}.issuperset(self._lookout.phases(job))
 
     def _status(self) -> SweepStatus:
         if self._storage is None or self._cached is None:

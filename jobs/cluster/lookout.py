@@ -55,12 +55,19 @@ class Lookout:
         """The stage's Jobs as they were at the last look, the oldest first."""
         return sorted((job for job in self._jobs if job["metadata"]["labels"].get(COMPONENT) == stage), key=_created)
 
+    def phases(self, job: Object) -> list[str]:
+        """Of the Job's pods; they tell of an end some seconds before the Job does."""
+        return [pod["status"].get("phase", "Pending") for pod in self._pods_of(job)]
+
     def last_words(self, job: Object) -> tuple[int, str] | None:
         """Exit code and last line of the Job's pod that failed last."""
-        name = job["metadata"]["name"]
-        pods = [pod for pod in self._pods if pod["metadata"]["labels"].get(JOB_NAME) == name]
-        ended = [words for pod in sorted(pods, key=_created) if (words := last_words(pod)) is not None and words[0]]
+        ended = [words for pod in self._pods_of(job) if (words := last_words(pod)) is not None and words[0]]
         return ended[-1] if ended else None
+
+    def _pods_of(self, job: Object) -> list[Object]:
+        name = job["metadata"]["name"]
+        pods = (pod for pod in self._pods if pod["metadata"]["labels"].get(JOB_NAME) == name)
+        return sorted(pods, key=_created)
 
     def _troubles(self) -> Iterator[Trouble]:
         values = {job["metadata"]["name"]: job["metadata"].get("annotations", {}).get(VALUES) for job in self._jobs}
