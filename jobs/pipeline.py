@@ -174,29 +174,32 @@ class _Pipeline:
         log.info("stage %s: done in %.0f s", stage, time.monotonic() - started)
 
     def _clear_way(self, stage: str) -> None:
-        """Removes what is not to run beside this stage or stands in its way: its former Jobs, unless they are just
-        what is wanted, and Jobs of later stages, which work on what this one is going to change.
+        """Removes the Jobs that stand in this stage's way, and those that work on a result which it is going to
+        change. Workers are left to go on: trials that are added are theirs, too.
         """
-        removed = []
-        for other in STAGES[STAGES.index(stage) :]:
-            for job in self._lookout.jobs(other):
-                name, stands = job["metadata"]["name"], is_live(job)
-                if other == stage:
-                    of_now = job["metadata"].get("annotations", {}).get(REVISION) == str(self._revision)
-                    wanted = job["metadata"]["labels"].get(SPEC) == self._jobs[stage].spec_hash
-                    failed = job_state(job) == "failed"
-                    if wanted and (is_live(job) or (failed and of_now)):
-                        continue
-                    stands = stage != "sweep" or is_live(job)  # what the sweep's former Jobs did is in the slots
-                if stands:
-                    log.info("job %s is removed, since the release has changed or what it did is gone", name)
-                    self._with_api(lambda name=name: self._namespace.delete_job(name))  # type: ignore[misc]
-                    removed.append(name)
-        while removed:
-            self._with_api(self._lookout.look)
-            there = {job["metadata"]["name"] for other in STAGES for job in self._lookout.jobs(other)}
-            removed = [name for name in removed if name in there]
+        former = [job for job in self._lookout.jobs(stage) if self._is_in_the_way(stage, job)]
+        for later in STAGES[STAGES.index(stage) + 1 :]:
+            if later != "sweep":
+                former += filter(is_live, self._lookout.jobs(later))
+        names = {job["metadata"]["name"] for job in former}
+        for name in names:
+            log.info("job %s is removed, since the release has changed or what it did is gone", name)
+            self._with_api(lambda name=name: self._namespace.delete_job(name))  # type: ignore[misc]
+        while names & {job["metadata"]["name"] for some in STAGES for job in self._lookout.jobs(some)}:
             _pause()
+            self._with_api(self._lookout.look)
+
+    def _is_in_the_way(self, stage: str, job: Object) -> bool:
+        """Whether a former Job of the stage is another than is wanted now, or has ended in vain."""
+        if stage == "sweep" and not is_live(job):
+            return False  # what it did is in the slots
+        if job["metadata"]["labels"].get(SPEC) != self._jobs[stage].spec_hash:
+            return True
+        stands = job_state(job) == "failed" and self._is_of_now(job)  # its failure is this revision's
+        return not (is_live(job) or stands)
+
+    def _is_of_now(self, job: Object) -> bool:
+        return bool(job["metadata"].get("annotations", {}).get(REVISION) == str(self._revision))
 
     def _create(self, job: StageJob, round_: int = 1, workers: int | None = None) -> None:
         manifest = job.build(self._owner, self._revision, round_, workers)
@@ -275,8 +278,7 @@ class _Pipeline:
     def _check_failed(self, jobs: list[Object]) -> None:
         """Raises StageFailed if a Job of this revision failed in a way that another would fail in, too."""
         for job in jobs:
-            of_now = job["metadata"].get("annotations", {}).get(REVISION) == str(self._revision)
-            if of_now and job_state(job) == "failed" and failure_reason(job)[0] in FINAL_REASONS:
+            if self._is_of_now(job) and job_state(job) == "failed" and failure_reason(job)[0] in FINAL_REASONS:
                 raise StageFailed(self._why("sweep", job))
 
     def _let_workers_leave(self) -> None:

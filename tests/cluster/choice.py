@@ -1,0 +1,68 @@
+"""Which cluster the tests run on: the one that is named, else kind, else the single node of plain binaries."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.services.missing import missing
+
+from . import kind
+from .images import buildah
+from .images.build import Image, Images, build_all, into_registry
+from .kubernetes_cluster import Cluster
+from .single_node.cluster import REGISTRY, SingleNode
+from .single_node.layout import Layout
+
+KUBECONFIG = "RESNET_SWEEP_KUBECONFIG"
+IMAGES = {
+    "resnet_sweep": "RESNET_SWEEP_IMAGE",
+    "postgresql": "RESNET_SWEEP_POSTGRESQL_IMAGE",
+    "minio": "RESNET_SWEEP_MINIO_IMAGE",
+}
+
+
+@contextmanager
+def chosen_cluster(folder: Path) -> Iterator[Cluster]:
+    """`folder` is for its files; what was started here ends here, what ran before runs on."""
+    layout = Layout.from_environment()
+    if existing := os.environ.get(KUBECONFIG):
+        yield Cluster(Path(existing), _kubectl(layout), _helm(layout), _named_images())
+    elif kind.answers():
+        # Not run where this was written: kind's nodes want a capability that was not to be had there.
+        kubeconfig = folder / "kubeconfig"
+        minio = layout.binaries / "minio"
+        if not minio.exists():
+            missing(f"no {minio}; tests/cluster/single_node/install.sh puts it there")
+        with kind.running(kubeconfig, _kubectl(layout), minio) as images:
+            yield Cluster(kubeconfig, _kubectl(layout), _helm(layout), images)
+    else:
+        node = SingleNode(layout)
+        if obstacle := node.obstacle() or buildah.obstacle():
+            missing(f"no {KUBECONFIG}, no kind with a Docker, and {obstacle}")
+        was_up = node.is_up
+        node.up()
+        try:
+            images = build_all(into_registry(REGISTRY), layout.binaries / "minio")
+            yield Cluster(layout.kubeconfig(), _kubectl(layout), _helm(layout), images, node)
+        finally:
+            if not was_up:
+                node.down()
+
+
+def _named_images() -> Images:
+    absent = [variable for variable in IMAGES.values() if not os.environ.get(variable)]
+    assert not absent, f"with {KUBECONFIG}, the images must be named too: {', '.join(absent)}"
+    return Images(**{name: Image.parse(os.environ[variable]) for name, variable in IMAGES.items()})
+
+
+def _kubectl(layout: Layout) -> tuple[str, ...]:
+    if found := shutil.which("kubectl"):
+        return (found,)
+    hyperkube = layout.binaries / "hyperkube"
+    return (str(hyperkube), "kubectl") if hyperkube.exists() else missing("no kubectl")
+
+
+def _helm(layout: Layout) -> str:
+    return shutil.which("helm", path=f"{os.environ.get('PATH', '')}{os.pathsep}{layout.binaries}") or missing("no helm")

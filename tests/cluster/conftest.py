@@ -1,0 +1,54 @@
+import secrets
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from .choice import chosen_cluster
+from .kubernetes_cluster import Cluster, Namespace
+from .release import Release
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with chosen_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Namespace]:
+    """A namespace that admits only what the restricted standard allows; of a failed test its logs are kept."""
+    namespace = Namespace(cluster, f"test-{secrets.token_hex(4)}")
+    labels = {
+        "pod-security.kubernetes.io/enforce": "restricted",
+        "pod-security.kubernetes.io/enforce-version": "latest",
+    }
+    cluster.kubectl("create", "namespace", namespace.name)
+    cluster.kubectl("label", "namespace", namespace.name, *(f"{key}={value}" for key, value in labels.items()))
+    try:
+        yield namespace
+        if request.node.stash.get(FAILED, False):
+            folder = tmp_path / "namespace"
+            namespace.dump(folder)
+            print(f"what the test left in its namespace: {folder}")
+    finally:
+        # Jobs first: pods of an Indexed Job that have failed keep their finalizer until another is made in their place,
+        # which a namespace that is ending does not allow.
+        namespace.kubectl("delete", "jobs", "--all", "--cascade=foreground", "--timeout=60s")
+        cluster.kubectl("delete", "namespace", namespace.name, "--timeout=120s")
+
+
+@pytest.fixture
+def release(namespace: Namespace) -> Release:
+    """Not installed yet."""
+    return Release(namespace)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report

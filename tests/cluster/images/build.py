@@ -1,0 +1,71 @@
+"""Which images there are, from which files each is built, and what a cluster knows them as."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import buildah
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[2]
+
+
+@dataclass(frozen=True)
+class Image:
+    """`digest` is empty where the tag alone names it: of images that somebody else has provided, or kind has loaded."""
+
+    repository: str
+    tag: str
+    digest: str = ""
+
+    @classmethod
+    def parse(cls, reference: str) -> "Image":
+        """REPOSITORY[:TAG][@DIGEST], of which at least one must be given."""
+        name, _, digest = reference.partition("@")
+        repository, colon, tag = name.rpartition(":")
+        if not colon or "/" in tag:  # the colon belongs to the registry's port
+            repository, tag = name, ""
+        if not tag and not digest:
+            raise ValueError(f"{reference}: an image needs a tag or a digest")
+        return cls(repository, tag, digest)
+
+    def __str__(self) -> str:
+        return self.repository + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+@dataclass(frozen=True)
+class Images:
+    resnet_sweep: Image
+    postgresql: Image
+    minio: Image
+
+
+def build_all(build: Callable[[str, Path, Path], Image], minio_binary: Path) -> Images:
+    """`build` makes an image from its name, a folder and a Containerfile."""
+    postgresql = HERE / "postgresql"
+    with _folder_with(minio_binary) as folder:
+        return Images(
+            postgresql=build("postgresql", postgresql, postgresql / "Containerfile"),
+            minio=build("minio", folder, HERE / "minio/Containerfile"),
+            resnet_sweep=build("resnet-sweep", REPOSITORY, REPOSITORY / "Dockerfile"),
+        )
+
+
+def into_registry(registry: str) -> Callable[[str, Path, Path], Image]:
+    """A `build` for build_all that needs no Docker."""
+
+    def build(name: str, folder: Path, containerfile: Path) -> Image:
+        tag = buildah.build(name, folder, containerfile)
+        return Image(f"{registry}/{name}", "test", buildah.push(tag, registry))
+
+    return build
+
+
+@contextmanager
+def _folder_with(binary: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="resnet-sweep-minio-") as folder:
+        shutil.copy2(binary, Path(folder) / "minio")
+        yield Path(folder)

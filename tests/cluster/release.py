@@ -1,0 +1,207 @@
+"""A release of the chart in a namespace: installed, watched, and its outcome checked from outside."""
+
+import base64
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from jobs.artifacts import Artifacts, open_artifacts
+from jobs.database import connect
+from jobs.manifest import read_manifest, verify
+from jobs.settings import read_settings
+from jobs.slot_rows import SlotRow, read_slots
+from jobs.storage import FencedStorage
+from jobs.tables import SlotState
+from tests.services.checker import check_sweep
+
+from .kubernetes_cluster import CommandFailed, Namespace
+
+CHART = Path(__file__).parents[2] / "charts/resnet-sweep"
+NAME = "run1"
+SMALL = {"requests": {"cpu": "200m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
+
+
+class Release:
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        images = namespace.cluster.images
+        ours = images.resnet_sweep
+        self.values: dict[str, Any] = {
+            "image": {"repository": ours.repository, "tag": ours.tag, "digest": ours.digest},
+            "postgresql": {"image": str(images.postgresql)},
+            "minio": {"image": str(images.minio)},
+            "prepare": {"resources": SMALL},
+            "worker": {"gpus": 0, "resources": SMALL},
+            "finalTrain": {"gpus": 0, "resources": SMALL},
+            "evaluate": {"gpus": 0, "resources": SMALL},
+            "lease": {"seconds": 12, "renewalSeconds": 4},
+            "terminationGracePeriodSeconds": 20,
+        }
+
+    def install(self, **values: Any) -> str:
+        return self._helm("install", values)
+
+    def upgrade(self, **values: Any) -> str:
+        return self._helm("upgrade", values)
+
+    def uninstall(self) -> str:
+        return self.namespace.helm("uninstall", NAME, "--wait")
+
+    def _helm(self, command: str, values: dict[str, Any]) -> str:
+        import yaml  # noqa: PLC0415 - here alone
+
+        _merge(self.values, values)
+        return self.namespace.helm(command, NAME, str(CHART), "--values=-", standard_input=yaml.safe_dump(self.values))
+
+    # What goes on.
+
+    def log(self, revision: int = 1) -> str:
+        """What the pipeline has said, in all its pods."""
+        pods = self.pods("pipeline", f"batch.kubernetes.io/job-name={NAME}-pipeline-{revision}")
+        return "".join(self._log_of(pod["metadata"]["name"]) for pod in pods)
+
+    def _log_of(self, pod: str) -> str:
+        try:
+            return self.namespace.kubectl("logs", pod)
+        except CommandFailed as failed:  # it has not begun
+            return failed.output
+
+    def pods(self, component: str, *selectors: str) -> list[dict[str, Any]]:
+        """The oldest first."""
+        selector = ",".join((f"app.kubernetes.io/component={component}", *selectors))
+        pods: list[dict[str, Any]] = self.namespace.get("pods", f"--selector={selector}")["items"]
+        return sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
+
+    def running(self, component: str) -> list[str]:
+        """The names of its pods that run."""
+        return [
+            pod["metadata"]["name"]
+            for pod in self.pods(component)
+            if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
+        ]
+
+    def jobs(self) -> dict[str, str]:
+        """Each Job's condition, Complete or Failed, or nothing while it runs."""
+        found = {}
+        for job in self.namespace.get("jobs")["items"]:
+            conditions = [c["type"] for c in job["status"].get("conditions", ()) if c["status"] == "True"]
+            found[job["metadata"]["name"]] = next((c for c in conditions if c in ("Complete", "Failed")), "")
+        return found
+
+    def until(self, what: str, condition: Callable[[], Any], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: not within {seconds} s; the pipeline says\n{self.log()}"
+            time.sleep(0.5)
+
+    def until_log_has(self, pattern: str, seconds: float, revision: int = 1) -> str:
+        """The log, once it has the pattern."""
+        self.until(f"{pattern!r} in the log", lambda: re.search(pattern, self.log(revision)), seconds)
+        return self.log(revision)
+
+    def until_done(self, seconds: float = 600, revision: int = 1) -> str:
+        """The pipeline's log, once its Job is over."""
+        name = f"{NAME}-pipeline-{revision}"
+        self.until("the pipeline's end", lambda: self.jobs().get(name), seconds)
+        assert self.jobs()[name] == "Complete", self.log(revision)
+        return self.log(revision)
+
+    def until_half_way(self) -> None:
+        """Trials are settled, others run."""
+        self.until_log_has(r"trial \d+ (complete|stopped early)", 180)
+        self.until("a worker", lambda: self.running("sweep"), 60)
+
+    # What has come of it.
+
+    def check(self, trials: int, study: str = NAME) -> None:
+        """So many trials settled, each once, and a result that is as its manifest says."""
+        with self.services() as (database, artifacts):
+            storage = FencedStorage(database)
+            try:
+                check_sweep(storage, study, trials)
+            finally:
+                storage.engine.dispose()
+            result = artifacts.under(study)
+            assert verify(result, read_manifest(result), lambda action: action(), lambda: None) == []
+
+    def slots(self, study: str = NAME) -> list[SlotRow]:
+        with self.services() as (database, _):
+            engine = connect(database)
+            try:
+                with engine.connect() as connection:
+                    return read_slots(connection, study)
+            finally:
+                engine.dispose()
+
+    def secret(self, service: str) -> dict[str, str]:
+        data = self.namespace.get("secret", f"{NAME}-{service}")["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    @contextmanager
+    def services(self) -> Iterator[tuple[str, Artifacts]]:
+        """URL of the database and the bucket, as they are reached from here."""
+        with ExitStack() as stack:
+            postgresql = stack.enter_context(self.forwarded("postgresql", 5432))
+            minio = stack.enter_context(self.forwarded("minio", 9000))
+            password, keys = self.secret("postgresql")["POSTGRES_PASSWORD"], self.secret("minio")
+            settings = read_settings(
+                database_url=f"postgresql://sweep:{password}@127.0.0.1:{postgresql}/sweeps",
+                artifacts_url="s3://sweeps",
+                aws_endpoint_url=f"http://127.0.0.1:{minio}",
+                aws_ca_bundle=None,
+                aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+                s3_addressing="path",
+            )
+            yield settings.database_url, open_artifacts("s3://sweeps", settings.s3_options())
+
+    @contextmanager
+    def forwarded(self, service: str, port: int) -> Iterator[int]:
+        """A port here that leads to the service."""
+        cluster = self.namespace.cluster
+        command = [
+            *cluster.kubectl_command, f"--kubeconfig={cluster.kubeconfig}", f"--namespace={self.namespace.name}",
+            "port-forward", f"service/{NAME}-{service}", f":{port}",
+        ]  # fmt: skip
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"127\.0\.0\.1:(\d+) ->", line)
+            assert found, line
+            yield int(found[1])
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def is_settled(row: SlotRow) -> bool:
+    return row.state in SlotState and row.state.settled
+
+
+def signal_process(pod: str, number: signal.Signals) -> None:
+    """To the main process of a pod on this very machine, which a signal from within its container would not reach."""
+    hostname = f"HOSTNAME={pod}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment, command = ((folder / name).read_bytes().split(b"\0") for name in ("environ", "cmdline"))
+        except OSError:  # it has ended meanwhile
+            continue
+        if hostname in environment and b"jobs" in command:
+            os.kill(int(folder.name), number)
+            return
+    raise AssertionError(f"no process of pod {pod} on this machine")
+
+
+def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value

@@ -1,0 +1,138 @@
+"""Whatever is killed, frozen, drained or away: N trials settled, each once, and a result that verifies."""
+
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from .kubernetes_cluster import Cluster
+from .release import NAME, Release, signal_process
+from .single_node.cluster import SingleNode
+
+TRIALS = 8
+# A network that is trained in seconds, all trials to the end: there is time to do harm, and not much more.
+EXPERIMENT: dict[str, Any] = {
+    "data": {"limit": 300},
+    "model": {"depths": [1, 1], "width": 8, "strides": [2, 2]},
+    "pruning": {"method": "none", "target": None},
+    "sweep": {"trials": TRIALS, "epochs": 16, "earlyStopping": {"name": "none"}},
+    "finalTrain": {"epochs": 4},
+}
+
+
+def node_of(release: Release) -> SingleNode:
+    node = release.namespace.cluster.single_node
+    if node is None:
+        pytest.skip("needs a cluster whose processes are on this machine")
+    return node
+
+
+def test_worker_pod_deleted_and_worker_process_killed(release: Release) -> None:
+    node_of(release)
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    deleted, killed = release.running("sweep")
+    release.namespace.kubectl("delete", "pod", deleted, "--wait=false")
+    signal_process(hostname(killed), signal.SIGKILL)
+    log = release.until_done()
+    assert f"pod {killed} was killed (SIGKILL)" in log
+    release.check(TRIALS)
+
+
+def test_worker_frozen_and_thawed_after_its_lease(release: Release) -> None:
+    node_of(release)
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    frozen = release.running("sweep")[0]
+    signal_process(hostname(frozen), signal.SIGSTOP)
+    time.sleep(20)
+    signal_process(hostname(frozen), signal.SIGCONT)
+    release.until_done()
+    release.check(TRIALS)
+
+
+def test_worker_frozen_for_good(release: Release) -> None:
+    """The others settle its trial, and the pipeline does not wait for it."""
+    node_of(release)
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    frozen = release.running("sweep")[0]
+    signal_process(hostname(frozen), signal.SIGSTOP)
+    release.until_done()
+    release.check(TRIALS)
+
+
+def test_database_and_bucket_deleted_in_mid_sweep(release: Release) -> None:
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    for service in ("postgresql", "minio"):
+        release.namespace.kubectl("delete", "pod", f"run1-{service}-0", "--grace-period=0", "--force")
+        release.namespace.wait(f"pod/run1-{service}-0", "condition=Ready", 60)
+    release.until_done()
+    release.check(TRIALS)
+
+
+def test_pipeline_pod_deleted(release: Release) -> None:
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    former = release.running("pipeline")[0]
+    release.namespace.kubectl("delete", "pod", former, "--wait=false")
+    log = release.until_done()
+    assert [pod["metadata"]["name"] for pod in release.pods("pipeline")] != [former]
+    assert log.count("2 workers for") <= 1  # the second one found the sweep's Job and made no other
+    release.check(TRIALS)
+
+
+def test_node_drained_and_uncordoned(release: Release, cluster: Cluster) -> None:
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    node = release.pods("sweep")[0]["spec"]["nodeName"]
+    drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s")
+    selector = f"--pod-selector=app.kubernetes.io/instance={NAME}"
+    try:
+        cluster.kubectl(*drain, selector)
+        assert release.running("sweep") == []
+    finally:
+        cluster.kubectl("uncordon", node)
+    log = release.until_done()
+    assert "evicted, as when a node is drained" in log
+    release.check(TRIALS)
+
+
+def test_kubelet_and_api_server_restarted(release: Release) -> None:
+    node = node_of(release)
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    node.stop_kubelet()
+    time.sleep(5)
+    node.start_kubelet()
+    node.restart_api_server(seconds_down=5)
+    release.until_done()
+    release.check(TRIALS)
+
+
+def test_node_lost_for_minutes(release: Release) -> None:
+    """Its pods are to be deleted and cannot be: the pipeline takes the workers out of the books, so that the Job can
+    make others.
+    """
+    node, trials = node_of(release), 5 * TRIALS
+    release.install(experiment={**EXPERIMENT, "sweep": {**EXPERIMENT["sweep"], "trials": trials}})
+    release.until_half_way()
+    lost = {pod["metadata"]["uid"] for pod in release.pods("sweep")}
+    node.stop_kubelet()
+    try:
+        release.until(
+            "others in their place",
+            lambda: lost.isdisjoint(pod["metadata"]["uid"] for pod in release.pods("sweep")),
+            300,
+        )
+    finally:
+        node.start_kubelet()
+    release.until_done()
+    release.check(trials)
+
+
+def hostname(pod: str) -> str:
+    """Of an Indexed Job's pod: its name without the random end."""
+    return pod.rpartition("-")[0]

@@ -1,0 +1,161 @@
+"""What a person does with a release, from the install to the result on their own disk, and what they see of mistakes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jobs.experiment_file import load_experiment
+
+from .kubernetes_cluster import CommandFailed
+from .release import NAME, Release
+
+SHORT = {"sweep": {"trials": 4, "epochs": 3}, "finalTrain": {"epochs": 2}, "data": {"limit": 300}}
+
+
+def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Release, tmp_path: Path) -> None:
+    notes = release.install()
+    assert "throwaway" in notes
+    log = release.until_done(900)
+    trials = load_experiment("quick", None, []).sweep.trials
+    for stage in ("prepare", "sweep", "final-train", "evaluate"):
+        assert re.search(rf"stage {stage}:? ", log), log
+    settled = re.findall(r"INFO    trial (\d+) (?:complete|stopped early|infeasible|diverged)", log)
+    assert sorted(map(int, settled)) == list(range(trials))
+    assert re.search(r"verified: \d+ objects, .* all as the manifest says\n", log)
+    assert re.search(r"test accuracy 0\.\d{4} on 359 images .*\n.*report: s3://sweeps/run1/evaluation/report.html", log)
+    assert "WARNING pod" not in log, log
+    release.until("every Job complete", lambda: set(release.jobs().values()) == {"Complete"}, 30)
+    release.check(trials)
+
+    namespace = release.namespace
+    assert "can be written, read and removed" in namespace.helm("test", NAME, "--logs")
+    with release.forwarded("minio", 9000) as port:
+        place = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "S3_ADDRESSING": "path", **release.secret("minio")}
+        fetched = subprocess.run(
+            [sys.executable, "-m", "jobs", "fetch", "s3://sweeps/run1", "--to", str(tmp_path / "result")],
+            env={key: value for key, value in os.environ.items() if not key.startswith("AWS_")} | place,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert fetched.returncode == 0, fetched.stderr
+    assert (tmp_path / "result/evaluation/report.html").stat().st_size > 10_000
+    assert {file.name.split("-run1")[0] for file in (tmp_path / "result/logs").iterdir()} == {
+        "prepare", "sweep-0", "sweep-1", "final-train", "evaluate", "pipeline",
+    }  # fmt: skip
+
+
+def test_upgrade_adds_trials_in_mid_sweep_and_after_the_end(release: Release) -> None:
+    release.install(experiment={**SHORT, "sweep": {"trials": 4, "epochs": 12, "earlyStopping": {"name": "none"}}})
+    release.until_half_way()
+    before = {pod["metadata"]["name"] for pod in release.pods("sweep")}
+    release.upgrade(experiment={"sweep": {"trials": 7}})
+    release.until_log_has(r"\d/7 trials settled", 120, revision=2)
+    assert before <= {pod["metadata"]["name"] for pod in release.pods("sweep")}  # the workers that ran go on
+    release.until_done(revision=2)
+    release.check(7)
+
+    release.upgrade(experiment={"sweep": {"trials": 8}})
+    log = release.until_done(revision=3)
+    assert "7/8 trials settled" in log
+    assert "8/8 trials settled" in log
+    release.check(8)
+
+
+def test_refused_upgrade_changes_nothing_and_a_reinstall_goes_on(release: Release) -> None:
+    experiment = {**SHORT, "sweep": {"trials": 8, "epochs": 8, "earlyStopping": {"name": "none"}}}
+    release.install(experiment=experiment)
+    release.until_half_way()
+    with pytest.raises(
+        CommandFailed
+    ):  # after which Helm's newest manifest names another pipeline than the one there is
+        release.upgrade(experiment={"seed": 9})
+    said = release.uninstall()
+    assert f"[Secret] {NAME}-postgresql" in said
+    release.until("every pod gone", lambda: not release.namespace.get("pods")["items"], 60)
+    kinds = "jobs,statefulsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies,pvc"
+    left = {
+        f"{item['kind']}/{item['metadata']['name']}"
+        for item in release.namespace.get(kinds)["items"]
+        if item["metadata"]["name"] not in ("default", "kube-root-ca.crt")
+    }
+    assert left == {
+        f"Secret/{NAME}-postgresql", f"Secret/{NAME}-minio",
+        f"PersistentVolumeClaim/data-{NAME}-postgresql-0", f"PersistentVolumeClaim/data-{NAME}-minio-0",
+    }  # fmt: skip
+
+    release.install(experiment={"seed": 0})
+    log = release.until_done()
+    assert "stage prepare is done" in log
+    assert re.search(r"stage sweep: [1-8]/8 trials settled", log)
+    release.check(8)
+
+
+# Mistakes, and what a person sees of them within a minute.
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"experiment": {"sweep": {"trails": 4}}}, "additional properties 'trails' not allowed"),
+        ({"experiment": {"training": {"batchSize": 0}}}, "batchSize"),
+        ({"lease": {"seconds": 10}}, "lease.seconds=10: at least three times lease.renewalSeconds=4"),
+    ],
+)
+def test_value_that_is_not_allowed_ends_the_install(release: Release, values: dict[str, object], words: str) -> None:
+    with pytest.raises(CommandFailed) as refused:
+        release.install(**values)
+    assert words in refused.value.output
+
+
+def test_range_that_is_none_is_one_line_of_the_pipeline(release: Release) -> None:
+    release.install(experiment={"searchSpace": {"lr": {"low": 0.5}}})
+    log = release.until_log_has("must be below", 60)
+    assert log == "resnet-sweep: searchSpace.lr.low=0.5: must be below high=0.3\n"
+    release.until("its end", lambda: release.jobs()[f"{NAME}-pipeline-1"] == "Failed", 60)
+
+
+def test_gpus_that_no_node_has_are_named_with_the_value_that_asks_for_them(release: Release) -> None:
+    release.install(worker={"gpus": 1}, gpu={"resourceName": "example.com/gpu"}, experiment=SHORT)
+    log = release.until_log_has("cannot be scheduled", 120)
+    assert re.search(
+        r"WARNING pod run1-sweep-\S+ cannot be scheduled: it asks for 1 example.com/gpu \(worker.gpus\); 0/\d+ nodes",
+        log,
+    )
+
+
+def test_missing_secret_is_named_and_waited_for(release: Release) -> None:
+    namespace = release.namespace
+    release.install(database={"existingSecret": "nope"})
+    log = release.until_log_has("existingSecret", 60)
+    assert log.startswith("resnet-sweep: DATABASE_URL: needed in the environment, but not set; the Secret that")
+    namespace.kubectl(
+        "create", "secret", "generic", "nope", "--from-literal=DATABASE_URL=postgresql://nowhere.invalid/x"
+    )
+    release.until_log_has(r"database x at nowhere.invalid:5432 .* cannot be reached", 120)
+
+
+def test_image_that_is_not_there_is_what_kubectl_logs_says(release: Release) -> None:
+    repository = release.namespace.cluster.images.resnet_sweep.repository
+    release.install(image={"repository": repository, "tag": "nope", "digest": ""})
+    release.until_log_has("trying and failing to pull image", 60)
+
+
+def test_rendered_manifests_are_what_the_server_takes(release: Release) -> None:
+    manifests = Path(__file__).parents[2] / "k8s/resnet-sweep.yaml"
+    applied = release.namespace.kubectl("apply", "--dry-run=server", f"--filename={manifests}")
+    assert len(applied.splitlines()) == len([d for d in yaml.safe_load_all(manifests.read_text()) if d])
+    stages = next(
+        document
+        for document in yaml.safe_load_all(manifests.read_text())
+        if document and document["kind"] == "ConfigMap" and document["metadata"]["name"].endswith("-stages")
+    )
+    for text in stages["data"].values():
+        job = yaml.safe_load(text)
+        release.namespace.kubectl("create", "--dry-run=server", "--filename=-", standard_input=json.dumps(job))
