@@ -160,12 +160,12 @@ class _Pipeline:
                     break
                 self._create(job)
                 created = True
-            elif state == "failed":
-                raise StageFailed(self._why(stage, found))
-            elif state == "complete":
-                if not self._ask(is_done):
-                    raise StageFailed(f"job {job.name()} is complete, but the study is not as it would have left it")
-                break
+            elif state in ("complete", "failed"):
+                if self._ask(is_done):
+                    break
+                if state == "failed":
+                    raise StageFailed(self._why(stage, found))
+                raise StageFailed(f"job {job.name()} is complete, but the study is not as it would have left it")
             elif "Succeeded" in self._lookout.phases(found) and self._ask(is_done):
                 break  # the Job will say so in a moment
             else:

@@ -29,6 +29,7 @@ class Lookout:
         self._looked = float("-inf")
         self._since: dict[str, float] = {}  # what is waited for or wrong, and since when
         self._told: dict[str, float] = {}
+        self._asked: dict[str, float] = {}  # when the events about an object were read last
 
     def look(self) -> None:
         """Raises ApiUnreachable when the API server does not answer; what was seen last stays."""
@@ -76,18 +77,23 @@ class Lookout:
                 continue
             found = list(pod_troubles(pod, values.get(pod["metadata"]["labels"].get(JOB_NAME))))
             yield from found
-            if not found and pod["status"].get("phase") == "Pending" and self._waits_long(pod):
+            if not found and pod["status"].get("phase") == "Pending" and self._asks_for_events(pod):
                 yield from event_troubles(pod, self._namespace.events(pod["metadata"]["name"]))
         for job in self._jobs:
             if job_state(job) == "queued":
                 name = job["metadata"]["name"]
                 text = f"job {name} is held back until its queue admits it"
                 yield Trouble(f"{_waiting_key(job)}/queued", text, level="info")
-            elif is_live(job) and not job["status"].get("active") and self._waits_long(job):
+            elif is_live(job) and not job["status"].get("active") and self._asks_for_events(job):
                 yield from event_troubles(job, self._namespace.events(job["metadata"]["name"]))
 
-    def _waits_long(self, item: Object) -> bool:
-        return time.monotonic() - self._since.setdefault(_waiting_key(item), time.monotonic()) > EVENTS_SECONDS
+    def _asks_for_events(self, item: Object) -> bool:
+        """Whether it has waited for so long, and nobody has asked for so long: each asking is a request."""
+        key, now = _waiting_key(item), time.monotonic()
+        if now - max(self._since.setdefault(key, now), self._asked.get(key, 0.0)) < EVENTS_SECONDS:
+            return False
+        self._asked[key] = now
+        return True
 
     def _tell(self, trouble: Trouble) -> None:
         now = time.monotonic()
