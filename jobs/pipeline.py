@@ -114,6 +114,7 @@ class _Pipeline:
         self._storage: FencedStorage | None = None  # not before there are tables
         self._cached: BaseStorage | None = None
         self._looked_at_epochs = 0.0
+        self._idle_since: float | None = None
 
     def close(self) -> None:
         self._engine.dispose()
@@ -255,7 +256,7 @@ class _Pipeline:
                 break
             self._with_api(self._lookout.look)
             jobs = self._lookout.jobs("sweep")
-            if not any(is_live(job) for job in jobs):
+            if not any(is_live(job) for job in jobs) or self._nobody_works(jobs, status):
                 self._check_failed(jobs)
                 free = self._ask(lambda: claimable(self._engine, self._experiment.study_name))
                 if free:  # else a lease has to run out first
@@ -274,6 +275,23 @@ class _Pipeline:
         workers = min(job.workers, -(-free // job.processes))
         log.info("job %s: %d workers for %d trials", job.name(round_), workers, free)
         self._create(job, round_, workers)
+
+    def _nobody_works(self, jobs: list[Object], status: SweepStatus) -> bool:
+        """Whether workers run and none has held a trial for two leases: they hang, and those that could have taken
+        over had left before the leases ran out.
+        """
+        phases = [phase for job in jobs if is_live(job) for phase in self._lookout.phases(job)]
+        held = any(trial.lease_left is not None and trial.lease_left > 0 for trial in status.running)
+        if held or "Running" not in phases or "Pending" in phases:
+            self._idle_since = None
+            return False
+        self._idle_since = self._idle_since or time.monotonic()
+        idle = time.monotonic() - self._idle_since
+        if idle < 2 * self._settings.lease_seconds:
+            return False
+        log.warning("workers run, but none has held a trial for %.0f s: others are to take over", idle)
+        self._idle_since = None
+        return True
 
     def _check_failed(self, jobs: list[Object]) -> None:
         """Raises StageFailed if a Job of this revision failed in a way that another would fail in, too."""

@@ -53,7 +53,7 @@ def test_worker_frozen_and_thawed_after_its_lease(release: Release) -> None:
 
 
 def test_worker_frozen_for_good(release: Release) -> None:
-    """The others settle its trial, and the pipeline does not wait for it."""
+    """Others settle its trial, sent by the pipeline if all had left by then, and nobody waits for it."""
     node_of(release)
     release.install(experiment=EXPERIMENT)
     release.until_half_way()
