@@ -45,7 +45,8 @@ def chosen_cluster(folder: Path) -> Iterator[Cluster]:
         node.up()
         try:
             images = build_all(into_registry(REGISTRY), layout.binaries / "minio")
-            yield Cluster(layout.kubeconfig(), _kubectl(layout), _helm(layout), images, node)
+            kubectl, helm = (str(layout.binaries / "hyperkube"), "kubectl"), str(layout.binaries / "helm")
+            yield Cluster(layout.kubeconfig(), kubectl, helm, images, node)
         finally:
             if not was_up:
                 node.down()

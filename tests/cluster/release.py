@@ -95,9 +95,15 @@ class Release:
         return found
 
     def until(self, what: str, condition: Callable[[], Any], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"{what}: not within {seconds} s; the pipeline says\n{self.log()}"
+        """An API server that does not answer for a moment is part of what is tried here."""
+        deadline, failed = time.monotonic() + seconds, None
+        while True:
+            try:
+                if condition():
+                    return
+            except CommandFailed as error:
+                failed = error
+            assert time.monotonic() < deadline, f"{what}: not within {seconds} s ({failed}); the log:\n{self.log()}"
             time.sleep(0.5)
 
     def until_log_has(self, pattern: str, seconds: float, revision: int = 1) -> str:

@@ -117,7 +117,7 @@ def test_node_lost_for_minutes(release: Release) -> None:
     """Its pods are to be deleted and cannot be: the pipeline takes the workers out of the books, so that the Job can
     make others.
     """
-    node, trials = node_of(release), 5 * TRIALS
+    node, trials = node_of(release), 10 * TRIALS
     release.install(experiment={**EXPERIMENT, "sweep": {**EXPERIMENT["sweep"], "trials": trials}})
     release.until_half_way()
     lost = {pod["metadata"]["uid"] for pod in release.pods("sweep")}
