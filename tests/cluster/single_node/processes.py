@@ -16,13 +16,14 @@ class ClusterError(Exception):
 class Processes:
     def __init__(self, folder: Path) -> None:
         self.logs, self._pids = folder / "log", folder / "pid"
+        self._children: dict[str, subprocess.Popen[bytes]] = {}  # one that is let go while it runs warns of it
 
     def start(self, name: str, command: Sequence[str | Path], **environment: str) -> None:
         assert not self.runs(name), name
         self.logs.mkdir(exist_ok=True)
         self._pids.mkdir(exist_ok=True)
         with (self.logs / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
+            process = self._children[name] = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -43,6 +44,8 @@ class Processes:
                 return
             os.kill(pid, number)
             if poll(lambda: not self.runs(name), seconds):
+                if name in self._children:
+                    self._children.pop(name).wait()
                 return
         raise ClusterError(f"{name} cannot be stopped")
 
