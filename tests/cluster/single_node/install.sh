@@ -22,7 +22,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     apt-get update -qq
     # no containerd of the system's own: the cluster starts its own
     [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d && trap 'rm /usr/sbin/policy-rc.d' EXIT; }
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes "${packages[@]}" >/dev/null
 fi
 
 cache=${RESNET_SWEEP_CLUSTER_BINARIES:-${XDG_CACHE_HOME:-$HOME/.cache}/resnet-sweep/cluster}
