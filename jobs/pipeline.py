@@ -136,6 +136,7 @@ class _Pipeline:
         self._finish("prepare", self._is_prepared)
         self._sweep()
         best = best_trial(self._experiment, self._ask(self._status))
+        self._looked_at_epochs = time.monotonic()  # what a former training left is removed first
         self._finish("final-train", lambda: trained_trial(self._study) == best.number, self._show_final_training)
         self._finish("evaluate", lambda: self._study.exists(MANIFEST))
         self._verify()
