@@ -59,12 +59,18 @@ def _experiment(options: argparse.Namespace) -> Experiment:
     return load_experiment(options.preset, options.config, options.set)
 
 
+def _source(options: argparse.Namespace) -> list[str]:
+    """The options that name the same experiment to another process."""
+    source = ["--config", str(options.config)] if options.config else ["--preset", options.preset or "quick"]
+    return source + [f"--set={override}" for override in options.set]
+
+
 def _run_stage(options: argparse.Namespace, experiment: Experiment, settings: Settings) -> int:
     command = options.command
     interrupt.listen(settings.heartbeat_dir if command in LONG_STAGES else None)
     logs.configure(settings.log_format)
     if command == "sweep" and settings.processes > 1:
-        return _run_processes(settings)
+        return _run_processes(options, settings)
     root = _open_root(settings)
     name = f"{command}-{settings.job_completion_index}" if command == "sweep" else command
     kept = logs.KeptLog(root.under(experiment.study_name), f"logs/{name}-{owner_identity()}.log", settings.log_format)
@@ -114,11 +120,11 @@ def _open_root(settings: Settings) -> Artifacts:
         raise ConfigurationError(str(error)) from None
 
 
-def _run_processes(settings: Settings) -> int:
+def _run_processes(options: argparse.Namespace, settings: Settings) -> int:
     from jobs.processes import run_processes  # noqa: PLC0415
 
     interrupt.end()  # each of them gives signs of life of its own
-    return run_processes(settings.processes, sys.argv[1:], settings.heartbeat_dir)
+    return run_processes(settings.processes, ["sweep", *_source(options)], settings.heartbeat_dir)
 
 
 def _stage(options: argparse.Namespace, settings: Settings) -> Callable[[Experiment, Settings, Artifacts], None]:
@@ -146,10 +152,8 @@ def _stage(options: argparse.Namespace, settings: Settings) -> Callable[[Experim
 def _run_local(experiment: Experiment, options: argparse.Namespace) -> int:
     from jobs.local import StageFailed, run_all  # noqa: PLC0415
 
-    source = ["--config", str(options.config)] if options.config else ["--preset", options.preset or "quick"]
-    source += [f"--set={override}" for override in options.set]
     try:
-        run_all(experiment, source, options.runs, options.workers)
+        run_all(experiment, _source(options), options.runs, options.workers)
     except StageFailed as failure:
         if failure.exit_code == EXIT_CONFIGURATION:  # the stage has said what is wrong
             return EXIT_CONFIGURATION

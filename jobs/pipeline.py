@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from optuna.storages import BaseStorage, get_storage
 from rich.filesize import decimal
@@ -16,6 +16,7 @@ from rich.filesize import decimal
 from jobs import interrupt
 from jobs.artifacts import Artifacts
 from jobs.best_trial import best_trial
+from jobs.cluster import Object
 from jobs.cluster.api import Namespace, open_namespace
 from jobs.cluster.lookout import Lookout
 from jobs.cluster.stage_job import (
@@ -44,7 +45,6 @@ from jobs.status import SweepStatus, sweep_status
 from jobs.storage import FencedStorage
 from jobs.stored_dataset import dataset_is_stored
 
-Object = dict[str, Any]
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ picked up after each of its ends, and a list of some dozen objects costs a few m
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import kubernetes.client
 import kubernetes.config
@@ -16,6 +15,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
+from jobs.cluster import Object
 from jobs.failure import Failure, Unreachable
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -23,8 +23,6 @@ TIMEOUT_SECONDS = (5, 20)  # to connect, to answer
 NOT_FOUND, CONFLICT = 404, 409
 # A server that has just started may not know its roles and tokens yet, and a quota that is used up may be freed.
 PASSING = {0, 401, 403, 408, 429}
-
-Object = dict[str, Any]
 
 
 class ApiUnreachable(Unreachable):

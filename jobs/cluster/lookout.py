@@ -4,13 +4,11 @@ import logging
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
+from jobs.cluster import Object
 from jobs.cluster.api import ApiUnreachable, Namespace
 from jobs.cluster.stage_job import COMPONENT, INSTANCE, VALUES, is_live, job_state
 from jobs.cluster.trouble import Trouble, event_troubles, last_words, pod_troubles
-
-Object = dict[str, Any]
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from jobs.cluster import Object
 from jobs.interrupt import EXIT_INTERRUPTED
-
-Object = dict[str, Any]
 
 # Why a container cannot start, by the kubelet's word for it.
 IMAGE = {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
@@ -116,7 +115,7 @@ def _unschedulable(pod: Object, message: str, values: str | None) -> str:
             container.get("resources", {}).get("requests", {}).get(resource) for container in pod["spec"]["containers"]
         ]
         amount = next((amount for amount in amounts if amount is not None), "some")
-        block = {"cpu": "resources.requests.cpu", "memory": "resources.requests.memory"}.get(resource, "gpus")
+        block = "gpus" if "/" in resource else f"resources.requests.{resource}"  # devices have a vendor's prefix
         key = f" ({values}.{block})" if values else ""
         asked.append(f"it asks for {amount} {resource}{key}")
     reason = _line(message.split(" preemption:", maxsplit=1)[0]).rstrip(".")

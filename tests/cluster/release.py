@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.artifacts import Artifacts, open_artifacts
-from jobs.database import connect
 from jobs.manifest import read_manifest, verify
 from jobs.settings import read_settings
-from jobs.slot_rows import SlotRow, read_slots
 from jobs.storage import FencedStorage
-from jobs.tables import SlotState
 from tests.services.checker import check_sweep
 
 from .kubernetes_cluster import CommandFailed, Namespace
@@ -136,15 +133,6 @@ class Release:
             result = artifacts.under(study)
             assert verify(result, read_manifest(result), lambda action: action(), lambda: None) == []
 
-    def slots(self, study: str = NAME) -> list[SlotRow]:
-        with self.services() as (database, _):
-            engine = connect(database)
-            try:
-                with engine.connect() as connection:
-                    return read_slots(connection, study)
-            finally:
-                engine.dispose()
-
     def secret(self, service: str) -> dict[str, str]:
         data = self.namespace.get("secret", f"{NAME}-{service}")["data"]
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
@@ -185,10 +173,6 @@ class Release:
         finally:
             process.terminate()
             process.communicate()
-
-
-def is_settled(row: SlotRow) -> bool:
-    return row.state in SlotState and row.state.settled
 
 
 def signal_process(pod: str, number: signal.Signals) -> None:

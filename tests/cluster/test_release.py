@@ -72,10 +72,13 @@ def test_refused_upgrade_changes_nothing_and_a_reinstall_goes_on(release: Releas
     experiment = {**SHORT, "sweep": {"trials": 8, "epochs": 8, "earlyStopping": {"name": "none"}}}
     release.install(experiment=experiment)
     release.until_half_way()
-    with pytest.raises(
-        CommandFailed
-    ):  # after which Helm's newest manifest names another pipeline than the one there is
+    before = release.running("pipeline")
+    with pytest.raises(CommandFailed) as refused:
         release.upgrade(experiment={"seed": 9})
+    assert f"seed=9: study {NAME} in" in refused.value.output
+    assert "belongs to another experiment, where it is 0" in refused.value.output
+    assert release.running("pipeline") == before
+    # Helm's newest manifest names another pipeline now than the one there is.
     said = release.uninstall()
     assert f"[Secret] {NAME}-postgresql" in said
     release.until("every pod gone", lambda: not release.namespace.get("pods")["items"], 60)
