@@ -3,12 +3,14 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 
 from jobs.heartbeat import Heartbeat
 
 EXIT_INTERRUPTED = 75
+PAUSE_SECONDS = 0.2  # at most so long a signal is not looked at
 
 
 class Interrupted(Exception):
@@ -51,6 +53,18 @@ def check() -> None:
         _heartbeat.beat()
     if _requested.is_set():
         raise Interrupted
+
+
+def pause(seconds: float) -> None:
+    """Sleeps; raises Interrupted soon after the process is asked to end.
+
+    Not by waiting for the event: its lock, held by the main thread at that moment, would never let the handler set it.
+    """
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        check()
+        time.sleep(min(left, PAUSE_SECONDS))
+    check()
 
 
 def _request(number: int, _frame: FrameType | None) -> None:

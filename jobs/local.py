@@ -72,7 +72,7 @@ class _Local:
         log.info("stage %s", command)
         with self._process(command, source) as process:
             while process.poll() is None:
-                _pause()
+                interrupt.pause(POLL_SECONDS)
             self._check(process, command)
 
     def final_train(self, source: list[str]) -> None:
@@ -83,7 +83,7 @@ class _Local:
                     last = read_epochs(self.study)[-1]
                     epochs = self.experiment.final_train.epochs
                     self.display.final_training(last.epoch, epochs, last.validation_accuracy)
-                _pause()
+                interrupt.pause(POLL_SECONDS)
             self._check(process, "final-train")
 
     def sweep(self, source: list[str], workers: int | None) -> None:
@@ -119,7 +119,7 @@ class _Local:
                 for index in [index for index in range(workers) if index not in running][:waiting]:
                     gpu = index % gpus if gpus else None
                     running[index] = _Process("sweep", source, self._environment(index, threads, gpu))
-                _pause()
+                interrupt.pause(POLL_SECONDS)
         finally:
             _stop(list(running.values()))
             storage.engine.dispose()
@@ -188,11 +188,6 @@ def _stop(processes: list[_Process]) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     for process in processes:
         process.stop(deadline)
-
-
-def _pause() -> None:
-    time.sleep(POLL_SECONDS)
-    interrupt.check()
 
 
 def _place(runs: Path, study: str) -> dict[str, str]:

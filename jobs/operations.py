@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -148,8 +147,7 @@ def _watch(sweep: Sweep) -> None:
             if not status.unsettled:
                 log.info("%s", status.line())
                 return
-            interrupt.check()
-            time.sleep(WATCH_SECONDS)
+            interrupt.pause(WATCH_SECONDS)
 
 
 @contextmanager
