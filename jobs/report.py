@@ -48,7 +48,7 @@ def render_report(
         model=model,
         metrics=metrics,
         status=status,
-        parameter_names=list(experiment.search_space),
+        parameter_names=list(experiment.searched),
         layers=layers,
         figures=figures,
         captions=CAPTIONS,
