@@ -1,6 +1,5 @@
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from jobs import best_trial, evaluate, final_train, interrupt, prepare, result, sweep
 from jobs.artifacts import Artifacts, FolderArtifacts
@@ -8,6 +7,7 @@ from jobs.datasets import load_training_data
 from jobs.experiment import Experiment
 from jobs.settings import Settings
 from jobs.stored_dataset import read_dataset
+from resnet_core.load import load_network
 from resnet_core.model import NetworkConfig, ResNet
 from resnet_core.predict import predict
 
@@ -24,10 +24,8 @@ def run_until_final(experiment: Experiment, settings: Settings, root: Artifacts)
 
 def rebuilt(study: Artifacts) -> ResNet:
     model = study.read_json(result.model_key(0))
-    network = ResNet(NetworkConfig.model_validate(model["network"]))
     with study.reading(result.weights_key(0)) as path:
-        network.load_state_dict(load_file(path))
-    return network
+        return load_network(NetworkConfig.model_validate(model["network"]), path)
 
 
 def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifacts) -> None:
