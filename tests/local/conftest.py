@@ -28,6 +28,7 @@ TINY = [
     "finalTrain.epochs=3",
     "evaluation.flip=true",
 ]
+PUBLISHED = ("data.limit=1000", "finalTrain={seeds: 2, epochs: 8}")  # what the model that goes out is trained with
 
 
 def tiny(*overrides: str) -> Experiment:
@@ -60,7 +61,7 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> FolderArtifacts:
     """A study of two seeds with its model below `model/`. Tests that change it take a copy."""
-    experiment = tiny("finalTrain={seeds: 2, epochs: 6}")
+    experiment = tiny(*PUBLISHED)
     study = train_result(FolderArtifacts(tmp_path_factory.mktemp("published")), experiment)
     publish_model(study, experiment, study.read_json(METRICS))
     return study
