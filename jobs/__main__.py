@@ -72,7 +72,8 @@ def _run_stage(options: argparse.Namespace, experiment: Experiment, settings: Se
     if command == "sweep" and settings.processes > 1:
         return _run_processes(options, settings)
     root = _open_root(settings)
-    name = f"{command}-{settings.job_completion_index}" if command == "sweep" else command
+    index = settings.job_completion_index
+    name = command if index is None or command not in LONG_STAGES else f"{command}-{index}"
     kept = logs.KeptLog(root.under(experiment.study_name), f"logs/{name}-{owner_identity()}.log", settings.log_format)
     keep = True
     try:

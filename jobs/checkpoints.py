@@ -57,7 +57,7 @@ class Checkpoints:
 def remove_settled(artifacts: Artifacts, trials: list[FrozenTrial]) -> None:
     """Removes what the finished among all trials of a study no longer need; the best one keeps its checkpoint."""
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    best = max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+    best = max(complete, key=lambda trial: (trial.values[0], -trial.number), default=None)
     keys = artifacts.listing("trials")
     newest = ""
     if best is not None:

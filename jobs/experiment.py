@@ -3,18 +3,32 @@
 It knows nothing of the place it runs in (`jobs/settings.py` does) and imports neither torch nor optuna.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from jobs.search_space import SearchSpace, check_parameter, grid_points
+from jobs.search_space import Range, Scalar, SearchSpace, end_points, example_with, grid_points, ordered, space_of
 from resnet_core.config import Config, DataConfig, ModelConfig, PositiveInt, PruningConfig, TrainingConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
+class PublishedConfig(Config):
+    """A value from the publication that the experiment follows; the report shows it beside its own, as published."""
+
+    what: str = Field(description="What has it, in a few words.")
+    accuracy: float = Field(gt=0, le=1)
+    parameters: PositiveInt | None = Field(None, description="Of the network.")
+    where: dict[str, Scalar] = Field(
+        default_factory=dict, description="Parameters of the trials that it stands beside; default: the final network."
+    )
+
+
 class StudyConfig(Config):
     name: Name | None = Field(None, description="Default: the name of the preset, the file or the release.")
+    published: tuple[PublishedConfig, ...] = Field((), description="What the publication that it follows has reached.")
     deviations: tuple[str, ...] = Field(
         (), description="Where the experiment differs from the publication it follows; listed in the report."
     )
@@ -25,8 +39,15 @@ class BudgetConfig(Config):
 
 
 class SamplerConfig(Config):
-    name: Literal["tpe", "random", "gp", "cmaes", "grid"] = "tpe"
+    name: Literal["tpe", "random", "gp", "cmaes", "grid", "manual"] = Field(
+        "tpe", description="grid: every point of the search space; manual: sweep.configurations as they are."
+    )
     startup_trials: PositiveInt = Field(10, description="tpe, gp, cmaes: trials that are drawn at random first.")
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether all parameters of all trials are known beforehand."""
+        return self.name in ("grid", "manual")
 
 
 class EarlyStoppingConfig(Config):
@@ -41,15 +62,46 @@ class EarlyStoppingConfig(Config):
 class SweepConfig(Config):
     trials: PositiveInt = 20
     epochs: PositiveInt = 25
+    objectives: tuple[Literal["accuracy", "parameters", "macs"], ...] = Field(
+        ("accuracy",),
+        min_length=1,
+        max_length=2,
+        description="accuracy, highest; and where there is a second one, parameters or macs, lowest.",
+    )
     min_completed: int = Field(1, ge=1, description="Fewer complete trials, and there is no final training.")
     max_hours: float | None = Field(None, gt=0, description="No trial begins once trials have run for so long.")
     max_gpu_hours: float | None = Field(None, gt=0, description="No trial begins once so many are used.")
     sampler: SamplerConfig = SamplerConfig()
+    configurations: tuple[dict[str, Scalar], ...] = Field(
+        (), description="manual: the parameters of each trial, named as in searchSpace."
+    )
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+
+    @model_validator(mode="after")
+    def _check_objectives(self) -> Self:
+        if self.objectives[0] != "accuracy" or "accuracy" in self.objectives[1:]:
+            raise ValueError(f"objectives={list(self.objectives)}: accuracy, then parameters or macs if anything")
+        if len(self.objectives) > 1:
+            two = f"with two of sweep.objectives={list(self.objectives)}"
+            if self.early_stopping.name != "none":
+                raise ValueError(f"earlyStopping.name={self.early_stopping.name}: none {two}")
+            if self.sampler.name == "cmaes":
+                raise ValueError(f"sampler.name=cmaes: tpe, gp, random, grid or manual {two}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_configurations(self) -> Self:
+        count = len(self.configurations)
+        if self.sampler.name == "manual" and count != self.trials:
+            raise ValueError(f"trials={self.trials}: sweep.configurations has {count}")
+        if self.sampler.name != "manual" and count:
+            raise ValueError(f"configurations: {count} given, but only with sweep.sampler.name=manual")
+        return self
 
 
 class FinalTrainConfig(Config):
     epochs: PositiveInt = 200
+    seeds: PositiveInt = Field(1, description="Trainings that differ in their seed alone; the report has their mean.")
     data: Literal["train", "train+validation"] = "train"
     select: Literal["last", "best"] = Field("last", description="Which epoch's weights; best by validation accuracy.")
 
@@ -80,10 +132,10 @@ class Experiment(Config):
     @model_validator(mode="after")
     def _check_pruning(self) -> Self:
         amounts, blocks = self.pruning.amounts, sum(self.model.depths)
-        if amounts is not None and len(amounts) != blocks:
+        if amounts is not None and len(amounts) not in (1, blocks):
             raise ValueError(
                 f"pruning.amounts={list(amounts)}: {blocks} values expected, one for each block of "
-                f"model.depths={list(self.model.depths)}"
+                f"model.depths={list(self.model.depths)}, or one for all"
             )
         return self
 
@@ -102,12 +154,30 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _check_search_space(self) -> Self:
+        ordered(self.search_space)
         for name, parameter in self.search_space.items():
-            check_parameter(name, parameter, self.field_value)
+            for value in end_points(parameter):
+                try:
+                    field = self.field_value(name, value)
+                except ValueError as error:
+                    raise ValueError(f"searchSpace.{name}={value!r}: {error}") from None
+                if isinstance(parameter, Range) and (isinstance(field, bool) or not isinstance(field, int | float)):
+                    raise ValueError(f"searchSpace.{name}: low and high are for numbers; give its choices")  # noqa: TRY004
         if self.sweep.sampler.name == "grid":
             points = len(grid_points(self.search_space))
             if points != self.sweep.trials:
                 raise ValueError(f"sweep.trials={self.sweep.trials}: the grid of searchSpace has {points} points")
+        return self
+
+    @model_validator(mode="after")
+    def _check_configurations(self) -> Self:
+        if self.sweep.sampler.name == "manual" and self.search_space:
+            raise ValueError("searchSpace: empty with sweep.sampler.name=manual, whose sweep.configurations say it all")
+        for index, configuration in enumerate(self.sweep.configurations):
+            try:
+                self.with_parameters(configuration)
+            except ValueError as error:
+                raise ValueError(f"sweep.configurations.{index}={configuration}: {error}") from None
         return self
 
     @property
@@ -115,45 +185,79 @@ class Experiment(Config):
         assert self.study.name is not None  # load_experiment gives every study one
         return self.study.name
 
-    def field_value(self, name: str, value: Any) -> Any:
-        """The value as the field `name` stores it.
+    @property
+    def searched(self) -> SearchSpace:
+        """What differs between trials: the search space, or what the list of configurations covers."""
+        return space_of(self.sweep.configurations) or self.search_space
+
+    def fixed_parameters(self) -> list[dict[str, Scalar]]:
+        """Of each trial, in the order of the slots, what is known beforehand: all of a grid or a list, else nothing."""
+        match self.sweep.sampler.name:
+            case "grid":
+                return grid_points(self.search_space)
+            case "manual":
+                return [dict(configuration) for configuration in self.sweep.configurations]
+            case _:
+                return [{} for _ in range(self.sweep.trials)]
+
+    def field_value(self, name: str, value: Scalar) -> Any:
+        """The value as the field `name` stores it in a trial that has it; a single amount for all blocks as a number.
 
         Raises:
             ValueError: the field is not there or does not allow the value.
 
         """
-        training, pruning = self.with_parameters({name: value})
+        training, pruning = self.example_with(name, value)
         section: Any = pruning if name.startswith("pruning.") else training
         for key in _path(name):
-            section = _field(section, key)
-        return section
+            section = section[int(key)] if isinstance(section, tuple) else _field(section, key)
+        return section[0] if isinstance(section, tuple) and len(section) == 1 else section
 
-    def with_parameters(self, parameters: dict[str, Any]) -> tuple[TrainingConfig, PruningConfig]:
+    def example_with(self, name: str, value: Scalar) -> tuple[TrainingConfig, PruningConfig]:
+        """The recipe and the pruning of a trial that has the value; raises as `with_parameters` does."""
+        try:
+            return self.with_parameters({name: value})
+        except ValueError as alone:  # a pruning method needs what may be searched, too
+            if not name.startswith("pruning.") or name not in self.searched:
+                raise
+            example = example_with(self.searched, name, value)
+            try:
+                return self.with_parameters({key: v for key, v in example.items() if key.startswith("pruning.")})
+            except ValueError:
+                raise alone from None
+
+    def with_parameters(self, parameters: Mapping[str, Scalar]) -> tuple[TrainingConfig, PruningConfig]:
         """The recipe and the pruning with a trial's parameters put in.
+
+        A trial that has a pruning method of its own has the amounts or the target only if that needs them.
 
         Raises:
             ValueError: a name is no field of them, or its value is not allowed.
 
         """
         trees = {"training": self.training.model_dump(), "pruning": self.pruning.model_dump()}
+        if any(AMOUNT_OF_BLOCK.fullmatch(name) for name in parameters):
+            trees["pruning"]["amounts"] = self._amounts_of_blocks()
         for name, value in parameters.items():
-            tree: Any = trees["pruning" if name.startswith("pruning.") else "training"]
-            *sections, last = _path(name)
-            for section in sections:
-                tree = tree.get(section)
-                if not isinstance(tree, dict):
-                    break
-            if not isinstance(tree, dict) or last not in tree or isinstance(tree[last], dict):
-                raise ValueError(f"no field of training or pruning: {', '.join(searchable_fields())}")
-            tree[last] = value
+            _put(trees["pruning" if name.startswith("pruning.") else "training"], name, value)
+        method = parameters.get("pruning.method")
+        if method is not None:
+            trees["pruning"] |= {key: None for key in ("amounts", "target") if key != method}
         try:
             return TrainingConfig.model_validate(trees["training"]), PruningConfig.model_validate(trees["pruning"])
         except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"]) from None
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+    def _amounts_of_blocks(self) -> list[float]:
+        amounts, blocks = list(self.pruning.amounts or (0.0,)), sum(self.model.depths)
+        return amounts * blocks if len(amounts) == 1 else amounts
+
+
+AMOUNT_OF_BLOCK = re.compile(r"pruning\.amounts\.(\d+)")
 
 
 def searchable_fields() -> list[str]:
-    """Every name that a search space can hold."""
+    """Every name that a search space can hold; beside them, `pruning.amounts.<block>` is the amount of one block."""
 
     def leaves(model: type[Config], prefix: str) -> list[str]:
         names = []
@@ -167,6 +271,24 @@ def searchable_fields() -> list[str]:
         return names
 
     return leaves(TrainingConfig, "") + leaves(PruningConfig, "pruning.")
+
+
+def _put(tree: dict[str, Any], name: str, value: Scalar) -> None:
+    if block := AMOUNT_OF_BLOCK.fullmatch(name):
+        amounts = tree["amounts"]
+        if int(block[1]) >= len(amounts):
+            raise ValueError(f"the network has {len(amounts)} blocks, counted from 0")
+        amounts[int(block[1])] = value
+        return
+    section: Any = tree
+    *sections, last = _path(name)
+    for key in sections:
+        section = section.get(key)
+        if not isinstance(section, dict):
+            break
+    if not isinstance(section, dict) or last not in section or isinstance(section[last], dict):
+        raise ValueError(f"no field of training or pruning: {', '.join(searchable_fields())}")
+    section[last] = value
 
 
 def _path(name: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Experiments as files: presets, a file of one's own, and single keys set on the command line."""
 
 import difflib
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,27 +24,34 @@ def preset_names() -> list[str]:
     return sorted(Path(preset.name).stem for preset in presets.iterdir() if preset.name.endswith(".yaml"))
 
 
+def preset_tree(name: str) -> dict[str, Any]:
+    """What the file of a preset says, with what it extends."""
+    text = (resources.files("jobs") / "presets" / f"{name}.yaml").read_text()
+    return _extended(name, _parse_yaml(name, text))
+
+
 def load_experiment(preset: str | None, config: Path | None, overrides: list[str]) -> Experiment:
     """The experiment of a preset or a file, with `key.path=value` overrides put in.
 
-    Its study is named after the preset or the file unless it names one.
+    A file may begin with `extends: <preset>` and give only what differs. Its study is named after the preset or the
+    file unless it names one.
 
     Raises:
         ConfigurationError: a file that is not there or not YAML, a key or a value that is not allowed.
 
     """
     if config is not None:
-        source, default_name = str(config), config.stem.lower()
+        default_name = config.stem.lower()
         try:
             text = config.read_text()
         except OSError as error:
             raise ConfigurationError(f"--config={config}: {error.strerror}") from None
+        tree = _extended(str(config), _parse_yaml(str(config), text))
     else:
-        source = default_name = preset or "quick"
-        if source not in preset_names():
-            raise ConfigurationError(f"--preset={source}: one of {', '.join(preset_names())}")
-        text = (resources.files("jobs") / "presets" / f"{source}.yaml").read_text()
-    tree = _parse_yaml(source, text)
+        default_name = preset or "quick"
+        if default_name not in preset_names():
+            raise ConfigurationError(f"--preset={default_name}: one of {', '.join(preset_names())}")
+        tree = preset_tree(default_name)
     for override in overrides:
         _set(tree, override)
     study = tree.setdefault("study", {})
@@ -98,9 +106,18 @@ def _parse_yaml(source: str, text: str) -> Any:
     return tree
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 as PyYAML reads it, but with the numbers of YAML 1.2, which need no dot: 1e-5."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+)
+
+
 def _parse_value(source: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
 
@@ -120,6 +137,27 @@ def _set(tree: dict[str, Any], override: str) -> None:
         if not isinstance(tree, dict):
             raise ConfigurationError(f"--set {override}: {section} holds a value, not keys")
     tree[last] = value
+
+
+def _extended(source: str, tree: dict[str, Any]) -> dict[str, Any]:
+    """With the preset that it extends, if any, below it."""
+    base = tree.pop("extends", None)
+    if base is None:
+        return tree
+    if base not in preset_names():
+        raise ConfigurationError(f"{source}: extends={base!r}: one of {', '.join(preset_names())}")
+    return _over(preset_tree(base), tree)
+
+
+def _over(base: dict[str, Any], tree: dict[str, Any], *, whole: bool = False) -> dict[str, Any]:
+    """`tree` over `base`: sections are merged; lists and searched parameters are replaced as a whole."""
+    merged = dict(base)
+    for key, value in tree.items():
+        below = base.get(key)
+        if isinstance(below, dict) and isinstance(value, dict) and not whole:
+            value = _over(below, value, whole=key == "searchSpace")  # noqa: PLW2901
+        merged[key] = value
+    return merged
 
 
 def _aliases(model: type[BaseModel]) -> list[str]:

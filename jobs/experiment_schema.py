@@ -5,14 +5,13 @@ preset `quick`; and a values file for each preset, for `helm install -f`.
 """
 
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from jobs.experiment import Experiment, searchable_fields
-from jobs.experiment_file import preset_names
+from jobs.experiment import AMOUNT_OF_BLOCK, Experiment, searchable_fields
+from jobs.experiment_file import preset_names, preset_tree
 
 CHART = Path(__file__).parents[1] / "charts/resnet-sweep"
 DEFAULT_PRESET = "quick"
@@ -34,7 +33,7 @@ def generated_files() -> dict[str, str]:
     head, rest = (CHART / "values.yaml").read_text().split(BEGIN)
     first_line = BEGIN + rest.split("\n")[0]
     tail = rest.split(END)[1]
-    defaults = _written(_preset(DEFAULT_PRESET), commented=True)
+    defaults = _written(preset_tree(DEFAULT_PRESET), commented=True)
     files["values.yaml"] = f"{head}{first_line}\n{defaults}{END}{tail}"
     return files
 
@@ -44,12 +43,16 @@ def experiment_schema() -> dict[str, Any]:
     schema = Experiment.model_json_schema(by_alias=True, ref_template=f"#/definitions/{PREFIX}{{model}}")
     definitions = {f"{PREFIX}{name}": _plain(part) for name, part in schema.pop("$defs").items()}
     experiment = _plain(schema)
+    parameter = {"$ref": f"#/definitions/{PREFIX}Parameter"}
+    block = f"^{AMOUNT_OF_BLOCK.pattern}$"
     experiment["properties"]["searchSpace"] = {
         "type": "object",
         "description": "What is searched: any field of training, or of pruning as pruning.<field>.",
         "additionalProperties": False,
-        "properties": {name: {"$ref": f"#/definitions/{PREFIX}Parameter"} for name in searchable_fields()},
+        "properties": dict.fromkeys(searchable_fields(), parameter),
+        "patternProperties": {block: parameter},
     }
+    definitions[f"{PREFIX}Searchable"] = {"anyOf": [{"enum": searchable_fields()}, {"pattern": block}]}
     # Not pydantic's oneOf, of which a validator can only say that neither fits. null takes a parameter out.
     definitions[f"{PREFIX}Parameter"] = {
         "if": {"type": "object"},
@@ -69,13 +72,19 @@ def _plain(part: Any) -> Any:
         return [_plain(item) for item in part]
     if not isinstance(part, dict):
         return part
+    if isinstance(part.get("additionalProperties"), dict):  # all of these are by the name of a searchable field
+        part = {**part, "propertyNames": {"$ref": f"#/definitions/{PREFIX}Searchable"}}
     plain = {}
     for key, value in part.items():
-        if key == "properties":  # of which one may be called title
+        if key in ("properties", "patternProperties"):  # of which one may be called title
             plain[key] = {name: _plain(entry) for name, entry in value.items()}
         elif key not in {"title", "default"}:
             plain[key] = _plain(value)
-    match plain.get("anyOf"):
+    alternatives: list[dict[str, Any]] = plain.get("anyOf", [])
+    if alternatives and all(list(alternative) == ["type"] for alternative in alternatives):
+        del plain["anyOf"]
+        return {"type": [alternative["type"] for alternative in alternatives], **plain}
+    match alternatives:
         case [{"type": str() as kind, **constraints}, {"type": "null"}]:
             del plain["anyOf"]
             plain = {"type": [kind, "null"], **constraints, **plain}
@@ -87,13 +96,8 @@ def _with_experiment(schema: dict[str, Any]) -> dict[str, Any]:
     return schema | {"definitions": own | experiment_schema()}
 
 
-def _preset(name: str) -> dict[str, Any]:
-    tree: dict[str, Any] = yaml.safe_load((resources.files("jobs") / "presets" / f"{name}.yaml").read_text())
-    return tree
-
-
 def _preset_values(name: str) -> str:
-    values = _written(_over(_preset(DEFAULT_PRESET), _preset(name)), commented=False)
+    values = _written(_over(preset_tree(DEFAULT_PRESET), preset_tree(name)), commented=False)
     return (
         f"# The preset `{name}` for `helm install -f`; jobs/presets/{name}.yaml says what it is for.\n"
         f"# Written by `python -m jobs.experiment_schema`; null takes out what the chart's own values hold.\n{values}"
@@ -125,7 +129,7 @@ def _written(experiment: dict[str, Any], *, commented: bool) -> str:
             elif isinstance(value, dict):
                 lines.append(f"{indent}{key}:")
                 lines.extend(f"{indent}  {name}: {_flow(entry)}" for name, entry in value.items())
-            elif isinstance(value, list) and any(isinstance(entry, str) for entry in value):
+            elif isinstance(value, list) and any(isinstance(entry, str | dict) for entry in value):
                 lines.append(f"{indent}{key}:")
                 lines.extend(f"{indent}  - {_flow(entry)}" for entry in value)
             else:
@@ -143,6 +147,8 @@ def _flow(value: Any) -> str:
 
 def _allowed(part: dict[str, Any]) -> str:
     """In words what the schema allows: a list of values, or a type and its range."""
+    if "$ref" in part:
+        return "(object)"
     if "enum" in part:
         return f"({', '.join(part['enum'])})"
     kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]

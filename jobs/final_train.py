@@ -3,8 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -17,22 +16,21 @@ from jobs.checkpoints import Checkpoints
 from jobs.database import database_place
 from jobs.datasets import load_training_data
 from jobs.experiment import Experiment
+from jobs.final_course import Course
 from jobs.manifest import MANIFEST
 from jobs.outage import patiently
 from jobs.prepared import check_prepared
-from jobs.result import EPOCHS, FINAL, MODEL, WEIGHTS, trained_trial
+from jobs.result import final_prefix, model_key, trained_trial, weights_key
 from jobs.settings import Settings
 from jobs.status import SweepStatus, TrialStatus, sweep_status
 from jobs.storage import FencedStorage
 from jobs.stored_dataset import StoredDataset, read_dataset
 from resnet_core.build import build_network
-from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.count import check_budget, count_macs, count_parameters
 from resnet_core.device import describe, select_device, select_precision
-from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
 from resnet_core.seeds import derive_seed
-from resnet_core.train import Checkpoint, TrainingData, first_batch, train
+from resnet_core.train import TrainingData, first_batch, train
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +38,10 @@ T = TypeVar("T")
 
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
-    """Trains with the parameters of the best complete trial; goes on from its last checkpoint.
+    """Trains with the parameters of the best complete trial, once a seed; goes on from the last checkpoint.
 
-    A final training of a trial that is no longer the best, since more were run, is done anew.
+    Where JOB_COMPLETION_INDEX is set, only the seed of that number is this process's. A final training of a trial that
+    is no longer the best, since more were run, is done anew.
 
     Raises:
         Interrupted: the process was asked to end; the checkpoint of the last epoch is kept.
@@ -52,60 +51,89 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         OutageTooLong, Refused: database or artifacts cannot be reached.
 
     """
-    artifacts = root.under(experiment.study_name)
-
-    def with_artifacts(action: Callable[[], T]) -> T:
-        return patiently(action, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
-
     best = _best_trial(experiment, settings)
-    done_for = with_artifacts(lambda: trained_trial(artifacts))
-    if done_for == best.number:
-        log.info("the final training is done")
-        with_artifacts(Checkpoints(artifacts, FINAL).remove)
-        return
-    if done_for is not None:
-        log.info("trial %d is better than trial %d, whose final training is dropped", best.number, done_for)
-        with_artifacts(lambda: _remove(artifacts))
-    recipe, pruning = experiment.with_parameters(best.parameters)
-    device = select_device(settings.device)
-    dataset = with_artifacts(lambda: read_dataset(root, experiment.study_name))
-    merge = experiment.final_train.data == "train+validation"
-    data = with_artifacts(lambda: load_training_data(root, experiment, dataset, device, merge=merge))
-    seed = derive_seed(experiment.seed, "final")
-    network = build_network(
-        experiment.model,
-        pruning,
-        len(dataset.classes),
-        dropout=recipe.dropout,
-        seed=seed,
-        batch=first_batch(data, recipe.batch_size),
-    ).to(device)
-    check_budget(network.config(), experiment.budget.parameters)
-    log.info("final training of trial %d on %s: %s", best.number, describe(device), json.dumps(best.parameters))
+    index = settings.job_completion_index
+    training = _FinalTraining(experiment, settings, root, best)
+    for seed in range(experiment.final_train.seeds) if index is None else [index]:
+        training.train(seed)
 
-    checkpoints = Checkpoints(artifacts, f"{FINAL}/trial-{best.number}")
-    keeper = _Keeper(experiment, artifacts, checkpoints, settings)
-    trained = train(
-        network,
-        recipe,
-        data,
-        experiment.final_train.epochs,
-        seed=derive_seed(seed, "training"),
-        checkpoint=keeper.resume(device),
-        on_step=interrupt.check,
-        on_epoch=keeper.on_epoch,
-    )
-    weights = {name: tensor.contiguous() for name, tensor in keeper.chosen(trained).items()}
 
-    def write_weights() -> None:
-        with artifacts.writing(WEIGHTS) as path:
-            save_file(weights, path)
+class _FinalTraining:
+    """The trial that is trained, and the images once they are needed."""
 
-    with_artifacts(write_weights)
-    card = _describe_model(dataset, data, trained, best, keeper)
-    card["precision"] = str(select_precision(recipe.precision, device)).removeprefix("torch.")
-    with_artifacts(lambda: artifacts.write_json(MODEL, card))
-    with_artifacts(Checkpoints(artifacts, FINAL).remove)  # also those of a trial that was the best before
+    def __init__(self, experiment: Experiment, settings: Settings, root: Artifacts, best: TrialStatus) -> None:
+        self._experiment, self._settings, self._best = experiment, settings, best
+        self._root, self._artifacts = root, root.under(experiment.study_name)
+
+    def train(self, seed: int) -> None:
+        """The training with one seed, as far as it is not done."""
+        artifacts, best, prefix = self._artifacts, self._best, final_prefix(seed)
+        done_for = self._patiently(lambda: trained_trial(artifacts, seed))
+        if done_for == best.number:
+            log.info("the final training%s is done", self._name(seed))
+            self._patiently(Checkpoints(artifacts, prefix).remove)
+            return
+        if done_for is not None:
+            log.info("trial %d is better than trial %d, whose final training is dropped", best.number, done_for)
+            self._patiently(lambda: _remove(artifacts, seed))
+        experiment, device = self._experiment, self._device
+        recipe, pruning = experiment.with_parameters(best.parameters)
+        dataset, data = self._data
+        network_seed = derive_seed(experiment.seed, "final", *([seed] if seed else []))
+        network = build_network(
+            experiment.model,
+            pruning,
+            len(dataset.classes),
+            dropout=recipe.dropout,
+            seed=network_seed,
+            batch=first_batch(data, recipe.batch_size),
+        ).to(device)
+        check_budget(network.config(), experiment.budget.parameters)
+        parameters = json.dumps(best.parameters)
+        log.info("final training%s of trial %d on %s: %s", self._name(seed), best.number, describe(device), parameters)
+
+        checkpoints = Checkpoints(artifacts, f"{prefix}/trial-{best.number}")
+        course = Course(artifacts, checkpoints, experiment.final_train, seed, self._patiently)
+        trained = train(
+            network,
+            recipe,
+            data,
+            experiment.final_train.epochs,
+            seed=derive_seed(network_seed, "training"),
+            checkpoint=course.resume(device),
+            on_step=interrupt.check,
+            on_epoch=course.on_epoch,
+        )
+        weights = {name: tensor.contiguous() for name, tensor in course.chosen(trained).items()}
+
+        def write_weights() -> None:
+            with artifacts.writing(weights_key(seed)) as path:
+                save_file(weights, path)
+
+        self._patiently(write_weights)
+        card = _describe_model(dataset, data, trained, best, course)
+        card |= {"seed": seed, "precision": str(select_precision(recipe.precision, device)).removeprefix("torch.")}
+        self._patiently(lambda: artifacts.write_json(model_key(seed), card))
+        self._patiently(Checkpoints(artifacts, prefix).remove)  # also those of a trial that was the best before
+
+    @cached_property
+    def _device(self) -> torch.device:
+        return select_device(self._settings.device)
+
+    @cached_property
+    def _data(self) -> tuple[StoredDataset, TrainingData]:
+        experiment, root = self._experiment, self._root
+        dataset = self._patiently(lambda: read_dataset(root, experiment.study_name))
+        merge = experiment.final_train.data == "train+validation"
+        data = self._patiently(lambda: load_training_data(root, experiment, dataset, self._device, merge=merge))
+        return dataset, data
+
+    def _name(self, seed: int) -> str:
+        return "" if self._experiment.final_train.seeds == 1 else f" with seed {seed}"
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        deadline = self._settings.outage_deadline_seconds
+        return patiently(action, place=self._root.location, deadline_seconds=deadline)
 
 
 def _best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
@@ -122,74 +150,15 @@ def _best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
     return best_trial(experiment, status)
 
 
-class _Keeper:
-    """Keeps the course of the training: checkpoints, figures and, if asked for, the best epoch's weights."""
-
-    def __init__(
-        self, experiment: Experiment, artifacts: Artifacts, checkpoints: Checkpoints, settings: Settings
-    ) -> None:
-        self._artifacts, self._checkpoints = artifacts, checkpoints
-        self._deadline_seconds = settings.outage_deadline_seconds
-        self.epochs: list[EpochResult] = []
-        self.best: dict[str, Any] | None = None
-        self._total = experiment.final_train.epochs
-        self._selects = experiment.final_train.select == "best"
-
-    def resume(self, device: torch.device) -> Checkpoint | None:
-        saved = self._patiently(lambda: self._checkpoints.load(lambda path: load_checkpoint(path, device)))
-        if saved is None:
-            return None
-        self.epochs = [EpochResult(**row) for row in saved["epochs"]]
-        self.best = saved["best"]
-        log.info("final training goes on after epoch %d", self.epochs[-1].epoch)
-        training: Checkpoint = saved["training"]
-        return training
-
-    def on_epoch(self, result: EpochResult, training: Checkpoint) -> None:
-        self.epochs.append(result)
-        accuracy = result.validation_accuracy
-        if self._selects and accuracy is not None and (self.best is None or accuracy > self.best["accuracy"]):
-            weights = {name: tensor.clone() for name, tensor in training["evaluated"].items()}
-            self.best = {"epoch": result.epoch, "accuracy": accuracy, "weights": weights}
-        rows = [asdict(epoch) for epoch in self.epochs]
-        checkpoint = {"training": training, "epochs": rows, "best": self.best}
-
-        def write(path: Path) -> None:
-            save_checkpoint(checkpoint, path)
-
-        self._patiently(lambda: self._checkpoints.save(write))
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        self._patiently(lambda: self._artifacts.write_text(EPOCHS, text))
-        validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
-        log.info(
-            "final training epoch %d/%d: training loss %.4f%s, %.1f s",
-            result.epoch,
-            self._total,
-            result.train_loss,
-            validation,
-            result.seconds,
-        )
-
-    def chosen(self, trained: ResNet) -> dict[str, torch.Tensor]:
-        weights: dict[str, torch.Tensor] = self.best["weights"] if self.best else trained.state_dict()
-        return weights
-
-    def _patiently(self, action: Callable[[], T]) -> T:
-        return patiently(action, place=self._artifacts.location, deadline_seconds=self._deadline_seconds)
-
-    @property
-    def chosen_epoch(self) -> int:
-        return int(self.best["epoch"]) if self.best else self.epochs[-1].epoch
-
-
-def _remove(artifacts: Artifacts) -> None:
+def _remove(artifacts: Artifacts, seed: int) -> None:
     """Takes away a final training with all that follows from it, what says that it is done first."""
-    for key in (MANIFEST, MODEL, *artifacts.listing("evaluation"), *artifacts.listing(FINAL)):
+    after = (MANIFEST, *artifacts.listing("evaluation"), *artifacts.listing("model"))
+    for key in (*after, model_key(seed), *artifacts.listing(final_prefix(seed))):
         artifacts.remove(key)
 
 
 def _describe_model(
-    dataset: StoredDataset, data: TrainingData, trained: ResNet, best: TrialStatus, keeper: _Keeper
+    dataset: StoredDataset, data: TrainingData, trained: ResNet, best: TrialStatus, course: Course
 ) -> dict[str, Any]:
     """All that is needed to build the network again and to feed it, and how it came about."""
     config = trained.config()
@@ -202,7 +171,8 @@ def _describe_model(
         "mean": data.mean.tolist(),
         "std": data.std.tolist(),
         "trial": {"number": best.number, "parameters": best.parameters},
-        "epoch": keeper.chosen_epoch,
+        "epoch": course.chosen_epoch.epoch,
+        "validationAccuracy": course.chosen_epoch.validation_accuracy,
         "trainingImages": len(data.train),
-        "seconds": sum(epoch.seconds for epoch in keeper.epochs),
+        "seconds": sum(epoch.seconds for epoch in course.epochs),
     }

@@ -15,7 +15,6 @@ from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError
 from jobs.progress import Display
-from jobs.result import EPOCHS, read_epochs
 from jobs.settings import Settings, read_settings
 from jobs.slots import claimable
 from jobs.status import sweep_status
@@ -79,10 +78,8 @@ class _Local:
         log.info("stage final-train")
         with self._process("final-train", source) as process:
             while process.poll() is None:
-                if self.display.live and self.study.exists(EPOCHS):  # else its own lines are seen
-                    last = read_epochs(self.study)[-1]
-                    epochs = self.experiment.final_train.epochs
-                    self.display.final_training(last.epoch, epochs, last.validation_accuracy)
+                if self.display.live:  # else its own lines are seen
+                    self.display.final_training(self.study, self.experiment.final_train)
                 interrupt.pause(POLL_SECONDS)
             self._check(process, "final-train")
 
@@ -141,8 +138,10 @@ class _Local:
             process.show_errors()
             raise StageFailed(command, code)
 
-    def _environment(self, index: int = 0, threads: int | None = None, gpu: int | None = None) -> dict[str, str]:
-        names = {"JOB_COMPLETION_INDEX": str(index)}
+    def _environment(
+        self, index: int | None = None, threads: int | None = None, gpu: int | None = None
+    ) -> dict[str, str]:
+        names = {"JOB_COMPLETION_INDEX": "" if index is None else str(index)}
         if gpu is not None and self.settings.device == "auto":
             names["DEVICE"] = f"cuda:{gpu}"
         if threads is not None and "THREADS" not in os.environ:

@@ -28,7 +28,7 @@ from jobs.manifest import MANIFEST, read_manifest, verify
 from jobs.outage import patiently
 from jobs.prepared import check_result, check_study, stored_experiment
 from jobs.progress import Display
-from jobs.result import EPOCHS, EXPERIMENT, read_epochs, trained_trial
+from jobs.result import EXPERIMENT, is_trained
 from jobs.settings import Settings
 from jobs.slot_rows import read_slots
 from jobs.slots import claimable
@@ -102,9 +102,11 @@ class _Pipeline:
     def to_the_end(self) -> None:
         self._finish("prepare", self._is_prepared)
         self._sweep()
-        best = best_trial(self._experiment, self._ask(self._status))
+        best = best_trial(self._experiment, self._ask(self._status)).number
+        assert best is not None  # of a complete trial
         self._looked_at_epochs = time.monotonic()  # what a former training left is removed first
-        self._finish("final-train", lambda: trained_trial(self._study) == best.number, self._show_final_training)
+        seeds = self._experiment.final_train.seeds
+        self._finish("final-train", lambda: is_trained(self._study, best, seeds), self._show_final_training)
         self._finish("evaluate", lambda: self._study.exists(MANIFEST))
         self._verify()
         self._display.result(self._study)
@@ -195,10 +197,7 @@ class _Pipeline:
         if time.monotonic() - self._looked_at_epochs < PROGRESS_SECONDS:
             return
         self._looked_at_epochs = time.monotonic()
-        epochs = self._ask(lambda: read_epochs(self._study) if self._study.exists(EPOCHS) else [])
-        if epochs:
-            last = epochs[-1]
-            self._display.final_training(last.epoch, self._experiment.final_train.epochs, last.validation_accuracy)
+        self._ask(lambda: self._display.final_training(self._study, self._experiment.final_train))
 
     def _verify(self) -> None:
         manifest = self._ask(lambda: read_manifest(self._study))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from jobs.artifacts import Artifacts
 from jobs.database import connect, database_place, exclusive, is_sqlite
@@ -14,7 +14,7 @@ from jobs.manifest import MANIFEST
 from jobs.outage import patiently
 from jobs.prepared import check_result, check_study
 from jobs.result import EXPERIMENT
-from jobs.search_space import Choices, grid_points
+from jobs.search_space import end_points
 from jobs.settings import Settings
 from jobs.slot_rows import create_sweep, read_slots
 from jobs.storage import FencedStorage, create_tables
@@ -94,7 +94,7 @@ def _create_study(experiment: Experiment, settings: Settings) -> tuple[int, int]
             storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
             create_study(experiment, storage)
             storage.engine.dispose()
-            text, fixed = dump_experiment(experiment), _fixed_parameters(experiment)
+            text, fixed = dump_experiment(experiment), experiment.fixed_parameters()
             added = create_sweep(engine, experiment.study_name, text, fixed)
             with engine.connect() as connection:
                 rows = read_slots(connection, experiment.study_name)
@@ -110,9 +110,7 @@ def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
         select_device(settings.device)
         raw = read_source(experiment.data)
         _check_data(experiment, raw)
-        if not _searches_pruning(experiment):  # else every trial checks its own
-            unpruned = NetworkConfig.from_model(experiment.model, len(raw.classes))
-            check_budget(planned_config(unpruned, experiment.pruning), experiment.budget.parameters)
+        _check_networks(experiment, NetworkConfig.from_model(experiment.model, len(raw.classes)))
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     except OSError as error:
@@ -123,10 +121,9 @@ def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
 def _check_data(experiment: Experiment, raw: RawDataset) -> None:
     training, _ = divide(experiment, raw.train)
     largest, key = experiment.training.batch_size, "training.batchSize"
-    searched = experiment.search_space.get("batchSize")
+    searched = experiment.searched.get("batchSize")
     if searched is not None:
-        values = searched.choices if isinstance(searched, Choices) else (searched.high,)
-        largest, key = max(int(value) for value in values if value is not None), "searchSpace.batchSize"
+        largest, key = max(int(value) for value in end_points(searched) if value is not None), "searchSpace.batchSize"
     if largest > len(training):
         raise ValueError(f"{key}={largest}: at most {len(training)}, the training images there are")
     limit = experiment.data.limit_test
@@ -134,12 +131,20 @@ def _check_data(experiment: Experiment, raw: RawDataset) -> None:
         raise ValueError(f"data.limitTest={limit}: at most {len(raw.test)}, the test images there are")
 
 
+def _check_networks(experiment: Experiment, unpruned: NetworkConfig) -> None:
+    """The budget, where all trials train one network; else that each end of the search can be pruned at all, since
+    every trial checks its own.
+    """
+    if not _searches_pruning(experiment):
+        check_budget(planned_config(unpruned, experiment.pruning), experiment.budget.parameters)
+        return
+    for name, parameter in experiment.searched.items():
+        for value in end_points(parameter):
+            try:
+                planned_config(unpruned, experiment.example_with(name, value)[1])
+            except ValueError as error:
+                raise ValueError(f"searchSpace.{name}={value!r}: {error}") from None
+
+
 def _searches_pruning(experiment: Experiment) -> bool:
-    return any(name.startswith("pruning.") for name in experiment.search_space)
-
-
-def _fixed_parameters(experiment: Experiment) -> list[dict[str, Any]]:
-    """What the slots fix: the points of a grid, else nothing."""
-    if experiment.sweep.sampler.name == "grid":
-        return list(grid_points(experiment.search_space))
-    return [{} for _ in range(experiment.sweep.trials)]
+    return any(name.startswith("pruning.") for name in experiment.searched)

@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from jobs import logs
 from jobs.artifacts import Artifacts
-from jobs.result import METRICS, REPORT
+from jobs.experiment import FinalTrainConfig
+from jobs.result import METRICS, REPORT, read_epochs
 from jobs.status import SweepStatus, TrialStatus, trial_line
 from jobs.tables import SlotState
 
@@ -42,7 +43,7 @@ class Display:
             logs.configure(log_format)
         self._tasks: dict[str, TaskID] = {}
         self._announced: set[int] = set()
-        self._last_epoch = 0
+        self._last_epoch: dict[int, int] = {}
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -73,20 +74,28 @@ class Display:
             self._last_line = time.monotonic()
             log.info("%s", status.line())
 
-    def final_training(self, epoch: int, epochs: int, accuracy: float | None) -> None:
-        """How far it is."""
-        self._bar("final training", epoch, epochs, "" if accuracy is None else f"validation {accuracy:.4f}")
-        if not self.live and epoch > self._last_epoch:
-            self._last_epoch = epoch
-            validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
-            log.info("final training: epoch %d/%d%s", epoch, epochs, validation)
+    def final_training(self, study: Artifacts, config: FinalTrainConfig) -> None:
+        """How far it is, with each of its seeds."""
+        for seed in range(config.seeds):
+            epochs = read_epochs(study, seed)
+            if not epochs:
+                continue
+            last, name = epochs[-1], "final training" if config.seeds == 1 else f"final training, seed {seed}"
+            accuracy = last.validation_accuracy
+            self._bar(name, last.epoch, config.epochs, "" if accuracy is None else f"validation {accuracy:.4f}")
+            if not self.live and last.epoch > self._last_epoch.get(seed, 0):
+                self._last_epoch[seed] = last.epoch
+                validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
+                log.info("%s: epoch %d/%d%s", name, last.epoch, config.epochs, validation)
 
     def result(self, study: Artifacts) -> None:
         """What has come out, and where it lies."""
         metrics = study.read_json(METRICS)
+        seeds = len(metrics["seeds"])
         log.info(
-            "test accuracy %.4f on %d images of %s, %d parameters",
-            metrics["test"]["accuracy"],
+            "test accuracy %.4f%s on %d images of %s, %d parameters",
+            metrics["accuracy"]["mean"],
+            "" if seeds == 1 else f" (mean of {seeds} seeds)",
             metrics["test"]["images"],
             metrics["dataset"],
             metrics["parameters"],

@@ -7,18 +7,41 @@ from resnet_core.epoch import EpochResult
 
 EXPERIMENT = "experiment.yaml"
 FINAL = "final"
-MODEL = f"{FINAL}/model.json"  # written last: where it lies, the final training is done
-WEIGHTS = f"{FINAL}/model.safetensors"
-EPOCHS = f"{FINAL}/epochs.jsonl"
 METRICS = "evaluation/metrics.json"
 REPORT = "evaluation/report.html"
 
 
-def trained_trial(artifacts: Artifacts) -> int | None:
-    """The number of the trial whose final training is done."""
-    return int(artifacts.read_json(MODEL)["trial"]["number"]) if artifacts.exists(MODEL) else None
+def final_prefix(seed: int) -> str:
+    """Where the final training of a seed lies; seeds are counted from 0."""
+    return f"{FINAL}/seed-{seed}"
 
 
-def read_epochs(artifacts: Artifacts) -> list[EpochResult]:
-    """The course of the final training."""
-    return [EpochResult(**json.loads(line)) for line in artifacts.read_text(EPOCHS).splitlines()]
+def model_key(seed: int) -> str:
+    """Written last: where it lies, the final training of the seed is done."""
+    return f"{final_prefix(seed)}/model.json"
+
+
+def weights_key(seed: int) -> str:
+    return f"{final_prefix(seed)}/model.safetensors"
+
+
+def epochs_key(seed: int) -> str:
+    return f"{final_prefix(seed)}/epochs.jsonl"
+
+
+def trained_trial(artifacts: Artifacts, seed: int) -> int | None:
+    """The number of the trial whose final training with this seed is done."""
+    key = model_key(seed)
+    return int(artifacts.read_json(key)["trial"]["number"]) if artifacts.exists(key) else None
+
+
+def is_trained(artifacts: Artifacts, trial: int, seeds: int) -> bool:
+    """Whether the final trainings of a trial are done, all of them."""
+    return all(trained_trial(artifacts, seed) == trial for seed in range(seeds))
+
+
+def read_epochs(artifacts: Artifacts, seed: int) -> list[EpochResult]:
+    """The course of the final training; empty before its first epoch is done."""
+    key = epochs_key(seed)
+    text = artifacts.read_text(key) if artifacts.exists(key) else ""
+    return [EpochResult(**json.loads(line)) for line in text.splitlines()]

@@ -1,7 +1,7 @@
-"""The search space as data: which fields of the recipe are searched, and over which values."""
+"""The search space as data: which fields of the recipe are searched, over which values, and when."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -9,12 +9,17 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from resnet_core.config import Config
 
 Scalar = bool | int | float | str | None
+When = Annotated[
+    dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]] | None,
+    Field(description="Searched only where these parameters have one of these values; default: always."),
+]
 
 
 class Choices(Config):
     """One of a list, without an order."""
 
     choices: tuple[Scalar, ...] = Field(min_length=1)
+    when: When = None
 
     @model_validator(mode="after")
     def _check_unique(self) -> Self:
@@ -30,6 +35,7 @@ class Range(Config):
     high: float
     log: bool = Field(False, description="Uniform in the logarithm.")
     step: float | None = Field(None, gt=0, description="Only low, low + step, low + 2 step, …")
+    when: When = None
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -62,26 +68,68 @@ SearchSpace = Annotated[
 ]
 
 
-def check_parameter(name: str, parameter: Parameter, accepts: Callable[[str, Any], Any]) -> None:
-    """Holds both ends of a range, or every choice, against the field that is searched.
+def is_active(parameter: Parameter, parameters: Mapping[str, Scalar]) -> bool:
+    """Whether a trial with these parameters has this one, too; those it depends on come first."""
+    return all(parameters.get(name, _MISSING) in values for name, values in (parameter.when or {}).items())
+
+
+_MISSING: Any = object()
+
+
+def ordered(space: SearchSpace) -> list[str]:
+    """The names, each after those that it depends on.
 
     Raises:
-        ValueError: there is no such field, or it does not take the value.
+        ValueError: a condition is on what is not searched, or not as a list of choices; or on itself in the end.
 
     """
-    values = parameter.choices if isinstance(parameter, Choices) else (parameter.low, parameter.high)
+    for name, parameter in space.items():
+        for other, values in (parameter.when or {}).items():
+            _check_condition(f"searchSpace.{name}.when.{other}", space, other, values)
+    names: list[str] = []
+    while len(names) < len(space):
+        ready = [name for name in space if name not in names and set(space[name].when or {}) <= set(names)]
+        if not ready:
+            name = next(name for name in space if name not in names)
+            raise ValueError(f"searchSpace.{name}.when: depends on itself")
+        names += ready[:1]
+    return names
+
+
+def _check_condition(key: str, space: SearchSpace, other: str, values: Sequence[Scalar]) -> None:
+    on = space.get(other)
+    if on is None:
+        raise ValueError(f"{key}: {other} is not searched; searched are {', '.join(space)}")
+    if not isinstance(on, Choices):
+        raise ValueError(f"{key}: {other} is a range; a condition needs choices")  # noqa: TRY004
     for value in values:
-        try:
-            accepts(name, value)
-        except ValueError as error:
-            raise ValueError(f"searchSpace.{name}={value!r}: {error}") from None
-    value = accepts(name, values[0])
-    if isinstance(parameter, Range) and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise ValueError(f"searchSpace.{name}: low and high are for numbers; give its choices")  # noqa: TRY004
+        if value not in on.choices:
+            raise ValueError(f"{key}={value!r}: one of {', '.join(map(str, on.choices))}")
+
+
+def example_with(space: SearchSpace, name: str, value: Scalar) -> dict[str, Scalar]:
+    """The parameters of a trial that has `value` for `name`, and for all else the first that is allowed."""
+    fixed = {name: value}
+    pending = [name]
+    while pending:
+        for other, values in (space[pending.pop()].when or {}).items():
+            if other not in fixed:
+                fixed[other] = values[0]
+                pending.append(other)
+    parameters: dict[str, Scalar] = {}
+    for other in ordered(space):
+        if is_active(space[other], parameters):
+            parameters[other] = fixed[other] if other in fixed else end_points(space[other])[0]
+    return parameters
+
+
+def end_points(parameter: Parameter) -> tuple[Scalar, ...]:
+    """The values that stand for all: every choice, or both ends of a range."""
+    return parameter.choices if isinstance(parameter, Choices) else (parameter.low, parameter.high)
 
 
 def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
-    """Every combination of the values, the last parameter changing fastest.
+    """Every combination of the values, the last parameter changing fastest, each once.
 
     Raises:
         ValueError: a range has no step.
@@ -96,4 +144,23 @@ def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
         else:
             count = int((parameter.high - parameter.low) / parameter.step + 1e-9) + 1
             axes.append(tuple(parameter.low + parameter.step * index for index in range(count)))
-    return [dict(zip(space, values, strict=True)) for values in itertools.product(*axes)]
+    names = ordered(space)
+    points: list[dict[str, Scalar]] = []
+    for values in itertools.product(*axes):
+        combination = dict(zip(space, values, strict=True))
+        active: dict[str, Scalar] = {}
+        for name in names:
+            if is_active(space[name], active):
+                active[name] = combination[name]
+        points.append({name: active[name] for name in space if name in active})
+    return list({tuple(point.items()): point for point in points}.values())
+
+
+def space_of(configurations: Sequence[Mapping[str, Scalar]]) -> SearchSpace:
+    """The space that a list of configurations covers: of each field the values that occur."""
+    names = dict.fromkeys(name for configuration in configurations for name in configuration)
+    space: SearchSpace = {}
+    for name in names:
+        values = dict.fromkeys(c[name] for c in configurations if name in c)
+        space[name] = Choices(choices=tuple(values))
+    return space

@@ -23,7 +23,9 @@ class Settings(BaseSettings):
     artifacts_url: str = Field(description="Folder or s3://bucket/prefix under which data sets and results lie.")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threads: int | None = Field(None, ge=1, description="Threads of one process; default: torch's own choice.")
-    job_completion_index: int = Field(0, ge=0, description="Which of the workers this is; set by Kubernetes.")
+    job_completion_index: int | None = Field(
+        None, ge=0, description="Which worker, or which seed's final training this is; set by Kubernetes."
+    )
     processes: int = Field(1, ge=1, description="Workers that one `sweep` runs at once, on one GPU.")
     heartbeat_dir: Path | None = Field(None, description="Where each process keeps a file young while it gets on.")
     log_format: Literal["text", "json"] = "text"

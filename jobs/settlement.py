@@ -10,7 +10,7 @@ from jobs.slots import Claim
 from jobs.storage import FencedStorage
 from jobs.tables import SlotState
 
-OPTUNA_STATES = {
+OPTUNA_STATES = {  # with one objective
     SlotState.COMPLETE: TrialState.COMPLETE,
     SlotState.STOPPED_EARLY: TrialState.PRUNED,
     SlotState.INFEASIBLE: TrialState.PRUNED,
@@ -26,6 +26,17 @@ SLOT_STATES = {  # of a trial that Optuna has as finished while its slot is not 
 }
 
 
+def optuna_state(state: SlotState, objectives: int) -> TrialState:
+    """How Optuna is told that a slot's trial has ended.
+
+    With two objectives a diverged trial counts as failed: the TPE sampler orders trials without values by the single
+    direction of the study.
+    """
+    if objectives > 1 and state is SlotState.DIVERGED:
+        return TrialState.FAIL
+    return OPTUNA_STATES[state]
+
+
 @dataclass(frozen=True)
 class Outcome:
     state: SlotState
@@ -33,8 +44,17 @@ class Outcome:
     traceback: str | None = None
 
 
-def settle_trial(storage: FencedStorage, held: Claim, outcome: Outcome, value: float | None = None) -> None:
+def settle_trial(
+    storage: FencedStorage, held: Claim, outcome: Outcome, values: list[float] | None = None, *, objectives: int = 1
+) -> None:
     """Ends a trial and its slot in one transaction, unless a former try of this has done so.
+
+    Args:
+        storage: of the study.
+        held: the slot.
+        outcome: what became of the trial.
+        values: one for each objective, of a complete trial.
+        objectives: how many the study has.
 
     Raises:
         LeaseLost: somebody else has claimed the slot since.
@@ -49,6 +69,5 @@ def settle_trial(storage: FencedStorage, held: Claim, outcome: Outcome, value: f
         with storage.engine.begin() as connection:
             slots.settle(connection, held, *storage.outcome)
         return
-    values = None if value is None else [value]
-    if not storage.set_trial_state_values(trial_id, OPTUNA_STATES[outcome.state], values):
+    if not storage.set_trial_state_values(trial_id, optuna_state(outcome.state, objectives), values):
         raise NotAcknowledged(f"slot {held.slot}: Optuna has not taken the trial's end")

@@ -129,7 +129,7 @@ def _trial_status(row: SlotRow, trial: FrozenTrial | None, seconds: float | None
     last = trial.last_step if trial else None
     accuracy = None if trial is None or last is None else trial.intermediate_values[last]
     if trial is not None and trial.state is TrialState.COMPLETE:
-        accuracy = trial.value
+        accuracy = trial.values[0]
     return TrialStatus(
         slot=row.slot,
         number=trial.number if trial else None,

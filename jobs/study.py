@@ -1,5 +1,6 @@
 """The Optuna study of an experiment: how trials are sampled and stopped early."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -14,14 +15,17 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.storages import BaseStorage
 
 from jobs.experiment import EarlyStoppingConfig, Experiment, SamplerConfig
-from jobs.search_space import Choices
+from jobs.search_space import Choices, Scalar, is_active, ordered
 from resnet_core.seeds import derive_seed
 
 
 def create_study(experiment: Experiment, storage: BaseStorage) -> optuna.Study:
     """The study in the database, new or as it is."""
     return optuna.create_study(
-        study_name=experiment.study_name, storage=storage, direction="maximize", load_if_exists=True
+        study_name=experiment.study_name,
+        storage=storage,
+        directions=["maximize" if objective == "accuracy" else "minimize" for objective in experiment.sweep.objectives],
+        load_if_exists=True,
     )
 
 
@@ -37,7 +41,7 @@ def load_study(experiment: Experiment, storage: BaseStorage, slot: int | None = 
 def distributions(experiment: Experiment) -> dict[str, BaseDistribution]:
     """The search space in Optuna's terms; a field that holds whole numbers is searched in whole numbers."""
     space: dict[str, BaseDistribution] = {}
-    for name, parameter in experiment.search_space.items():
+    for name, parameter in experiment.searched.items():
         if isinstance(parameter, Choices):
             space[name] = CategoricalDistribution(parameter.choices)
         elif isinstance(experiment.field_value(name, parameter.low), int):
@@ -48,18 +52,29 @@ def distributions(experiment: Experiment) -> dict[str, BaseDistribution]:
     return space
 
 
-def suggest(trial: optuna.Trial, experiment: Experiment) -> dict[str, Any]:
-    """The trial's parameters; those of a trial that is taken up again are the ones it began with."""
+def suggest(trial: optuna.Trial, experiment: Experiment, fixed: Mapping[str, Scalar]) -> dict[str, Any]:
+    """The trial's parameters; those of a trial that is taken up again are the ones it began with.
+
+    Of a grid or a list of configurations a trial has what is `fixed` for it; else what the search space holds under
+    the conditions that are met.
+    """
+    searched, spaces = experiment.searched, distributions(experiment)
     parameters: dict[str, Any] = {}
-    for name, space in distributions(experiment).items():
-        match space:
-            case CategoricalDistribution():
-                parameters[name] = trial.suggest_categorical(name, space.choices)
-            case IntDistribution():
-                parameters[name] = trial.suggest_int(name, space.low, space.high, step=space.step, log=space.log)
-            case FloatDistribution():
-                parameters[name] = trial.suggest_float(name, space.low, space.high, step=space.step, log=space.log)
+    for name in ordered(searched):
+        if name in fixed if experiment.sweep.sampler.is_fixed else is_active(searched[name], parameters):
+            parameters[name] = _suggest(trial, name, spaces[name])
     return parameters
+
+
+def _suggest(trial: optuna.Trial, name: str, space: BaseDistribution) -> Any:
+    match space:
+        case CategoricalDistribution():
+            return trial.suggest_categorical(name, space.choices)
+        case IntDistribution():
+            return trial.suggest_int(name, space.low, space.high, step=space.step, log=space.log)
+        case FloatDistribution():
+            return trial.suggest_float(name, space.low, space.high, step=space.step, log=space.log)
+    raise AssertionError(space)
 
 
 def _sampler(config: SamplerConfig, seed: int) -> BaseSampler:
@@ -70,7 +85,7 @@ def _sampler(config: SamplerConfig, seed: int) -> BaseSampler:
             return GPSampler(n_startup_trials=config.startup_trials, seed=seed)
         case "cmaes":
             return CmaEsSampler(n_startup_trials=config.startup_trials, seed=seed, warn_independent_sampling=False)
-        case "random" | "grid":  # the points of a grid are fixed in the slots
+        case "random" | "grid" | "manual":  # what the last two run is fixed in the slots
             return RandomSampler(seed=seed)
 
 

@@ -11,7 +11,7 @@ from jobs.trial import TrialEnds, TrialRun
 from resnet_core.build import build_network
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.config import PruningConfig
-from resnet_core.count import BudgetExceeded, check_budget
+from resnet_core.count import BudgetExceeded, check_budget, count_macs
 from resnet_core.epoch import EpochResult
 from resnet_core.model import NetworkConfig
 from resnet_core.pruning import planned_config
@@ -27,7 +27,7 @@ def train_trial(run: TrialRun, experiment: Experiment, dataset: StoredDataset, d
 
     """
     recipe, pruning = experiment.with_parameters(run.parameters)
-    _check_budget(run, experiment, pruning, len(dataset.classes))
+    _check_budget(run, experiment, pruning, dataset)
     device = data.train.images.device
     seed = derive_seed(experiment.seed, run.slot)
     network = build_network(
@@ -66,11 +66,11 @@ def train_trial(run: TrialRun, experiment: Experiment, dataset: StoredDataset, d
         raise TrialEnds(SlotState.DIVERGED, str(error)) from None
 
 
-def _check_budget(run: TrialRun, experiment: Experiment, pruning: PruningConfig, classes: int) -> None:
-    unpruned = NetworkConfig.from_model(experiment.model, classes)
+def _check_budget(run: TrialRun, experiment: Experiment, pruning: PruningConfig, dataset: StoredDataset) -> None:
+    network = planned_config(NetworkConfig.from_model(experiment.model, len(dataset.classes)), pruning)
     try:
-        parameters = check_budget(planned_config(unpruned, pruning), experiment.budget.parameters)
+        parameters = check_budget(network, experiment.budget.parameters)
     except BudgetExceeded as error:
         run.note_excess(error.excess)
         raise TrialEnds(SlotState.INFEASIBLE, str(error)) from None
-    run.note("parameters", parameters)
+    run.note(parameters=parameters, macs=count_macs(network, dataset.image_size))

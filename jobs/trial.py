@@ -67,6 +67,7 @@ class TrialRun:
         self.slot = held.slot
         self.number = -1
         self.parameters: dict[str, Any] = {}
+        self.facts: dict[str, float] = {}
         self.epochs: list[EpochResult] = []
 
     # What trains uses these.
@@ -82,9 +83,11 @@ class TrialRun:
         interrupt.check()
         self._lease.beat()
 
-    def note(self, name: str, value: Any) -> None:
-        """Keeps a fact about the trial with it."""
-        self._with_database(lambda: self.trial.set_user_attr(name, value))
+    def note(self, **facts: float) -> None:
+        """Keeps facts about the trial with it; to be called before it trains, with all that is an objective."""
+        self.facts |= facts
+        for name, value in facts.items():
+            self._with_database(lambda name=name, value=value: self.trial.set_user_attr(name, value))  # type: ignore[misc]
 
     def note_excess(self, excess: int) -> None:
         """Tells the sampler by how many parameters the network is over its budget."""
@@ -216,7 +219,7 @@ class TrialRun:
         state = self._trial._cached_frozen_trial.state
         if state.is_finished():
             raise TrialEnds(SLOT_STATES[state], "Optuna had it as finished")
-        self.parameters = suggest(self._trial, experiment)
+        self.parameters = suggest(self._trial, experiment, json.loads(self._held.parameters))
 
     def _create_trial(self, study: optuna.Study) -> int:
         """A running trial of Optuna's; the storage writes its id into the slot in the same transaction."""
@@ -260,8 +263,12 @@ class TrialRun:
         return stops
 
     def _settle(self, outcome: Outcome) -> None:
-        value = self.epochs[-1].validation_accuracy if outcome.state is SlotState.COMPLETE else None
-        settle_trial(self._place.storage, self._held, outcome, value)
+        objectives, values = self._place.experiment.sweep.objectives, None
+        if outcome.state is SlotState.COMPLETE:
+            accuracy = self.epochs[-1].validation_accuracy
+            assert accuracy is not None
+            values = [accuracy, *(self.facts[objective] for objective in objectives[1:])]
+        settle_trial(self._place.storage, self._held, outcome, values, objectives=len(objectives))
 
     def _with_database(self, action: Callable[[], T], beat: Callable[[], None] | None = None) -> T:
         settings = self._place.settings

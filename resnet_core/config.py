@@ -3,9 +3,9 @@
 Files write the keys in camelCase (`batchSize`), Python reads them in snake_case (`batch_size`).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -74,6 +74,11 @@ class ModelConfig(Config):
         return self.widths or tuple(self.width * 2**stage for stage in range(len(self.depths)))
 
 
+def _listed(amounts: Any) -> Any:
+    """A single amount, as a search gives it, as a list of one."""
+    return [amounts] if isinstance(amounts, int | float) and not isinstance(amounts, bool) else amounts
+
+
 class PruningConfig(Config):
     """How channels are removed before training.
 
@@ -82,7 +87,9 @@ class PruningConfig(Config):
     """
 
     method: Literal["none", "amounts", "target"] = "none"
-    amounts: tuple[Fraction, ...] | None = Field(None, description="One fraction a block, in order.")
+    amounts: Annotated[tuple[Fraction, ...] | None, BeforeValidator(_listed)] = Field(
+        None, description="One fraction a block, in order, or one for all."
+    )
     target: PositiveInt | None = Field(None, description="Parameters at most after pruning.")
     importance: Literal["l1", "l2", "random", "taylor"] = "l1"
     round_to: PositiveInt = Field(1, description="Widths are rounded up to a multiple of this.")

@@ -1,9 +1,12 @@
 """Accuracy and loss from logits."""
 
 import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,6 +42,15 @@ def compute_metrics(logits: Tensor, labels: Tensor) -> Metrics:
         per_class_accuracy=[hit / total if total else None for hit, total in zip(hits, totals, strict=True)],
         confusion=confusion.tolist(),
     )
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """The mean, and the 95 % interval that Student's t distribution gives it; none of a single value."""
+    mean, count = statistics.fmean(values), len(values)
+    if count == 1:
+        return mean, None, None
+    half = float(stdtrit(count - 1, 0.975)) * statistics.stdev(values) / math.sqrt(count)
+    return mean, mean - half, mean + half
 
 
 def wilson_interval(hits: int, total: int) -> tuple[float, float]:

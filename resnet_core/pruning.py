@@ -68,13 +68,14 @@ def amounts_for_target(config: NetworkConfig, target: int, round_to: int = 1) ->
 
 def resolve_amounts(config: NetworkConfig, pruning: PruningConfig) -> tuple[float, ...]:
     """The amount of every block that `pruning` asks for; zeros for method `none`."""
+    blocks = sum(len(stage) for stage in config.stages)
     if pruning.method == "target":
         assert pruning.target is not None
         return amounts_for_target(config, pruning.target, pruning.round_to)
     if pruning.method == "amounts":
         assert pruning.amounts is not None
-        return pruning.amounts
-    return (0.0,) * sum(len(stage) for stage in config.stages)
+        return pruning.amounts * blocks if len(pruning.amounts) == 1 else pruning.amounts
+    return (0.0,) * blocks
 
 
 def planned_config(config: NetworkConfig, pruning: PruningConfig) -> NetworkConfig:

@@ -66,7 +66,7 @@ def test_null_takes_a_parameter_out(helm: Helm, tmp_path: Path) -> None:
 def test_a_range_can_become_choices(helm: Helm, tmp_path: Path) -> None:
     choices = {"low": None, "high": None, "step": None, "choices": [32, 64]}
     rendered = helm.render(values={"experiment": {"searchSpace": {"batchSize": choices}}})
-    assert load(rendered, tmp_path).search_space["batchSize"].model_dump() == {"choices": (32, 64)}
+    assert load(rendered, tmp_path).search_space["batchSize"].model_dump() == {"choices": (32, 64), "when": None}
 
 
 def test_the_chart_takes_whatever_the_processes_take(helm: Helm, tmp_path: Path) -> None:

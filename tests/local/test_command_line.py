@@ -42,9 +42,12 @@ def test_local_run_ends_with_a_verified_result(finished: tuple[Path, subprocess.
     for key, entry in objects.items():
         assert (study / key).stat().st_size == entry["size"]
         assert sha256(study / key) == entry["sha256"]
-    assert {"final/model.safetensors", "final/model.json", "evaluation/metrics.json", "evaluation/report.html"} <= set(
-        objects
-    )
+    assert {
+        "final/seed-0/model.safetensors",
+        "final/seed-0/model.json",
+        "evaluation/metrics.json",
+        "evaluation/report.html",
+    } <= set(objects)
     metrics = json.loads((study / "evaluation/metrics.json").read_text())
     assert metrics["test"]["images"] == 60
     assert sum(map(sum, metrics["test"]["confusion"])) == 60
@@ -85,7 +88,8 @@ def test_report_needs_nothing_from_elsewhere(finished: tuple[Path, subprocess.Co
 def test_finished_run_does_nothing_again(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     study, _ = finished
     before = {
-        key: sha256(study / key) for key in ("final/model.safetensors", "evaluation/metrics.json", "dataset.json")
+        key: sha256(study / key)
+        for key in ("final/seed-0/model.safetensors", "evaluation/metrics.json", "dataset.json")
     }
     again = run(study.parent, *QUICK)
     assert again.returncode == 0, again.stderr
@@ -117,7 +121,7 @@ def test_interrupted_run_goes_on_to_the_same_result(
 
     again = run(tmp_path, *QUICK)
     assert again.returncode == 0, again.stderr
-    assert sha256(study / "final/model.safetensors") == sha256(finished[0] / "final/model.safetensors")
+    assert sha256(study / "final/seed-0/model.safetensors") == sha256(finished[0] / "final/seed-0/model.safetensors")
     mine, theirs = (json.loads((s / "evaluation/metrics.json").read_text()) for s in (study, finished[0]))
     assert mine == theirs
 
@@ -137,7 +141,7 @@ def test_killed_worker_costs_no_trial_and_json_lines_say_so(
     messages = [json.loads(line)["message"] for line in errors.splitlines()]
     assert "worker 0 ended with exit code -9" in messages
     assert any(message.startswith("4/4 trials settled, 4 complete") for message in messages)
-    assert sha256(study / "final/model.safetensors") == sha256(finished[0] / "final/model.safetensors")
+    assert sha256(study / "final/seed-0/model.safetensors") == sha256(finished[0] / "final/seed-0/model.safetensors")
 
 
 @pytest.mark.parametrize(

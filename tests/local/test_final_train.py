@@ -23,9 +23,9 @@ def run_until_final(experiment: Experiment, settings: Settings, root: Artifacts)
 
 
 def rebuilt(study: Artifacts) -> ResNet:
-    model = study.read_json(result.MODEL)
+    model = study.read_json(result.model_key(0))
     network = ResNet(NetworkConfig.model_validate(model["network"]))
-    with study.reading(result.WEIGHTS) as path:
+    with study.reading(result.weights_key(0)) as path:
         network.load_state_dict(load_file(path))
     return network
 
@@ -33,8 +33,8 @@ def rebuilt(study: Artifacts) -> ResNet:
 def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 6, select: best}", "training.ema=0.5")
     study = run_until_final(experiment, settings, root)
-    accuracies = [epoch.validation_accuracy for epoch in result.read_epochs(study)]
-    model = study.read_json(result.MODEL)
+    accuracies = [epoch.validation_accuracy for epoch in result.read_epochs(study, 0)]
+    model = study.read_json(result.model_key(0))
     assert len(accuracies) == 6
     assert model["epoch"] == accuracies.index(max(accuracies)) + 1
     data = load_training_data(root, experiment, read_dataset(root, "quick"), torch.device("cpu"))
@@ -47,14 +47,14 @@ def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifact
 
 def test_last_epoch_is_kept_unless_asked(settings: Settings, root: Artifacts) -> None:
     study = run_until_final(tiny(*ONE_TRIAL), settings, root)
-    assert study.read_json(result.MODEL)["epoch"] == 3
+    assert study.read_json(result.model_key(0))["epoch"] == 3
 
 
 def test_validation_images_can_be_trained_on_too(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 2, data: train+validation}")
     study = run_until_final(experiment, settings, root)
-    assert study.read_json(result.MODEL)["trainingImages"] == 400
-    assert all(epoch.validation_accuracy is None for epoch in result.read_epochs(study))
+    assert study.read_json(result.model_key(0))["trainingImages"] == 400
+    assert all(epoch.validation_accuracy is None for epoch in result.read_epochs(study, 0))
     evaluate.run(experiment, settings, root)
     assert study.exists("manifest.json")
 
@@ -81,10 +81,10 @@ def test_interrupted_final_training_keeps_the_best_epoch(
         with pytest.raises(interrupt.Interrupted):
             final_train.run(experiment, settings, root)
     study = root.under("quick")
-    assert not study.exists(result.MODEL)
+    assert not study.exists(result.model_key(0))
     final_train.run(experiment, settings, root)
-    assert study.sha256(result.WEIGHTS) == whole.sha256(result.WEIGHTS)
-    assert study.read_json(result.MODEL)["epoch"] == whole.read_json(result.MODEL)["epoch"]
+    assert study.sha256(result.weights_key(0)) == whole.sha256(result.weights_key(0))
+    assert study.read_json(result.model_key(0))["epoch"] == whole.read_json(result.model_key(0))["epoch"]
 
 
 def test_sweep_without_a_complete_trial_ends_with_the_reason(settings: Settings, root: Artifacts) -> None:
@@ -105,14 +105,14 @@ def test_sweep_that_is_not_over_is_not_trained_from(settings: Settings, root: Ar
 def test_network_that_is_not_trained_is_not_evaluated(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL)
     prepare.run(experiment, settings, root)
-    with pytest.raises(evaluate.NotTrained, match=r"no final/model.json; the final training writes it"):
+    with pytest.raises(evaluate.NotTrained, match=r"no final/seed-0/model.json; the final training writes it"):
         evaluate.run(experiment, settings, root)
 
 
 def test_checkpoint_of_another_trial_is_not_gone_on_from(settings: Settings, root: Artifacts) -> None:
-    root.under("quick").write_text("final/trial-99/checkpoint-0.pt", "of a trial that was the best once")
+    root.under("quick").write_text("final/seed-0/trial-99/checkpoint-0.pt", "of a trial that was the best once")
     study = run_until_final(tiny(*ONE_TRIAL), settings, root)
-    assert study.listing("final") == [result.EPOCHS, result.MODEL, result.WEIGHTS]
+    assert study.listing("final") == [result.epochs_key(0), result.model_key(0), result.weights_key(0)]
 
 
 def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Settings, root: Artifacts) -> None:
@@ -128,4 +128,4 @@ def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Setti
     for stage in (sweep, final_train, evaluate):
         stage.run(more, settings, root)
     assert study.exists("manifest.json")
-    assert study.read_json(result.METRICS) == tested or study.read_json(result.MODEL)["trial"]["number"] == 1
+    assert study.read_json(result.METRICS) == tested or study.read_json(result.model_key(0))["trial"]["number"] == 1

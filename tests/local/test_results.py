@@ -14,12 +14,12 @@ from jobs.manifest import MANIFEST, write_manifest
 
 OBJECTS = {
     "experiment.yaml": "seed: 0\n",
-    "final/model.json": "{}",
-    "final/model.safetensors": "weights" * 1000,
+    "final/seed-0/model.json": "{}",
+    "final/seed-0/model.safetensors": "weights" * 1000,
     "evaluation/figures/history.png": "picture",
 }
 OTHERS = {"logs/prepare-a.log": "all went well\n", "study.db": "a database"}
-WEIGHTS = "final/model.safetensors"
+WEIGHTS = "final/seed-0/model.safetensors"
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def digest(text: str) -> str:
         ({WEIGHTS: None}, [f"missing: {WEIGHTS}"], "1 missing"),
         ({WEIGHTS: "weight"}, [f"changed: {WEIGHTS} (6 bytes, expected 7000)"], "1 changed"),
         (
-            {"final/model.json": "[]"},
-            [f"changed: final/model.json (sha256 {digest('[]')}, expected {digest('{}')})"],
+            {"final/seed-0/model.json": "[]"},
+            [f"changed: final/seed-0/model.json (sha256 {digest('[]')}, expected {digest('{}')})"],
             "1 changed",
         ),
         ({"final/notes.txt": "mine"}, ["extra: final/notes.txt"], "1 extra"),

@@ -19,7 +19,7 @@ from jobs.artifacts.s3 import S3Artifacts
 from jobs.experiment import Experiment
 from jobs.experiment_file import dump_experiment
 from jobs.manifest import read_manifest, verify
-from jobs.result import MODEL, WEIGHTS
+from jobs.result import model_key, weights_key
 from jobs.settings import Settings, read_settings
 from jobs.status import sweep_status
 from tests.local.conftest import tiny
@@ -105,7 +105,7 @@ def test_stages_end_with_a_result_that_verifies_and_can_be_fetched(cluster: Clus
         assert not any(secret in log.read_text() for secret in secrets)
 
     study = cluster.bucket.artifacts().under("whole")
-    study.write_text("final/model.json", study.read_text("final/model.json") + " ")
+    study.write_text("final/seed-0/model.json", study.read_text("final/seed-0/model.json") + " ")
     study.remove("evaluation/metrics.json")
     study.write_text("evaluation/other.txt", "")
     code, out, _error = cluster.run("verify", result)
@@ -113,7 +113,7 @@ def test_stages_end_with_a_result_that_verifies_and_can_be_fetched(cluster: Clus
     assert [line.split(" (")[0] for line in out.splitlines()[:3]] == [
         "missing: evaluation/metrics.json",
         "extra: evaluation/other.txt",
-        "changed: final/model.json",
+        "changed: final/seed-0/model.json",
     ]
 
 
@@ -163,7 +163,7 @@ class Cut(S3Artifacts):
                 self.die()
 
 
-@pytest.mark.parametrize("key", [WEIGHTS, MODEL, "evaluation/metrics.json", "manifest.json"])
+@pytest.mark.parametrize("key", [weights_key(0), model_key(0), "evaluation/metrics.json", "manifest.json"])
 def test_service_that_dies_in_an_upload_of_the_result_is_waited_for(cluster: Cluster, key: str) -> None:
     experiment = tiny("study.name=cut", "sweep={trials: 1, epochs: 1}", "finalTrain.epochs=1")
     server, deaths = cluster.bucket.server, []
