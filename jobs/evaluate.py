@@ -7,8 +7,8 @@ from jobs.checkpoints import remove_settled
 from jobs.database import database_place
 from jobs.experiment import Experiment
 from jobs.failure import Failure
-from jobs.findings import Findings
 from jobs.final_test import run_final_test
+from jobs.findings import Findings
 from jobs.manifest import MANIFEST, write_manifest
 from jobs.outage import patiently
 from jobs.prepared import check_prepared

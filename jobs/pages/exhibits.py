@@ -33,7 +33,7 @@ def save_exhibit(artifacts: Artifacts, folder: str, exhibit: Exhibit) -> Shown:
     artifacts.write_text(f"{place}.svg", svg)
     write_csv(artifacts, f"{place}.csv", exhibit.header, exhibit.rows)
     rows = exhibit.rows if len(exhibit.rows) <= MOST_NUMBERS and len(exhibit.header) <= MOST_NUMBERS else ()
-    return Shown(exhibit.name, exhibit.caption, Markup(inline_svg(exhibit, svg)), exhibit.header, rows)  # noqa: S704
+    return Shown(exhibit.name, exhibit.caption, Markup(inline_svg(exhibit, svg)), exhibit.header, rows)
 
 
 def write_csv(artifacts: Artifacts, key: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:

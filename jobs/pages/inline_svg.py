@@ -28,10 +28,10 @@ def svg_text(exhibit: Exhibit) -> str:
 def inline_svg(exhibit: Exhibit, svg: str) -> str:
     """The file as an element of a page.
 
-    Its ids begin with the exhibit's name, marks that have something to say get a title, which browsers show to those who
-    point at them, and the fonts are the page's.
+    Its ids begin with the exhibit's name, so that several can stand in one page; marks that have something to say get
+    a title, which browsers show to those who point at them; the fonts are the page's.
     """
-    root = ET.fromstring(svg)  # noqa: S314 - matplotlib wrote it
+    root = ET.fromstring(svg)
     _add_titles(root, exhibit)
     for metadata in root.findall(f"{{{SVG}}}metadata"):
         root.remove(metadata)

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from jobs.status import duration
 from resnet_core.figures.exhibit import short
 
 
@@ -25,6 +26,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         "percent": percent,
         "count": count,
         "short": lambda value: "–" if value is None else short(value),
+        "duration": lambda hours: duration(3600 * hours),
         "millions": lambda value: f"{value / 1e6:.1f} M",
         "cell": markdown_cell,
     }

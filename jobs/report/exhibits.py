@@ -13,7 +13,8 @@ from resnet_core.figures.confusion import confusion_matrix
 from resnet_core.figures.exhibit import Exhibit
 from resnet_core.figures.network import filters_per_layer, parameters_per_layer
 from resnet_core.figures.parameters import contour, parallel_coordinates
-from resnet_core.figures.sweep import history, importances, pareto_front
+from resnet_core.figures.pareto import pareto_front
+from resnet_core.figures.sweep import history, importances
 from resnet_core.figures.training import learning_rate, training_curves
 from resnet_core.figures.trials import COMPLETE, STOPPED_EARLY, Axis, Trial, varied
 

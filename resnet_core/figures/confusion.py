@@ -14,7 +14,7 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str])
     counts = np.array(confusion)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     named = len(classes) <= NAMED_CLASSES
-    side = max(WIDTH, 0.3 * len(classes) + 1.2) if named else 1.5 * WIDTH
+    side = max(WIDTH, 0.3 * len(classes) + 1.2) if named else WIDTH
     figure, (axes,) = draw(side + 0.4, width=side)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="none")
     figure.colorbar(image, ax=axes, location="bottom", shrink=0.7, pad=0.02, label="share of the true class")
@@ -32,5 +32,6 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str])
     axes.set_ylabel("true class")
     axes.spines[["top", "right"]].set_visible(True)
     rows = [(name, *line) for name, line in zip(classes, counts.tolist(), strict=True)]
-    caption = "Test images by true and predicted class."
+    caption = "Test images by true and predicted class"
+    caption += "." if named else ", numbered from 0 in the order of their list."
     return Exhibit("confusion-matrix", caption, figure, ("true class", *classes), rows)

@@ -56,4 +56,6 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
 
 def short(value: object) -> str:
     """A value as a person reads it."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)

@@ -39,9 +39,7 @@ def training_curves(seeds: Sequence[Sequence[EpochResult]], chosen: int = 0) -> 
         for e in epochs
     ]
     several = f"; thick: seed {chosen}, whose weights go out, thin: the other seeds" if len(seeds) > 1 else ""
-    return Exhibit(
-        "training-curves", f"Loss and accuracy over the final training{several}.", figure, header, rows
-    )
+    return Exhibit("training-curves", f"Loss and accuracy over the final training{several}.", figure, header, rows)
 
 
 def learning_rate(schedules: Mapping[str, tuple[ScheduleConfig, float]], epochs: int) -> Exhibit:

@@ -28,7 +28,8 @@ class Trial:
     size: float | None = None
 
     def describe(self) -> str:
-        return "; ".join(filter(None, (self.outcome(), ", ".join(f"{k}={short(v)}" for k, v in self.parameters.items()))))
+        parameters = ", ".join(f"{name}={short(value)}" for name, value in self.parameters.items())
+        return f"{self.outcome()}; {parameters}" if parameters else self.outcome()
 
     def outcome(self) -> str:
         accuracy = "" if self.accuracy is None else f" {100 * self.accuracy:.2f} %"
@@ -71,7 +72,7 @@ class Axis:
 
 def spread(trial: Trial, axis: Axis) -> float:
     """How far from its choice a trial is drawn, so that those of one choice do not hide each other."""
-    return 0.0 if axis.choices is None else (trial.number * 7 % 11 - 5) / 11 * 0.3 / len(axis.choices)
+    return 0.0 if axis.choices is None else (trial.number * 7 % 11 - 5) / 11 * 0.2 / len(axis.choices)
 
 
 def varied(axes: Sequence[Axis], trials: Sequence[Trial]) -> list[Axis]:
