@@ -12,11 +12,8 @@ from jobs.report.mistakes import confused_pairs, read_mistakes
 from jobs.report.published import beside_published
 from jobs.report.reproduction import reproduction
 from jobs.report.trials import trial_table
-from jobs.result import REPORT
+from jobs.result import FIGURES, REPORT, SUMMARY, TRIALS
 
-FIGURES = "evaluation/figures"
-SUMMARY = "evaluation/summary.md"
-TRIALS = "evaluation/trials.csv"
 MOST_PAIRS = 8
 BEST_TRIALS = 10  # that the summary lists
 
