@@ -185,6 +185,8 @@ def _run_operation(options: argparse.Namespace) -> int:
             from jobs import predict  # noqa: PLC0415 - the only one that needs torch
 
             predict.run(options.model, options.images, top=options.top, device=options.device, as_json=options.json)
+        case "compare":
+            operations.compare([options.result, *options.others], options.to)
     sys.stdout.flush()  # here a closed pipe is noticed
     return EXIT_DONE
 
@@ -275,6 +277,9 @@ def _add_operations(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     predict.add_argument("--top", type=int, default=3, metavar="K", help="classes for each image (3)")
     predict.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:1; default: DEVICE, else auto")
     predict.add_argument("--json", action="store_true", help="for programs: an object a line")
+    compare = commands.add_parser("compare", parents=[result], help="set studies of one data set beside each other")
+    compare.add_argument("others", nargs="+", metavar="RESULT", help="more of them")
+    compare.add_argument("--to", type=Path, default=Path("comparison"), metavar="DIR", help="for the page (comparison)")
     export = commands.add_parser("export", parents=[study], help="a study with its slots and ledger as one file")
     export.add_argument("--file", type=Path, required=True, metavar="FILE")
     import_ = commands.add_parser("import", help="such a file into the database of DATABASE_URL")

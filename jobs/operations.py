@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +123,17 @@ def fetch(result: str, to: Path | None, *, partial: bool) -> None:
     fetched = fetch_result(artifacts, target, with_artifacts, partial=partial)
     there = f", {fetched.there} of them there before" if fetched.there else ""
     print(f"{target.location}: {fetched.objects} objects, {decimal(fetched.bytes)}{there}")
+
+
+def compare(results: Sequence[str], to: Path) -> None:
+    """Writes a page that sets the studies beside each other, the same as Markdown, and its figures."""
+    from jobs.compare.studies import read_studies  # noqa: PLC0415 - matplotlib takes a while to import
+    from jobs.compare.writing import PAGE, verdict, write_comparison  # noqa: PLC0415
+
+    studies = read_studies([open_result(result) for result in results])
+    write_comparison(FolderArtifacts(to), studies)
+    print(verdict(studies))
+    print(to / PAGE)
 
 
 def open_result(result: str) -> tuple[Artifacts, Patiently]:

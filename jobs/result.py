@@ -9,6 +9,9 @@ EXPERIMENT = "experiment.yaml"
 FINAL = "final"
 METRICS = "evaluation/metrics.json"
 REPORT = "evaluation/report.html"
+SUMMARY = "evaluation/summary.md"
+TRIALS = "evaluation/trials.csv"
+FIGURES = "evaluation/figures"
 
 
 def final_prefix(seed: int) -> str:

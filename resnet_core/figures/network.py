@@ -1,0 +1,44 @@
+"""The network, layer by layer, before and after pruning."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from resnet_core.count import LayerCount
+from resnet_core.figures.exhibit import BLUE, SKY, Exhibit, draw, legend_below
+
+
+def filters_per_layer(before: Sequence[LayerCount], after: Sequence[LayerCount]) -> Exhibit:
+    """Output channels of every convolution."""
+    pairs = [[layer.filters for layer in layers[:-1]] for layers in (before, after)]
+    names = [layer.name for layer in before[:-1]]
+    return _bars("filters-per-layer", "Filters of every convolution", names, *pairs, label="filters")
+
+
+def parameters_per_layer(before: Sequence[LayerCount], after: Sequence[LayerCount]) -> Exhibit:
+    """Parameters of every layer, a convolution's with those of its batch norm."""
+    pairs = [[layer.parameters for layer in layers] for layers in (before, after)]
+    names = [layer.name for layer in before]
+    return _bars("parameters-per-layer", "Parameters of every layer", names, *pairs, label="parameters")
+
+
+def _bars(name: str, what: str, names: list[str], before: list[int], after: list[int], *, label: str) -> Exhibit:
+    figure, (axes,) = draw(0.27 * len(names) + 1.2)
+    positions = np.arange(len(names))
+    axes.barh(positions - 0.2, before, 0.38, color="white", hatch="////", edgecolor=SKY, label="before pruning")
+    bars = axes.barh(positions + 0.2, after, 0.38, color=BLUE, label="after pruning")
+    for bar, layer in zip(bars, names, strict=True):
+        bar.set_gid(f"bar-{layer}")
+    axes.set_yticks(positions, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.margins(y=0.01)
+    axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if max(before) >= 10_000:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e3:,.0f} k" if value else "0"))
+    legend_below(figure, axes)
+    rows = list(zip(names, before, after, strict=True))
+    hover = {f"bar-{layer}": [f"{layer}: {old:,} before, {new:,} after"] for layer, old, new in rows}
+    caption = f"{what}, before and after pruning."
+    return Exhibit(name, caption, figure, ("layer", f"{label} before", f"{label} after"), rows, hover)

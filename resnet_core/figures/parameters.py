@@ -1,0 +1,151 @@
+"""Accuracy over the parameters that were searched."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from resnet_core.figures.exhibit import Exhibit, draw
+from resnet_core.figures.trials import ACCURACIES, COMPLETE, STOPPED_EARLY, Axis, Trial, spread
+
+MARGIN = 0.04
+ABSENT = -0.13  # where a line runs through a parameter that its trial does not have
+GRID = 40  # points a side of the interpolated background
+FEWEST = 4  # trials to take means over
+FEW = 60  # lines that can be told apart
+
+
+def parallel_coordinates(trials: Sequence[Trial], axes: Sequence[Axis]) -> Exhibit:
+    """A line a trial, through its accuracy and its parameters; complete trials and those stopped early."""
+    drawn = sorted(_measured(trials), key=lambda trial: trial.accuracy or 0.0)
+    low, high = _extremes(drawn)
+    accuracy = Axis("validation accuracy (%)", 100 * low, 100 * high)
+    figure, (plot,) = draw(0.62 * (len(axes) + 1) + 1.0)
+    rows = range(len(axes) + 1)
+    plot.hlines([*rows], 0, 1, color="#9aa1ab", lw=0.8, zorder=1)
+    many = len(drawn) > FEW
+    hover = {}
+    for rank, trial in enumerate(drawn, 1):
+        x = [accuracy.position(100 * (trial.accuracy or 0.0))]
+        for axis in axes:
+            there = axis.name in trial.parameters
+            x.append(axis.position(trial.parameters[axis.name]) + spread(trial, axis) if there else ABSENT)
+        gid = f"trial-{trial.number}"
+        dash = "-" if trial.state == COMPLETE else (0, (4, 2))
+        faint = many and rank < 0.9 * len(drawn)
+        width = 2.6 if rank == len(drawn) else 0.5 if faint else 1.1
+        color = ACCURACIES(rank / len(drawn))  # by rank: most values lie close together
+        alpha = 0.5 if faint else 1
+        plot.plot(x, [*rows], ls=dash, color=color, alpha=alpha, lw=width, gid=gid, zorder=2, clip_on=False)
+        hover[gid] = [trial.describe()]
+    _label_rows(plot, [accuracy, *axes], {a.name for a in axes if any(a.name not in t.parameters for t in drawn)})
+    header = ("trial", "state", "validation accuracy", *(axis.name for axis in axes))
+    table = [(t.number, t.state, t.accuracy, *(t.parameters.get(axis.name) for axis in axes)) for t in drawn]
+    caption = (
+        "A line a trial, through its validation accuracy and its parameters; thick: the best, dashed: stopped early."
+    )
+    return Exhibit("parallel-coordinates", caption, figure, header, table, hover)
+
+
+def _label_rows(plot: Axes, axes: Sequence[Axis], lacking: Collection[str]) -> None:
+    for row, axis in enumerate(axes):
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
+        plot.text(0, row - 0.13, axis.name, fontsize=9, weight="bold", va="bottom", bbox=white, zorder=3)
+        ticks = axis.ticks()
+        for position, text in ticks:
+            ha = "center" if axis.choices or 0 < position < 1 else "left" if position == 0 else "right"
+            plot.text(position, row + 0.12, text, fontsize=8, va="top", ha=ha, bbox=white, zorder=3)
+        if axis.name in lacking:
+            plot.text(ABSENT, row + 0.12, "none", fontsize=8, va="top", ha="center", bbox=white, zorder=3)
+    plot.set_xlim(ABSENT - 0.03 if lacking else -MARGIN, 1 + MARGIN)
+    plot.set_ylim(len(axes) - 0.5, -0.5)
+    plot.set_axis_off()
+
+
+def contour(trials: Sequence[Trial], x: Axis, y: Axis, name: str) -> Exhibit:
+    """Accuracy over two parameters; where both are ranges, a mean over the complete trials nearby lies behind."""
+    drawn = [trial for trial in _measured(trials) if x.name in trial.parameters and y.name in trial.parameters]
+    complete = [trial for trial in drawn if trial.state == COMPLETE]
+    norm = _norm(drawn)
+    figure, (plot,) = draw(3.9)
+    places = {trial.number: (_place(trial, x), _place(trial, y)) for trial in drawn}
+    smooth = x.choices is None and y.choices is None and len(complete) >= FEWEST
+    if smooth:
+        side = np.linspace(-MARGIN, 1 + MARGIN, GRID)
+        points = np.array([places[trial.number] for trial in complete])
+        values = np.array([100 * (trial.accuracy or 0.0) for trial in complete])
+        surface = _smooth(points, values, side)
+        plot.contourf(side, side, surface, levels=8, cmap=ACCURACIES, norm=norm, alpha=0.4)
+    hover = {}
+    for state, marker in ((STOPPED_EARLY, "v"), (COMPLETE, "o")):
+        for trial in (trial for trial in drawn if trial.state == state):
+            gid = f"point-{trial.number}"
+            color = ACCURACIES(norm(100 * (trial.accuracy or 0.0)))
+            plot.plot(*places[trial.number], marker, color=color, ms=6, mec="white", mew=0.6, gid=gid)
+            own = ", ".join(f"{axis.name}={trial.parameters[axis.name]}" for axis in (x, y))
+            hover[gid] = [f"{trial.outcome()}; {own}"]
+    _scale(plot, x, y)
+    _colorbar(figure, plot, norm, drawn)
+    behind = " Behind them a mean over the complete trials nearby." if smooth else ""
+    caption = f"Validation accuracy over {x.name} and {y.name}; triangles: stopped early.{behind}"
+    header = ("trial", "state", x.name, y.name, "validation accuracy")
+    rows = [(t.number, t.state, t.parameters[x.name], t.parameters[y.name], t.accuracy) for t in drawn]
+    return Exhibit(name, caption, figure, header, rows, hover)
+
+
+def _smooth(points: NDArray[np.float64], values: NDArray[np.float64], side: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means weighted by a Gaussian of the distance, as wide as Scott's rule (1992) has it for evenly drawn points."""
+    width = 0.29 * len(points) ** (-1 / 6)
+    grid = np.stack(np.meshgrid(side, side), axis=-1)
+    squares = ((grid[:, :, None] - points) ** 2).sum(axis=-1) / (2 * width**2)
+    weights = np.exp(squares.min(axis=-1, keepdims=True) - squares)
+    surface: NDArray[np.float64] = (weights * values).sum(axis=-1) / weights.sum(axis=-1)
+    return surface
+
+
+def _scale(plot: Axes, x: Axis, y: Axis) -> None:
+    plot.set_xlim(-MARGIN, 1 + MARGIN)
+    plot.set_ylim(-MARGIN, 1 + MARGIN)
+    plot.set_xticks(*zip(*x.ticks(), strict=True), fontsize=9)
+    plot.set_yticks(*zip(*y.ticks(), strict=True), fontsize=9)
+    if x.choices is not None and sum(len(str(choice)) for choice in x.choices) > 32:
+        plot.tick_params(axis="x", rotation=45)
+    for label, axis in ((plot.set_xlabel, x), (plot.set_ylabel, y)):
+        label(f"{axis.name} (log)" if axis.log else axis.name)
+
+
+def _colorbar(figure: Figure, plot: Axes, norm: Normalize, trials: Sequence[Trial]) -> None:
+    beyond = 100 * _extremes(trials)[0] < (norm.vmin or 0.0)
+    bar = figure.colorbar(
+        ScalarMappable(norm, ACCURACIES),
+        ax=plot,
+        location="bottom",
+        shrink=0.8,
+        aspect=30,
+        extend="min" if beyond else "neither",
+    )
+    bar.set_label("validation accuracy (%)")
+
+
+def _measured(trials: Sequence[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.state in (COMPLETE, STOPPED_EARLY) and trial.accuracy is not None]
+
+
+def _extremes(trials: Sequence[Trial]) -> tuple[float, float]:
+    """The lowest accuracy and the highest, or a little more where they are one."""
+    values = [trial.accuracy or 0.0 for trial in trials]
+    return min(values), max(*values, min(values) + 1e-4)
+
+
+def _norm(trials: Sequence[Trial]) -> Normalize:
+    """In percent, from where a tenth is worse: the few that learnt nothing would take most colours for themselves."""
+    low = float(np.percentile([100 * (trial.accuracy or 0.0) for trial in trials], 10))
+    return Normalize(low, max(100 * _extremes(trials)[1], low + 0.01), clip=True)
+
+
+def _place(trial: Trial, axis: Axis) -> float:
+    return axis.position(trial.parameters[axis.name]) + spread(trial, axis)

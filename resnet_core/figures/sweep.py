@@ -1,0 +1,84 @@
+"""A sweep as a whole: its course, and what mattered in it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from resnet_core.figures.exhibit import BLUE, GREEN, GREY, ORANGE, PURPLE, Exhibit, draw, legend_below
+from resnet_core.figures.trials import COMPLETE, STOPPED_EARLY, Trial
+
+LOOKS = {
+    COMPLETE: ("o", BLUE),
+    STOPPED_EARLY: ("v", ORANGE),
+    "diverged": ("X", PURPLE),
+    "infeasible": ("s", GREY),
+    "failed": ("P", "#a40000"),
+    "crashed": ("*", "#a40000"),
+    "cancelled": ("|", "black"),
+    "running": (".", GREEN),
+}
+
+
+def history(trials: Sequence[Trial]) -> Exhibit:
+    """Validation accuracy of the trials in the order in which they began, and the best complete one so far."""
+    figure, (axes,) = draw(3.4)
+    hover = {}
+    best = best_so_far(trials)
+    known = [(trial.number, 100 * value) for trial, value in zip(trials, best, strict=True) if value is not None]
+    if known:
+        axes.step(*zip(*known, strict=True), where="post", color="black", lw=1, label="best so far")
+    for state, (marker, color) in LOOKS.items():
+        group = [trial for trial in trials if trial.state == state and trial.accuracy is not None]
+        if group:
+            hover[state] = [trial.describe() for trial in group]
+            values = [100 * (trial.accuracy or 0.0) for trial in group]
+            x = [trial.number for trial in group]
+            axes.plot(x, values, marker, color=color, ms=5, mec="white", mew=0.3, label=state, gid=state)
+    without = [trial for trial in trials if trial.accuracy is None]
+    if without:
+        hover["without"] = [trial.describe() for trial in without]
+        numbers, foot = [trial.number for trial in without], [0.015] * len(without)
+        label = "without accuracy"
+        transform = axes.get_xaxis_transform()
+        axes.plot(numbers, foot, "x", color=GREY, ms=5, transform=transform, clip_on=False, label=label, gid="without")
+    axes.set_xlabel("trial")
+    axes.set_ylabel("validation accuracy (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_below(figure, axes)
+    rows = [(t.number, t.state, t.accuracy, value) for t, value in zip(trials, best, strict=True)]
+    caption = (
+        "Validation accuracy of the trials in the order they began; of incomplete ones after the last epoch they had."
+    )
+    return Exhibit("history", caption, figure, ("trial", "state", "validation accuracy", "best so far"), rows, hover)
+
+
+def best_so_far(trials: Sequence[Trial]) -> list[float | None]:
+    """After each trial the highest accuracy of those that are complete."""
+    values: list[float | None] = []
+    best: float | None = None
+    for trial in trials:
+        if trial.state == COMPLETE and trial.accuracy is not None and (best is None or trial.accuracy > best):
+            best = trial.accuracy
+        values.append(best)
+    return values
+
+
+def importances(shares: Mapping[str, float], left_out: Sequence[str] = ()) -> Exhibit:
+    """How much of the differences between trials each parameter explains, the most important first."""
+    figure, (axes,) = draw(0.32 * len(shares) + 0.9)
+    names, values = list(shares), list(shares.values())
+    positions = np.arange(len(names))
+    bars = axes.barh(positions, values, 0.6, color=BLUE)
+    for bar, name in zip(bars, names, strict=True):
+        bar.set_gid(f"bar-{name}")
+    axes.bar_label(bars, labels=[f"{value:.2f}" for value in values], padding=3, fontsize=9)
+    axes.set_yticks(positions, names, fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12 * max(*values, 0.01))
+    axes.set_xlabel("share of the variance explained")
+    hover = {f"bar-{name}": [f"{name}: {value:.3f}"] for name, value in shares.items()}
+    caption = "How much of the differences between complete trials each parameter explains (fANOVA)."
+    if left_out:
+        caption += f" Without {', '.join(left_out)}, which not every complete trial has."
+    return Exhibit("importances", caption, figure, ("parameter", "share"), list(shares.items()), hover)

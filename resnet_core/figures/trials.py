@@ -1,0 +1,80 @@
+"""What figures of a sweep are drawn from, and how a parameter becomes a position."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.colors import LinearSegmentedColormap
+
+from resnet_core.figures.exhibit import short
+
+COMPLETE, STOPPED_EARLY = "complete", "stopped early"
+# From orange to dark blue by way of purple: every colour of it is seen on white, and their lightness tells them apart.
+ACCURACIES = LinearSegmentedColormap.from_list("accuracies", ["#e8890c", "#c2477f", "#5b3d9e", "#0b2e6f"])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that has begun. `accuracy` is that of its last epoch on the validation images, `size` what a second
+    objective makes small, parameters or multiply-accumulates.
+    """
+
+    number: int
+    state: str
+    accuracy: float | None
+    parameters: Mapping[str, Any]
+    by_epoch: Mapping[int, float]
+    size: float | None = None
+
+    def describe(self) -> str:
+        parameters = ", ".join(f"{name}={short(value)}" for name, value in self.parameters.items())
+        return f"{self.outcome()}; {parameters}" if parameters else self.outcome()
+
+    def outcome(self) -> str:
+        accuracy = "" if self.accuracy is None else f" {100 * self.accuracy:.2f} %"
+        return f"trial {self.number}:{accuracy} {self.state}"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A searched parameter: a range, or choices."""
+
+    name: str
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    choices: tuple[Any, ...] | None = None
+
+    @classmethod
+    def of_choices(cls, name: str, choices: Sequence[Any]) -> "Axis":
+        """Numbers lie where their size puts them, everything else evenly."""
+        numbers = [value for value in choices if isinstance(value, int | float) and not isinstance(value, bool)]
+        if len(numbers) < len(choices) or len(numbers) < 2:
+            return cls(name, choices=tuple(choices))
+        low, high = min(numbers), max(numbers)
+        return cls(name, low, high, log=low > 0 and high / low >= 100)
+
+    def position(self, value: Any) -> float:
+        """From 0 to 1."""
+        if self.choices is not None:
+            return (self.choices.index(value) + 0.5) / len(self.choices)
+        scale = math.log if self.log else float
+        return (scale(value) - scale(self.low)) / (scale(self.high) - scale(self.low))
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Positions with what is written there."""
+        if self.choices is not None:
+            return [(self.position(choice), str(choice)) for choice in self.choices]
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return [(self.position(value), f"{value:.3g}") for value in (self.low, middle, self.high)]
+
+
+def spread(trial: Trial, axis: Axis) -> float:
+    """How far from its choice a trial is drawn, so that those of one choice do not hide each other."""
+    return 0.0 if axis.choices is None else (trial.number * 7 % 11 - 5) / 11 * 0.2 / len(axis.choices)
+
+
+def varied(axes: Sequence[Axis], trials: Sequence[Trial]) -> list[Axis]:
+    """The parameters in which trials differ; one that a trial lacks differs from any value."""
+    return [axis for axis in axes if len({(trial.parameters.get(axis.name, math.nan)) for trial in trials}) > 1]
