@@ -37,7 +37,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest, tmp_path: Path) 
         # Jobs first: pods of an Indexed Job that have failed keep their finalizer until another is made in their place,
         # which a namespace that is ending does not allow.
         namespace.kubectl("delete", "jobs", "--all", "--cascade=foreground", "--timeout=60s")
-        cluster.kubectl("delete", "namespace", namespace.name, "--timeout=120s")
+        cluster.kubectl("delete", "namespace", namespace.name, "--wait=false")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from .kubernetes_cluster import CommandFailed, Namespace
 
 CHART = Path(__file__).parents[2] / "charts/resnet-sweep"
 NAME = "run1"
+LEASE_SECONDS = 12
 SMALL = {"requests": {"cpu": "200m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
 
 
@@ -37,7 +38,7 @@ class Release:
             "worker": {"gpus": 0, "resources": SMALL},
             "finalTrain": {"gpus": 0, "resources": SMALL},
             "evaluate": {"gpus": 0, "resources": SMALL},
-            "lease": {"seconds": 12, "renewalSeconds": 4},
+            "lease": {"seconds": LEASE_SECONDS, "renewalSeconds": 4},
             "terminationGracePeriodSeconds": 20,
         }
 

@@ -52,7 +52,7 @@ def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Releas
 
 
 def test_upgrade_adds_trials_in_mid_sweep_and_after_the_end(release: Release) -> None:
-    release.install(experiment={**SHORT, "sweep": {"trials": 4, "epochs": 12, "earlyStopping": {"name": "none"}}})
+    release.install(experiment={**SHORT, "sweep": {"trials": 4, "epochs": 8, "earlyStopping": {"name": "none"}}})
     release.until_half_way()
     before = {pod["metadata"]["name"] for pod in release.pods("sweep")}
     release.upgrade(experiment={"sweep": {"trials": 7}})

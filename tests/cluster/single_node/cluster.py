@@ -108,7 +108,7 @@ class SingleNode:
         self._kubectl("patch", "node", NODE, "--subresource=status", "--type=json", f"--patch={json.dumps(patch)}")
 
     def stop_kubelet(self) -> None:
-        """Pods go on running; the control plane takes the node for lost after 50 seconds."""
+        """Pods go on running; the control plane takes the node for lost after `control_plane.LOST_SECONDS`."""
         self._processes.stop("kubelet")
 
     def restart_api_server(self, seconds_down: float = 0) -> None:

@@ -2,6 +2,8 @@
 
 from .layout import NODE_IP, POD_CIDR, SERVICE_CIDR, Layout
 
+LOST_SECONDS = 20  # without a heartbeat, of which there is one in ten seconds
+
 
 def etcd(layout: Layout) -> list[str]:
     # a throwaway cluster has nothing to lose by not waiting for the disk
@@ -40,6 +42,7 @@ def controllers(layout: Layout) -> list[str]:
         f"--service-account-private-key-file={layout.pki}/service-accounts.key",
         f"--root-ca-file={layout.pki}/ca.crt",
         f"--cluster-cidr={POD_CIDR}",
+        f"--node-monitor-grace-period={LOST_SECONDS}s",
     ]
 
 
