@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from jobs.cluster import Object
 from jobs.cluster.api import ApiUnreachable, Namespace
-from jobs.cluster.stage_job import COMPONENT, INSTANCE, VALUES, is_live, job_state
-from jobs.cluster.trouble import Trouble, event_troubles, last_words, pod_troubles
+from jobs.cluster.stage_job import COMPONENT, INSTANCE, VALUES, completions, is_live, job_state
+from jobs.cluster.trouble import Trouble, event_troubles, pod_troubles
 
 log = logging.getLogger(__name__)
 
@@ -55,15 +55,15 @@ class Lookout:
         return sorted((job for job in self._jobs if job["metadata"]["labels"].get(COMPONENT) == stage), key=_created)
 
     def phases(self, job: Object) -> list[str]:
-        """Of the Job's pods; they tell of an end some seconds before the Job does."""
-        return [pod["status"].get("phase", "Pending") for pod in self._pods_of(job)]
+        """Of the Job's pods."""
+        return [pod["status"].get("phase", "Pending") for pod in self.pods_of(job)]
 
-    def last_words(self, job: Object) -> tuple[int, str] | None:
-        """Exit code and last line of the Job's pod that failed last."""
-        ended = [words for pod in self._pods_of(job) if (words := last_words(pod)) is not None and words[0]]
-        return ended[-1] if ended else None
+    def has_ended_well(self, job: Object) -> bool:
+        """Whether all that the Job waits for has succeeded; the pods tell some seconds before the Job does."""
+        return self.phases(job).count("Succeeded") >= completions(job)
 
-    def _pods_of(self, job: Object) -> list[Object]:
+    def pods_of(self, job: Object) -> list[Object]:
+        """As they were at the last look, the oldest first."""
         name = job["metadata"]["name"]
         pods = (pod for pod in self._pods if pod["metadata"]["labels"].get(JOB_NAME) == name)
         return sorted(pods, key=_created)
