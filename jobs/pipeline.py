@@ -136,7 +136,7 @@ class _Pipeline:
                 if job_state(found) == "failed":
                     raise StageFailed(self._stages.why(stage, found))
                 raise StageFailed(f"job {name} is complete, but the study is not as it would have left it")
-            elif "Succeeded" in self._stages.lookout.phases(found) and self._ask(is_done):
+            elif self._stages.lookout.has_ended_well(found) and self._ask(is_done):
                 break  # the Job will say so in a moment
             else:
                 show()

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from jobs.cluster import Object
 from jobs.cluster.api import ApiUnreachable, Namespace
-from jobs.cluster.stage_job import COMPONENT, INSTANCE, VALUES, is_live, job_state
-from jobs.cluster.trouble import Trouble, event_troubles, last_words, pod_troubles
+from jobs.cluster.stage_job import COMPONENT, INSTANCE, VALUES, completions, is_live, job_state
+from jobs.cluster.trouble import Trouble, event_troubles, pod_troubles
 
 log = logging.getLogger(__name__)
 
@@ -55,25 +55,24 @@ class Lookout:
         return sorted((job for job in self._jobs if job["metadata"]["labels"].get(COMPONENT) == stage), key=_created)
 
     def phases(self, job: Object) -> list[str]:
-        """Of the Job's pods; they tell of an end some seconds before the Job does."""
-        return [pod["status"].get("phase", "Pending") for pod in self._pods_of(job)]
+        """Of the Job's pods."""
+        return [pod["status"].get("phase", "Pending") for pod in self.pods_of(job)]
 
-    def last_words(self, job: Object) -> tuple[int, str] | None:
-        """Exit code and last line of the Job's pod that failed last."""
-        ended = [words for pod in self._pods_of(job) if (words := last_words(pod)) is not None and words[0]]
-        return ended[-1] if ended else None
+    def has_ended_well(self, job: Object) -> bool:
+        """Whether all that the Job waits for has succeeded; the pods tell some seconds before the Job does."""
+        return self.phases(job).count("Succeeded") >= completions(job)
 
-    def _pods_of(self, job: Object) -> list[Object]:
-        name = job["metadata"]["name"]
-        pods = (pod for pod in self._pods if pod["metadata"]["labels"].get(JOB_NAME) == name)
-        return sorted(pods, key=_created)
+    def pods_of(self, job: Object) -> list[Object]:
+        """As they were at the last look, the oldest first."""
+        return sorted((pod for pod in self._pods if _job_of(pod) == job["metadata"]["name"]), key=_created)
 
     def _troubles(self) -> Iterator[Trouble]:
         values = {job["metadata"]["name"]: job["metadata"].get("annotations", {}).get(VALUES) for job in self._jobs}
+        running = {_job_of(pod) for pod in self._pods if pod["status"].get("phase") == "Running"}
         for pod in self._pods:
             if pod["metadata"]["labels"].get(COMPONENT) == "pipeline":  # ourselves, or who came before us
                 continue
-            found = list(pod_troubles(pod, values.get(pod["metadata"]["labels"].get(JOB_NAME))))
+            found = list(pod_troubles(pod, values.get(_job_of(pod)), others_run=_job_of(pod) in running))
             yield from found
             if not found and pod["status"].get("phase") == "Pending" and self._asks_for_events(pod):
                 yield from event_troubles(pod, self._namespace.events(pod["metadata"]["name"]))
@@ -99,9 +98,10 @@ class Lookout:
         if trouble.passing and now - since < GRACE_SECONDS:
             return
         told = self._told.get(trouble.key)
-        if told is None or (trouble.passing and now - told > REPEAT_SECONDS):
+        level = logging.INFO if trouble.level == "info" else logging.WARNING
+        if told is None or (trouble.passing and level == logging.WARNING and now - told > REPEAT_SECONDS):
             self._told[trouble.key] = now
-            log.log(logging.INFO if trouble.level == "info" else logging.WARNING, "%s", trouble.text)
+            log.log(level, "%s", trouble.text)
 
     def _clear_if_lost(self, pod: Object) -> None:
         """A pod whose node does not answer stays forever, and a Job makes no other in its place until it has ended.
@@ -128,6 +128,11 @@ class Lookout:
 
 def _waiting_key(item: Object) -> str:
     return str(item["metadata"]["uid"])
+
+
+def _job_of(pod: Object) -> str | None:
+    name: str | None = pod["metadata"]["labels"].get(JOB_NAME)
+    return name
 
 
 def _created(item: Object) -> str:

@@ -40,7 +40,7 @@ class StageJob:
 
     @property
     def workers(self) -> int:
-        return int(self.manifest["spec"].get("completions", 1))
+        return completions(self.manifest)
 
     @property
     def processes(self) -> int:
@@ -83,6 +83,11 @@ def read_stage_job(folder: Path, stage: str) -> StageJob:
     if not isinstance(manifest, dict) or manifest.get("kind") != "Job":
         raise Failure(f"{file}: the manifest of a Job expected")
     return StageJob(stage, manifest)
+
+
+def completions(job: Object) -> int:
+    """How many pods have to succeed."""
+    return int(job["spec"].get("completions", 1))
 
 
 def job_state(job: Object) -> Literal["queued", "running", "complete", "failed"]:

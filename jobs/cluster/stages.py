@@ -7,8 +7,9 @@ from typing import TypeVar
 from jobs import interrupt
 from jobs.cluster import Object
 from jobs.cluster.api import Namespace
+from jobs.cluster.failed_job import why_failed
 from jobs.cluster.lookout import Lookout
-from jobs.cluster.stage_job import REVISION, SPEC, StageJob, failure_reason, is_live, job_state
+from jobs.cluster.stage_job import REVISION, SPEC, StageJob, is_live, job_state
 from jobs.failure import Failure
 from jobs.outage import patiently
 
@@ -88,15 +89,7 @@ class Stages:
         return bool(job["metadata"].get("annotations", {}).get(REVISION) == str(self._revision))
 
     def why(self, stage: str, job: Object) -> str:
-        """Why a Job has failed, in the words of the container if it had any."""
-        name, (reason, message) = job["metadata"]["name"], failure_reason(job)
-        words = self.lookout.last_words(job)
-        if reason == "DeadlineExceeded":
-            return f"stage {stage}: job {name} ran longer than it may (activeDeadlineSeconds)"
-        if words is None:
-            return f"stage {stage}: job {name} failed: {message or reason}"
-        code, said = words
-        return f"stage {stage}: job {name} failed with exit code {code}: {said or message}"
+        return f"stage {stage}: {why_failed(job, self.lookout.pods_of(job))}"
 
     def _is_in_the_way(self, stage: str, job: Object) -> bool:
         """Whether a former Job of the stage is another than is wanted now, or has ended in vain."""

@@ -34,8 +34,15 @@ class Trouble:
     passing: bool = False
 
 
-def pod_troubles(pod: Object, values: str | None = None) -> Iterator[Trouble]:
-    """What the pod's own status says; `values` is the block of the chart's values that shapes it."""
+def pod_troubles(pod: Object, values: str | None = None, *, others_run: bool = False) -> Iterator[Trouble]:
+    """What the pod's own status says.
+
+    Args:
+        pod: as the API has it.
+        values: the block of the chart's values that shapes it.
+        others_run: whether pods of the same Job do; where they leave room, this one finds a place.
+
+    """
     name, status = pod["metadata"]["name"], pod.get("status", {})
     key = f"{pod['metadata']['uid']}/"
     disruption = _condition(pod, "DisruptionTarget")
@@ -50,7 +57,7 @@ def pod_troubles(pod: Object, values: str | None = None) -> Iterator[Trouble]:
     if status.get("phase") == "Pending" and scheduled is not None and scheduled["status"] == "False":
         if scheduled.get("reason") == "Unschedulable":
             text = _unschedulable(pod, scheduled.get("message", ""), values)
-            yield Trouble(key + "unschedulable", text, passing=True)
+            yield Trouble(key + "unschedulable", text, "info" if others_run else "warning", passing=True)
         return
     for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
         yield from _container_troubles(name, key, container, values, disrupted=disruption is not None)

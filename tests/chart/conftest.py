@@ -20,6 +20,12 @@ def everything(helm: Helm) -> Rendered:
     return helm.render(f"--values={EVERYTHING}")
 
 
-@pytest.fixture(scope="session", params=["defaults", "everything"])
-def rendered(request: pytest.FixtureRequest, helm: Helm) -> Rendered:
-    return helm.render(f"--values={EVERYTHING}") if request.param == "everything" else helm.render()
+@pytest.fixture(scope="session")
+def watched(helm: Helm) -> Rendered:
+    """With a dashboard beside the throwaway PostgreSQL."""
+    return helm.render("--set=dashboard.enabled=true")
+
+
+@pytest.fixture(scope="session", params=["defaults", "everything", "watched"])
+def rendered(request: pytest.FixtureRequest, defaults: Rendered, everything: Rendered, watched: Rendered) -> Rendered:
+    return {"defaults": defaults, "everything": everything, "watched": watched}[request.param]

@@ -82,6 +82,12 @@ def test_own_services_have_their_addresses(everything: Rendered) -> None:
     assert allowed["dashboard"] == DNS | database
 
 
+def test_the_dashboard_reaches_the_database_and_is_reached_from_the_namespace(watched: Rendered) -> None:
+    assert egress(watched)["dashboard"] == DNS | {DATABASE}
+    (policy,) = policies_of(watched, _labels(watched, "dashboard"), "Ingress")
+    assert policy["ingress"] == [{"from": [{"podSelector": {}}], "ports": [{"protocol": "TCP", "port": 8080}]}]
+
+
 @pytest.mark.parametrize(
     ("endpoint", "port"),
     [
@@ -97,8 +103,8 @@ def test_the_bucket_s_port_is_that_of_its_address(helm: Helm, endpoint: str, por
     assert egress(helm.render(values=values))["sweep"] == DNS | {DATABASE, ("any", port)}
 
 
-def test_nothing_comes_in_but_to_the_services(defaults: Rendered, everything: Rendered) -> None:
-    for rendered in (defaults, everything):
+def test_nothing_comes_in_but_to_the_services(defaults: Rendered, everything: Rendered, watched: Rendered) -> None:
+    for rendered in (defaults, everything, watched):
         for name, pod in rendered.pods():
             policies = policies_of(rendered, pod["metadata"]["labels"], "Ingress")
             assert policies, f"{name} is open"

@@ -14,9 +14,10 @@ def component(pod: dict[str, Any]) -> str:
     return str(pod["metadata"]["labels"]["app.kubernetes.io/component"])
 
 
-def test_every_component_is_there(defaults: Rendered, everything: Rendered) -> None:
+def test_every_component_is_there(defaults: Rendered, everything: Rendered, watched: Rendered) -> None:
     assert {component(pod) for _, pod in defaults.pods()} == OURS | SERVICES
     assert {component(pod) for _, pod in everything.pods()} == OURS | {"dashboard"}
+    assert {component(pod) for _, pod in watched.pods()} == OURS | SERVICES | {"dashboard"}
 
 
 def test_every_pod_is_restricted(rendered: Rendered) -> None:
@@ -75,8 +76,14 @@ def test_containers_say_why_they_failed(rendered: Rendered) -> None:
     assert policies == {"FallbackToLogsOnError"}
 
 
-def test_no_pod_waits_for_an_init_container(rendered: Rendered) -> None:
-    assert all("initContainers" not in pod["spec"] for _, pod in rendered.pods())
+def test_only_the_dashboard_waits_for_an_init_container(
+    defaults: Rendered, everything: Rendered, watched: Rendered
+) -> None:
+    def waiting(rendered: Rendered) -> set[str]:
+        return {component(pod) for _, pod in rendered.pods() if "initContainers" in pod["spec"]}
+
+    assert waiting(defaults) == waiting(everything) == set()
+    assert waiting(watched) == {"dashboard"}  # for its database user
 
 
 def test_pods_go_where_they_are_sent(everything: Rendered) -> None:

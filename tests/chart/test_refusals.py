@@ -61,6 +61,8 @@ def test_an_unknown_key_is_refused_by_name(helm: Helm, section: str) -> None:
         ("worker.gpus", 2, "gpus"),
         ("worker.gpus", "1", "gpus"),
         ("worker.processes", 0, "processes"),
+        ("finalTrain.parallelism", 0, "parallelism"),
+        ("experiment.finalTrain.seeds", 0, "seeds"),
         ("worker.resources.limits.memory", "8 GB", "memory"),
         ("image.pullPolicy", "Sometimes", "'IfNotPresent'"),
         ("image.digest", "sha256:12", "digest"),
@@ -115,6 +117,10 @@ def test_a_wrong_value_is_refused_with_its_key(helm: Helm, path: str, value: obj
         (
             {"data": {"volume": {"persistentVolumeClaim": {"claimName": "cifar"}}}},
             'data.volume: it is mounted at /data, so experiment.data.path has to be /data or below, not ""',
+        ),
+        (
+            {"dashboard": {"enabled": True}, "database": {"existingSecret": "db"}},
+            "dashboard.enabled=true: with database.existingSecret=db it needs dashboard.existingSecret too",
         ),
         ({"image": {"tag": "latest"}}, "image.tag=latest: name a version"),
         ({"minio": {"image": "minio:latest"}}, "minio.image=minio:latest: name a version"),

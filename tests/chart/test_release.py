@@ -68,13 +68,34 @@ def test_a_new_revision_has_a_new_pipeline(helm: Helm) -> None:
     assert "{{ .Release.Revision }}" in (CHART / "templates/pipeline-job.yaml").read_text()
 
 
-def test_the_dashboard_tells_nobody_the_password(everything: Rendered, helm: Helm) -> None:
-    container = everything.one("Deployment", "run1-dashboard")["spec"]["template"]["spec"]["containers"][0]
-    assert "$(DATABASE_URL)" not in str(container)
-    assert container["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "dashboard", "key": "url"}
-    own = helm.render("--set=dashboard.enabled=true").one("Deployment", "run1-dashboard")
-    container = own["spec"]["template"]["spec"]["containers"][0]
-    assert container["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "run1-postgresql", "key": "DATABASE_URL"}
+def test_the_dashboard_tells_nobody_the_password(everything: Rendered, watched: Rendered) -> None:
+    (container,) = _dashboard(everything)["containers"]
+    assert "$(" not in str(container["command"])  # which Kubernetes would fill in
+    assert _urls(container) == {"DATABASE_URL": ("dashboard", "url")}
+    (url,) = watched.one("Secret", "run1-dashboard")["stringData"].values()
+    assert url not in str(watched.kind("Deployment"))
+
+
+def test_the_dashboard_only_reads(watched: Rendered) -> None:
+    """In the throwaway PostgreSQL its user is made before it starts; only the container that does it is the owner."""
+    (container,), (init,) = _dashboard(watched)["containers"], _dashboard(watched)["initContainers"]
+    reader, owner = ("run1-dashboard", "DATABASE_URL"), ("run1-postgresql", "DATABASE_URL")
+    assert _urls(container) == {"DATABASE_URL": reader}
+    assert _urls(init) == {"DATABASE_URL": reader, "OWNER_URL": owner}
+    assert container["command"][3:] == ["serve", "--host=0.0.0.0", "--port=8080"]
+    assert init["command"][3:] == ["reader"]
+    (url,) = watched.one("Secret", "run1-dashboard")["stringData"].values()
+    assert re.fullmatch(r"postgresql://reader:[A-Za-z0-9]{32}@run1-postgresql:5432/sweeps", url)
+
+
+def _dashboard(rendered: Rendered) -> dict[str, Any]:
+    spec: dict[str, Any] = rendered.one("Deployment", "run1-dashboard")["spec"]["template"]["spec"]
+    return spec
+
+
+def _urls(container: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    secrets = {row["name"]: row["valueFrom"]["secretKeyRef"] for row in container["env"] if "valueFrom" in row}
+    return {name: (secret["name"], secret["key"]) for name, secret in secrets.items()}
 
 
 def test_notes_say_how_to_watch_fetch_and_diagnose(helm: Helm) -> None:
@@ -94,7 +115,7 @@ def test_notes_fit_services_of_one_s_own(helm: Helm) -> None:
     assert "export AWS_ENDPOINT_URL=https://minio.example:9443 AWS_REGION=eu-central-1 S3_ADDRESSING=virtual\n" in notes
     assert "get configmap authorities -o jsonpath='{.data.ca\\.crt}' > ca.crt; export AWS_CA_BUNDLE=ca.crt\n" in notes
     assert "kubectl -n lab get secret bucket" in notes
-    assert "service/run1-dashboard" in notes
+    assert "kubectl -n lab port-forward service/run1-dashboard 8080\n" in notes
     assert not re.search(r"throwaway|delete (secret|pvc)|port-forward service/run1-minio|\n\n\n", notes)
     half = helm.notes("--set=database.existingSecret=database")
     assert "!! The MinIO of this release is throwaway" in half

@@ -45,6 +45,21 @@ def test_the_sweep_is_an_indexed_job(defaults: Rendered, everything: Rendered) -
         assert "backoffLimit" not in spec  # it would end the sweep with the first worker that fails for good
 
 
+def test_each_seed_of_the_final_training_is_an_index(helm: Helm, defaults: Rendered, everything: Rendered) -> None:
+    def pods(rendered: Rendered) -> tuple[int, int]:
+        spec = rendered.stages["final-train"]["spec"]
+        assert spec["completionMode"] == "Indexed"
+        assert spec["backoffLimitPerIndex"] == 6
+        assert "backoffLimit" not in spec  # the other seeds are worth their end
+        return spec["completions"], spec["parallelism"]
+
+    assert pods(defaults) == (1, 1)
+    assert pods(everything) == (5, 2)
+    assert pods(helm.render("--set=experiment.finalTrain.seeds=3")) == (3, 3)
+    assert pods(helm.render("--set=experiment.finalTrain.seeds=3,finalTrain.parallelism=8")) == (3, 3)
+    assert pods(helm.render("--set=experiment.finalTrain=null")) == (1, 1)
+
+
 def test_stages_name_the_values_that_they_are_made_of(defaults: Rendered) -> None:
     named = {stage: job["metadata"]["annotations"]["resnet-sweep/values"] for stage, job in defaults.stages.items()}
     assert named == {"prepare": "prepare", "sweep": "worker", "final-train": "finalTrain", "evaluate": "evaluate"}
@@ -150,4 +165,5 @@ def test_long_names_fit(helm: Helm) -> None:
         # a Job's name is a label of its pods, after a hash by the pipeline and an index; a StatefulSet's with a hash
         longest = {"Job": 63 - len("-12345678"), "StatefulSet": 52}.get(kind, 63)
         assert len(name) <= longest, name
-    assert len(rendered.stages["sweep"]["metadata"]["name"]) <= 63 - len("-12345678-9999")
+    for stage, index in (("sweep", 9999), ("final-train", 99)):
+        assert len(rendered.stages[stage]["metadata"]["name"]) <= 63 - len(f"-12345678-{index}")

@@ -19,7 +19,7 @@ SHORT = {"sweep": {"trials": 4, "epochs": 3}, "finalTrain": {"epochs": 2}, "data
 
 
 def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Release, tmp_path: Path) -> None:
-    notes = release.install()
+    notes = release.install(experiment={"finalTrain": {"seeds": 2}})
     assert "throwaway" in notes
     log = release.until_done(900)
     trials = load_experiment("quick", None, []).sweep.trials
@@ -28,7 +28,8 @@ def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Releas
     settled = re.findall(r"INFO    trial (\d+) (?:complete|stopped early|infeasible|diverged)", log)
     assert sorted(map(int, settled)) == list(range(trials))
     assert re.search(r"verified: \d+ objects, .* all as the manifest says\n", log)
-    assert re.search(r"test accuracy 0\.\d{4} on 359 images .*\n.*report: s3://sweeps/run1/evaluation/report.html", log)
+    accuracy = r"test accuracy 0\.\d{4} \(mean of 2 seeds\) on 359 images .*\n"
+    assert re.search(accuracy + r".*report: s3://sweeps/run1/evaluation/report.html", log)
     assert "WARNING pod" not in log, log
     release.until("every Job complete", lambda: set(release.jobs().values()) == {"Complete"}, 30)
     release.check(trials)
@@ -47,7 +48,7 @@ def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Releas
     assert fetched.returncode == 0, fetched.stderr
     assert (tmp_path / "result/evaluation/report.html").stat().st_size > 10_000
     assert {file.name.split("-run1")[0] for file in (tmp_path / "result/logs").iterdir()} == {
-        "prepare", "sweep-0", "sweep-1", "final-train", "evaluate", "pipeline",
+        "prepare", "sweep-0", "sweep-1", "final-train-0", "final-train-1", "evaluate", "pipeline",
     }  # fmt: skip
 
 

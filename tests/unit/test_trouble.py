@@ -46,6 +46,14 @@ def test_pod_that_asks_for_more_than_any_node_has_names_resource_amount_and_valu
     assert "Preemption is not helpful" not in trouble.text
 
 
+def test_pod_that_waits_for_others_of_its_job_is_no_warning() -> None:
+    message = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    (alone,) = pod_troubles(unschedulable(message), "finalTrain")
+    (among_others,) = pod_troubles(unschedulable(message), "finalTrain", others_run=True)
+    assert (alone.level, among_others.level) == ("warning", "info")
+    assert alone.key == among_others.key
+
+
 def test_pod_that_no_node_takes_for_another_reason_shows_the_schedulers_words() -> None:
     message = "0/1 nodes are available: 1 node(s) had untolerated taint(s)."
     assert only(list(pod_troubles(unschedulable(message), "worker"))).text == (

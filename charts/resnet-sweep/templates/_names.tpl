@@ -1,6 +1,9 @@
-{{/* The release's name as the beginning of every object's: a Service's name takes no dots. */}}
+{{/*
+The release's name as the beginning of every object's: a Service's name takes no dots, and a pod of the longest Job,
+NAME-final-train-HASH-INDEX, is a host of that name.
+*/}}
 {{- define "resnet-sweep.fullname" -}}
-{{- .Release.Name | replace "." "-" | trunc 40 | trimSuffix "-" -}}
+{{- .Release.Name | replace "." "-" | trunc 39 | trimSuffix "-" -}}
 {{- end }}
 
 {{/* What selects the pods of a component: (dict "root" $ "component" NAME) */}}
