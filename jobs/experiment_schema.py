@@ -74,7 +74,7 @@ def _plain(part: Any) -> Any:
         return part
     if isinstance(part.get("additionalProperties"), dict):  # all of these are by the name of a searchable field
         part = {**part, "propertyNames": {"$ref": f"#/definitions/{PREFIX}Searchable"}}
-    plain = {}
+    plain: dict[str, Any] = {}
     for key, value in part.items():
         if key in ("properties", "patternProperties"):  # of which one may be called title
             plain[key] = {name: _plain(entry) for name, entry in value.items()}

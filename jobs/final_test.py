@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from jobs.artifacts import Artifacts
 from jobs.datasets import load_test_images
@@ -17,6 +16,7 @@ from jobs.stored_dataset import read_dataset
 from resnet_core.count import check_budget
 from resnet_core.data import Images
 from resnet_core.device import select_device
+from resnet_core.load import load_network
 from resnet_core.metrics import compute_metrics, mean_interval
 from resnet_core.model import NetworkConfig, ResNet
 from resnet_core.predict import predict
@@ -41,9 +41,8 @@ def run_final_test(
     for model in models:
         config = NetworkConfig.model_validate(model["network"])
         parameters = check_budget(config, experiment.budget.parameters)
-        network = ResNet(config)
         with artifacts.reading(weights_key(model["seed"])) as path:
-            network.load_state_dict(load_file(path))
+            network = load_network(config, path)
         network.to(device).to(memory_format=torch.channels_last)
         logits = _logits(network, model, test)
         tested = {

@@ -35,7 +35,8 @@ def configure(log_format: Literal["text", "json"]) -> None:
     """Log lines of this process go to the standard error stream from now on."""
     logging.basicConfig(level=logging.INFO, handlers=[_formatted(logging.StreamHandler(sys.stderr), log_format)])
     logging.captureWarnings(capture=True)
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where it found credentials
+    for chatty in ("botocore", "onnx_ir", "onnxscript"):  # where credentials were found, what an export has rewritten
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 class KeptLog:

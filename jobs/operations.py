@@ -99,7 +99,7 @@ def import_(file: Path) -> None:
 
 def verify(result: str) -> bool:
     """Checks every object of a result, prints what is wrong with it, and returns whether nothing is."""
-    artifacts, with_artifacts = _open_result(result)
+    artifacts, with_artifacts = open_result(result)
     manifest = with_artifacts(lambda: read_manifest(artifacts))
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -118,7 +118,7 @@ def verify(result: str) -> bool:
 
 def fetch(result: str, to: Path | None, *, partial: bool) -> None:
     """Downloads a result into a folder; what is there already and right is not downloaded again."""
-    artifacts, with_artifacts = _open_result(result)
+    artifacts, with_artifacts = open_result(result)
     target = FolderArtifacts(to or Path(result.rstrip("/").rpartition("/")[2]))
     fetched = fetch_result(artifacts, target, with_artifacts, partial=partial)
     there = f", {fetched.there} of them there before" if fetched.there else ""
@@ -130,13 +130,19 @@ def compare(results: Sequence[str], to: Path) -> None:
     from jobs.compare.studies import read_studies  # noqa: PLC0415 - matplotlib takes a while to import
     from jobs.compare.writing import PAGE, verdict, write_comparison  # noqa: PLC0415
 
-    studies = read_studies([_open_result(result) for result in results])
+    studies = read_studies([open_result(result) for result in results])
     write_comparison(FolderArtifacts(to), studies)
     print(verdict(studies))
     print(to / PAGE)
 
 
-def _open_result(result: str) -> tuple[Artifacts, Patiently]:
+def open_result(result: str) -> tuple[Artifacts, Patiently]:
+    """What lies in a folder or at an s3:// URL, and how it is asked with a person's patience.
+
+    Raises:
+        ConfigurationError: it is neither.
+
+    """
     settings = read_settings(database_url="sqlite:///", artifacts_url=result)  # no database is looked at
     try:
         artifacts = open_artifacts(result, settings.s3_options())

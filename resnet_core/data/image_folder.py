@@ -40,20 +40,34 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 def _read_part(folder: Path, classes: tuple[str, ...], size: int) -> Images:
     images, labels = [], []
     for label, name in enumerate(classes):
-        files = sorted(f for f in (folder / name).rglob("*") if f.suffix.lower() in IMG_EXTENSIONS)
+        files = image_files(folder / name)
         if not files:
             raise ValueError(f"data.path={folder / name}: no image there ({', '.join(IMG_EXTENSIONS)})")
-        images += [_read_image(file, size) for file in files]
+        try:
+            images += [read_image(file, size) for file in files]
+        except ValueError as error:
+            raise ValueError(f"data.path={error}") from None
         labels += [label] * len(files)
     return Images(torch.stack(images), torch.tensor(labels))
 
 
-def _read_image(file: Path, size: int) -> torch.Tensor:
+def image_files(folder: Path) -> list[Path]:
+    """The files in a folder and below it that are named like images, sorted."""
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
+
+
+def read_image(file: Path, size: int) -> torch.Tensor:
+    """The image `(3, size, size) uint8`: RGB, the shorter side resized (bilinear, antialiased), the longer one cropped.
+
+    Raises:
+        ValueError: the file cannot be read, or is no image.
+
+    """
     try:
         with Image.open(file) as image:
             pixels = T.pil_to_tensor(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's, by format and damage
-        raise ValueError(f"data.path={file}: not an image: {error}") from None
+        raise ValueError(f"{file}: not an image: {error}") from None
     resized = T.resize(pixels, [size], interpolation=InterpolationMode.BILINEAR, antialias=True)
     cropped: torch.Tensor = T.center_crop(resized, [size, size])
     return cropped

@@ -1,11 +1,19 @@
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from jobs.artifacts import FolderArtifacts
 from jobs.experiment import Experiment
 from jobs.experiment_file import load_experiment
+from jobs.model_out import publish_model
+from jobs.result import METRICS
 from jobs.settings import Settings, read_settings
+from resnet_core.config import DataConfig
+from resnet_core.data import read_source
+
+from .trained_result import train_result
 
 # A network and a data set small enough for an epoch in a tenth of a second.
 TINY = [
@@ -20,6 +28,7 @@ TINY = [
     "finalTrain.epochs=3",
     "evaluation.flip=true",
 ]
+PUBLISHED = ("data.limit=1000", "finalTrain={seeds: 2, epochs: 8}")  # what the model that goes out is trained with
 
 
 def tiny(*overrides: str) -> Experiment:
@@ -47,3 +56,30 @@ def _no_other_place(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> FolderArtifacts:
+    """A study of two seeds with its model below `model/`. Tests that change it take a copy."""
+    experiment = tiny(*PUBLISHED)
+    study = train_result(FolderArtifacts(tmp_path_factory.mktemp("published")), experiment)
+    publish_model(study, experiment, study.read_json(METRICS))
+    return study
+
+
+@pytest.fixture
+def copied(published: FolderArtifacts, tmp_path: Path) -> FolderArtifacts:
+    shutil.copytree(published.root, tmp_path / "copied")
+    return FolderArtifacts(tmp_path / "copied")
+
+
+@pytest.fixture(scope="session")
+def digit_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Twelve of the test images as PNG files; the digit stands in the name."""
+    folder = tmp_path_factory.mktemp("digits")
+    test = read_source(DataConfig(source="digits")).test
+    files = []
+    for number, (pixels, label) in enumerate(zip(test.images[:12], test.labels.tolist(), strict=False)):
+        files.append(folder / f"{number:02}-is-{label}.png")
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(files[-1])
+    return files

@@ -1,13 +1,16 @@
+import csv
+
 import pytest
 import torch
-from safetensors.torch import load_file
+from PIL import Image
 
-from jobs import best_trial, evaluate, final_train, interrupt, prepare, result, sweep
+from jobs import best_trial, evaluate, final_train, interrupt, predictions, prepare, result, sweep
 from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.datasets import load_training_data
 from jobs.experiment import Experiment
 from jobs.settings import Settings
 from jobs.stored_dataset import read_dataset
+from resnet_core.load import load_network
 from resnet_core.model import NetworkConfig, ResNet
 from resnet_core.predict import predict
 
@@ -24,10 +27,8 @@ def run_until_final(experiment: Experiment, settings: Settings, root: Artifacts)
 
 def rebuilt(study: Artifacts) -> ResNet:
     model = study.read_json(result.model_key(0))
-    network = ResNet(NetworkConfig.model_validate(model["network"]))
     with study.reading(result.weights_key(0)) as path:
-        network.load_state_dict(load_file(path))
-    return network
+        return load_network(NetworkConfig.model_validate(model["network"]), path)
 
 
 def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifacts) -> None:
@@ -129,3 +130,45 @@ def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Setti
         stage.run(more, settings, root)
     assert study.exists("manifest.json")
     assert study.read_json(result.METRICS) == tested or study.read_json(result.model_key(0))["trial"]["number"] == 1
+
+
+def test_each_seed_is_a_training_of_its_own(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 2, seeds: 3}")
+    for stage in (prepare, sweep):
+        stage.run(experiment, settings, root)
+    study = root.under("quick")
+    final_train.run(experiment, settings.model_copy(update={"job_completion_index": 1}), root)
+    assert [result.trained_trial(study, seed) for seed in range(3)] == [None, 0, None]
+    with pytest.raises(evaluate.NotTrained, match=r"no final/seed-0/model\.json"):
+        evaluate.run(experiment, settings, root)
+    second = study.sha256(result.weights_key(1))
+    final_train.run(experiment, settings, root)
+    assert result.is_trained(study, 0, 3)
+    assert study.sha256(result.weights_key(1)) == second
+    assert len({study.sha256(result.weights_key(seed)) for seed in range(3)}) == 3
+
+    evaluate.run(experiment, settings, root)
+    metrics = study.read_json(result.METRICS)
+    tested = [seed["test"]["accuracy"] for seed in metrics["seeds"]]
+    assert metrics["accuracy"]["mean"] == pytest.approx(sum(tested) / 3)
+    assert metrics["accuracy"]["low"] < metrics["accuracy"]["mean"] < metrics["accuracy"]["high"]
+    validated = [seed["validationAccuracy"] for seed in metrics["seeds"]]
+    assert metrics["chosen"] == validated.index(max(validated))
+    assert metrics["test"] == metrics["seeds"][metrics["chosen"]]["test"]
+    assert metrics["weightsSha256"] == study.sha256(result.weights_key(metrics["chosen"]))
+
+
+def test_predictions_say_what_the_metrics_count(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(*ONE_TRIAL, "data.limitTest=60")
+    study = run_until_final(experiment, settings, root)
+    evaluate.run(experiment, settings, root)
+    rows = list(csv.DictReader(study.read_text(predictions.PREDICTIONS).splitlines()))
+    wrong = [row for row in rows if row["label"] != row["predicted"]]
+    test = study.read_json(result.METRICS)["test"]
+    assert (len(rows), len(rows) - len(wrong)) == (60, round(60 * test["accuracy"]))
+    assert all(float(row["confidence"]) >= float(row["probability_of_label"]) for row in rows)
+    shown = [int(key.rpartition("/")[2].removesuffix(".png")) for key in study.listing(predictions.MISTAKES)]
+    worst = sorted(wrong, key=lambda row: -float(row["confidence"]))[: predictions.MOST_MISTAKES]
+    assert set(shown) == {int(row["image"]) for row in worst}
+    with study.reading(f"{predictions.MISTAKES}/{shown[0]}.png") as path, Image.open(path) as image:
+        assert (image.size, image.mode) == ((32, 32), "RGB")

@@ -2,7 +2,7 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix
 
-from resnet_core.metrics import compute_metrics, wilson_interval
+from resnet_core.metrics import compute_metrics, mean_interval, wilson_interval
 
 
 def test_metrics_agree_with_scikit_learn() -> None:
@@ -26,3 +26,13 @@ def test_wilson_interval_equals_published_values() -> None:
     assert (low, high) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
     assert wilson_interval(0, 20)[0] == pytest.approx(0)
     assert wilson_interval(20, 20)[1] == pytest.approx(1)
+
+
+def test_interval_of_a_mean_is_that_of_students_t() -> None:
+    assert mean_interval([0.5]) == (0.5, None, None)
+    mean, low, high = mean_interval([0.9, 0.92, 0.94])
+    assert (mean, low, high) == (
+        pytest.approx(0.92),
+        pytest.approx(0.92 - 4.302653 * 0.02 / 3**0.5),
+        pytest.approx(0.96968, abs=1e-5),
+    )

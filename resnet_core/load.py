@@ -1,0 +1,100 @@
+"""A trained network from its two files: `model.json`, which says how it is built and fed, and its weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from resnet_core.config import Config, PositiveInt
+from resnet_core.model import NetworkConfig, ResNet
+from resnet_core.predict import predict
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Deviation = Annotated[float, Field(gt=0, le=1)]
+
+
+class ModelDescription(Config):
+    """What `model.json` says of a network. How it came about stands there too, and is not needed to use it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    network: NetworkConfig
+    classes: tuple[str, ...]
+    image_size: PositiveInt
+    mean: tuple[Share, Share, Share]
+    std: tuple[Deviation, Deviation, Deviation]
+    precision: Literal["float32", "bfloat16"] = Field(description="What it was tested in.")
+    weights_sha256: str | None = Field(None, description="Of the weights that belong to it.")
+
+    @model_validator(mode="after")
+    def _check_classes(self) -> Self:
+        if len(self.classes) != self.network.classes:
+            raise ValueError(f"classes: {len(self.classes)} names, {self.network.classes} in network.classes")
+        return self
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    network: ResNet
+    description: ModelDescription
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits `(N, classes) float32` of images `(N, 3, H, W) uint8`, computed in float32 on the network's device."""
+        device = self.network.stem.weight.device
+        mean, std = (torch.tensor(values, device=device) for values in (self.description.mean, self.description.std))
+        return predict(self.network, images.to(device), mean, std, torch.float32)
+
+
+def load_model(description: Path, weights: Path, device: torch.device | None = None) -> TrainedModel:
+    """The model of a `model.json` and its weights, on the CPU unless a device is named.
+
+    Raises:
+        ValueError: a file is damaged or something else, or the two do not belong together.
+
+    """
+    read = read_description(description)
+    network = load_network(read.network, weights)
+    return TrainedModel(network.to(device or "cpu").to(memory_format=torch.channels_last), read)
+
+
+def read_description(file: Path) -> ModelDescription:
+    """Raises ValueError where the file does not describe a model."""
+    try:
+        return ModelDescription.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        raise ValueError(f"not the description of a model: {f'{key}: ' if key else ''}{message}") from None
+
+
+def load_network(config: NetworkConfig, weights: Path) -> ResNet:
+    """The network in evaluation mode on the CPU, with the weights of a safetensors file.
+
+    Raises:
+        ValueError: the file is damaged or something else, or its tensors are not those of such a network.
+
+    """
+    try:
+        tensors = load_file(weights)
+    except SafetensorError as error:
+        raise ValueError(f"not a file of weights: {error}") from None
+    with torch.device("meta"):  # whatever widths the file asks for: no memory is taken before they are held against it
+        network = ResNet(config)
+    expected = {name: _kind(tensor) for name, tensor in network.state_dict().items()}
+    found = {name: _kind(tensor) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            there, needed = found.get(name, "not there"), expected.get(name, "no such tensor")
+            raise ValueError(f"not the weights of the network: {name} is {there}, expected {needed}")
+    network.load_state_dict(tensors, assign=True)
+    return network.eval()
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
