@@ -89,6 +89,12 @@ def test_confusion_matrix_shows_counts_and_class_names() -> None:
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
 
 
+def test_class_with_dollars_is_no_formula(tmp_path: Path) -> None:
+    exhibit = confusion_matrix([[8, 2], [0, 5]], ["$10 bill", "$ 50 % off $"])
+    svg = save_exhibit(FolderArtifacts(tmp_path), "figures", exhibit).svg
+    assert "$ 50 % off $" in svg
+
+
 def test_confusion_matrix_of_many_classes_has_no_text_in_it() -> None:
     exhibit = confusion_matrix([[1] * 100] * 100, [f"class {index}" for index in range(100)])
     assert not panel(exhibit).texts
@@ -175,10 +181,16 @@ def test_compared_studies_are_told_apart_from_published_values() -> None:
     assert [len(line.get_xdata()) for line in curves] == [5, 0]
 
 
-@pytest.mark.parametrize("exhibit", [history(TRIALS), history(TRIALS[:1]), history(TRIALS[1:2])], ids=["all", "one", "none"])
+@pytest.mark.parametrize(
+    "exhibit", [history(TRIALS), history(TRIALS[:1]), history(TRIALS[1:2])], ids=["all", "one", "none"]
+)
 def test_exhibit_is_saved_with_its_numbers_and_stands_in_a_page(tmp_path: Path, exhibit: Exhibit) -> None:
     shown = save_exhibit(FolderArtifacts(tmp_path), "figures", exhibit)
-    assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == ["history.csv", "history.png", "history.svg"]
+    assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == [
+        "history.csv",
+        "history.png",
+        "history.svg",
+    ]
     with (tmp_path / "figures/history.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == list(exhibit.header)
