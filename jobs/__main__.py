@@ -181,12 +181,12 @@ def _run_operation(options: argparse.Namespace) -> int:
             return EXIT_DONE if operations.verify(options.result) else EXIT_FAILED
         case "fetch":
             operations.fetch(options.result, options.to, partial=options.partial)
+        case "compare":
+            operations.compare([options.result, *options.others], options.to)
         case "predict":
             from jobs import predict  # noqa: PLC0415 - the only one that needs torch
 
             predict.run(options.model, options.images, top=options.top, device=options.device, as_json=options.json)
-        case "compare":
-            operations.compare([options.result, *options.others], options.to)
     sys.stdout.flush()  # here a closed pipe is noticed
     return EXIT_DONE
 
@@ -271,15 +271,15 @@ def _add_operations(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     fetch = commands.add_parser("fetch", parents=[result], help="download a result, checked")
     fetch.add_argument("--to", type=Path, metavar="DIR", help="default: a folder named like the study")
     fetch.add_argument("--partial", action="store_true", help="also a result that is not finished")
+    compare = commands.add_parser("compare", parents=[result], help="set studies of one data set beside each other")
+    compare.add_argument("others", nargs="+", metavar="RESULT", help="more of them")
+    compare.add_argument("--to", type=Path, default=Path("comparison"), metavar="DIR", help="for the page (comparison)")
     predict = commands.add_parser("predict", help="what a trained network takes images for")
     predict.add_argument("model", metavar="MODEL", help="a study's folder, its model/ or final/seed-0/, or s3://…")
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a file, or a folder of them")
     predict.add_argument("--top", type=int, default=3, metavar="K", help="classes for each image (3)")
     predict.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:1; default: DEVICE, else auto")
     predict.add_argument("--json", action="store_true", help="for programs: an object a line")
-    compare = commands.add_parser("compare", parents=[result], help="set studies of one data set beside each other")
-    compare.add_argument("others", nargs="+", metavar="RESULT", help="more of them")
-    compare.add_argument("--to", type=Path, default=Path("comparison"), metavar="DIR", help="for the page (comparison)")
     export = commands.add_parser("export", parents=[study], help="a study with its slots and ledger as one file")
     export.add_argument("--file", type=Path, required=True, metavar="FILE")
     import_ = commands.add_parser("import", help="such a file into the database of DATABASE_URL")

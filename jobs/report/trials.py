@@ -1,10 +1,6 @@
 """The trials as a table, and as what figures are drawn from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from optuna.trial import FrozenTrial
 
 from jobs.experiment import Experiment
 from jobs.findings import Findings
@@ -53,7 +49,7 @@ def trial_table(findings: Findings) -> TrialTable:
 def trial_points(findings: Findings) -> list[Trial]:
     """The trials that have begun, by number."""
     known = {trial.number: trial for trial in findings.trials}
-    objectives = findings.experiment.sweep.objectives
+    two = len(findings.experiment.sweep.objectives) > 1
     points = [
         Trial(
             trial.number,
@@ -61,19 +57,12 @@ def trial_points(findings: Findings) -> list[Trial]:
             trial.accuracy,
             trial.parameters,
             known[trial.number].intermediate_values,
-            _size(known[trial.number], objectives),
+            known[trial.number].values[1] if two and trial.state is SlotState.COMPLETE else None,
         )
         for trial in findings.status.trials
         if trial.number is not None
     ]
     return sorted(points, key=lambda point: point.number)
-
-
-def _size(trial: FrozenTrial, objectives: Sequence[str]) -> float | None:
-    if len(objectives) == 1:
-        return None
-    value: Any = trial.user_attrs.get(objectives[1])
-    return None if value is None else float(value)
 
 
 def parameter_axes(experiment: Experiment) -> list[Axis]:

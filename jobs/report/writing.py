@@ -29,6 +29,8 @@ def write_report(artifacts: Artifacts, findings: Findings) -> None:
         FileNotFoundError: predictions.csv is not there.
 
     """
+    for key in artifacts.listing(FIGURES):  # of an evaluation before more trials were run
+        artifacts.remove(key)
     table = trial_table(findings)
     write_csv(artifacts, TRIALS, table.header, table.rows)
     drawn: dict[str, list[Shown]] = {

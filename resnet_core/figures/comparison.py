@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from resnet_core.figures.exhibit import COLORS, MARKERS, Exhibit, draw, legend_below, style
+from resnet_core.figures.exhibit import COLORS, MARKERS, Exhibit, draw, legend_below, plain, style
 from resnet_core.figures.sweep import best_so_far
 from resnet_core.figures.trials import Trial
 
@@ -29,7 +29,7 @@ def accuracy_by_size(points: Sequence[Point]) -> Exhibit:
     for index, point in enumerate(points):
         color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
         percent = 100 * point.accuracy
-        label = f"{point.label} (published)" if point.published else point.label
+        label = plain(f"{point.label} (published)" if point.published else point.label)
         if point.low is None or point.high is None:
             fill = "none" if point.published else color
             axes.plot(point.parameters, percent, marker, color=color, mfc=fill, ms=8, ls="none", label=label)
@@ -64,7 +64,7 @@ def best_over_trials(studies: Mapping[str, Sequence[Trial]]) -> Exhibit:
         known = [(n, 100 * value) for n, value in enumerate(best, 1) if value is not None]
         x, y = [n for n, _ in known], [value for _, value in known]
         marker = MARKERS[index % len(MARKERS)]
-        axes.step(x, y, dash, where="post", color=color, marker=marker, ms=4, markevery=[-1], label=name)
+        axes.step(x, y, dash, where="post", color=color, marker=marker, ms=4, markevery=[-1], label=plain(name))
         rows += [(name, trial.number, value) for trial, value in zip(trials, best, strict=True)]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trials begun")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resnet_core.figures.exhibit import WIDTH, Exhibit, draw
+from resnet_core.figures.exhibit import WIDTH, Exhibit, draw, plain
 
 NAMED_CLASSES = 20  # more names cannot be read
 
@@ -26,8 +26,9 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str])
                 text = f"{counts[row, column]}"
                 axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
         numbers = max(map(len, classes)) <= 2
-        axes.set_xticks(range(len(classes)), classes, fontsize=9, rotation=0 if numbers else 90)
-        axes.set_yticks(range(len(classes)), classes, fontsize=9)
+        names = [plain(name) for name in classes]
+        axes.set_xticks(range(len(classes)), names, fontsize=9, rotation=0 if numbers else 90)
+        axes.set_yticks(range(len(classes)), names, fontsize=9)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.spines[["top", "right"]].set_visible(True)

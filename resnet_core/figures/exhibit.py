@@ -54,6 +54,11 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
+def plain(text: str) -> str:
+    """Text in which a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
+
+
 def short(value: object) -> str:
     """A value as a person reads it."""
     if isinstance(value, float):

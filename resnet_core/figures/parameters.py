@@ -67,17 +67,16 @@ def _label_rows(plot: Axes, axes: Sequence[Axis], lacking: Collection[str]) -> N
 
 
 def contour(trials: Sequence[Trial], x: Axis, y: Axis, name: str) -> Exhibit:
-    """Accuracy over two parameters; where both are ranges, a mean over the complete trials nearby lies behind."""
+    """Accuracy over two parameters; where both are ranges, a mean over the trials nearby lies behind."""
     drawn = [trial for trial in _measured(trials) if x.name in trial.parameters and y.name in trial.parameters]
-    complete = [trial for trial in drawn if trial.state == COMPLETE]
     norm = _norm(drawn)
     figure, (plot,) = draw(3.9)
     places = {trial.number: (_place(trial, x), _place(trial, y)) for trial in drawn}
-    smooth = x.choices is None and y.choices is None and len(complete) >= FEWEST
+    smooth = x.choices is None and y.choices is None and len(drawn) >= FEWEST
     if smooth:
         side = np.linspace(-MARGIN, 1 + MARGIN, GRID)
-        points = np.array([places[trial.number] for trial in complete])
-        values = np.array([100 * (trial.accuracy or 0.0) for trial in complete])
+        points = np.array([places[trial.number] for trial in drawn])
+        values = np.array([100 * (trial.accuracy or 0.0) for trial in drawn])
         surface = _smooth(points, values, side)
         plot.contourf(side, side, surface, levels=8, cmap=ACCURACIES, norm=norm, alpha=0.4)
     hover = {}
@@ -90,8 +89,10 @@ def contour(trials: Sequence[Trial], x: Axis, y: Axis, name: str) -> Exhibit:
             hover[gid] = [f"{trial.outcome()}; {own}"]
     _scale(plot, x, y)
     _colorbar(figure, plot, norm, drawn)
-    behind = " Behind them a mean over the complete trials nearby." if smooth else ""
-    caption = f"Validation accuracy over {x.name} and {y.name}; triangles: stopped early.{behind}"
+    behind = " Behind them a mean over the trials nearby." if smooth else ""
+    caption = (
+        f"Validation accuracy over {x.name} and {y.name}; triangles: stopped early, at their last accuracy.{behind}"
+    )
     header = ("trial", "state", x.name, y.name, "validation accuracy")
     rows = [(t.number, t.state, t.parameters[x.name], t.parameters[y.name], t.accuracy) for t in drawn]
     return Exhibit(name, caption, figure, header, rows, hover)

@@ -1,0 +1,55 @@
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from jobs.report import write_report
+from jobs.tables import SlotState
+
+from ..local.conftest import TINY
+from ..services.missing import missing
+from ..unit.invented import STOPPED_EARLY, Ran, experiment, findings, store
+
+PUBLISHED = "study.published=[{what: somebody's, accuracy: 0.9, parameters: 50000, where: {}}]"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        missing("chromium: tests/browser/install.sh installs it")
+    with sync_playwright() as playwright:
+        # as root, which tests in containers are, Chromium has no sandbox; the pages are our own
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def tiny_result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that was run, with two seeds."""
+    runs = tmp_path_factory.mktemp("runs")
+    overrides = [f"--set={override}" for override in (*TINY, "finalTrain.seeds=2")]
+    command = [sys.executable, "-m", "jobs", "local", "--runs", str(runs), "--workers", "1", *overrides]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
+    return runs / "quick"
+
+
+@pytest.fixture(scope="session")
+def invented_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with everything in it that a tiny study has not: all states, published values, many classes."""
+    space = "searchSpace={optimizer: {choices: [sgd, adamw]}, lr: {low: 0.001, high: 0.3, log: true}, "
+    space += "momentum: {low: 0.5, high: 0.99, when: {optimizer: [sgd]}}}"
+    invented = experiment("study.name=invented", space, PUBLISHED, "study.deviations=[Other images.]")
+    ran = [Ran(accuracies=(0.2, 0.3 + 0.01 * n)) for n in range(20)]
+    ran += (
+        [Ran(STOPPED_EARLY, (0.1,))] * 5 + [Ran(SlotState.DIVERGED, ())] + [Ran(SlotState.CANCELLED, (), began=False)]
+    )
+    study = findings(invented, ran, classes=100)
+    artifacts = store(tmp_path_factory.mktemp("invented"), study)
+    write_report(artifacts, study)
+    return artifacts.path("evaluation/report.html")
