@@ -8,11 +8,10 @@ import yaml
 
 from jobs.experiment import Experiment
 from jobs.experiment_file import dump_experiment
-from jobs.stored_dataset import StoredDataset
+from jobs.stored_dataset import StoredDataset, stands_in_for
 from resnet_core.count import count_parameters
 from resnet_core.model import NetworkConfig
 
-OFFICIAL_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 MANY_CLASSES = 20
 
@@ -32,7 +31,6 @@ def render_card(experiment: Experiment, model: dict[str, Any], metrics: dict[str
     environment.filters["text"] = _escape
     recipe, pruning = experiment.with_parameters(model["trial"]["parameters"])
     images = experiment.data.limit or dataset.train.images
-    official = OFFICIAL_TITLES.get(experiment.data.source)
     unpruned = count_parameters(NetworkConfig.from_model(experiment.model, len(model["classes"])))
     return environment.get_template("model_card.md.j2").render(
         front_matter=_yaml(_front_matter(experiment, metrics)).rstrip(),
@@ -43,7 +41,7 @@ def render_card(experiment: Experiment, model: dict[str, Any], metrics: dict[str
         metrics=metrics,
         images=images,
         validated=images - model["trainingImages"],
-        other_than=official if official != metrics["dataset"] else None,
+        other_than=stands_in_for(experiment.data.source, metrics["dataset"]),
         weakest=_weakest(model["classes"], metrics["test"]["per_class_accuracy"]),
         unpruned=unpruned,
         many_classes=MANY_CLASSES,

@@ -5,6 +5,7 @@ from pydantic import BaseModel
 from jobs.artifacts import Artifacts
 
 POINTER = "dataset.json"
+OFFICIAL_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}  # of images that were held against their checksums
 
 
 class StoredPart(BaseModel):
@@ -21,6 +22,12 @@ class StoredDataset(BaseModel):
     image_size: int
     train: StoredPart
     test: StoredPart
+
+
+def stands_in_for(source: str, title: str) -> str | None:
+    """The official data set whose place images of another title take; None for the official one and for any other."""
+    official = OFFICIAL_TITLES.get(source)
+    return official if official != title else None
 
 
 def dataset_is_stored(artifacts: Artifacts, study: str) -> bool:

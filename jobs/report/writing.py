@@ -13,6 +13,7 @@ from jobs.report.published import beside_published
 from jobs.report.reproduction import reproduction
 from jobs.report.trials import trial_table
 from jobs.result import FIGURES, REPORT, SUMMARY, TRIALS
+from jobs.stored_dataset import stands_in_for
 
 MOST_PAIRS = 8
 BEST_TRIALS = 10  # that the summary lists
@@ -49,6 +50,7 @@ def write_report(artifacts: Artifacts, findings: Findings) -> None:
         "table": table,
         "best_trials": table.best(BEST_TRIALS),
         "published": beside_published(findings),
+        "other_than": stands_in_for(findings.experiment.data.source, findings.metrics["dataset"]),
         "layers": layer_rows(findings),
         "pairs": confused_pairs(findings)[:MOST_PAIRS],
         "mistakes": read_mistakes(artifacts),
