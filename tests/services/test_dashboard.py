@@ -85,11 +85,11 @@ def dashboard(command: list[str], folder: Path, **environment: str) -> Iterator[
 
 
 def until_it_answers(port: int) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 120
     while True:
         try:
             assert ask(port, "/dashboard")[0] == 200
-        except urllib.error.URLError:
+        except OSError:  # it does not listen yet, or is slow
             assert time.monotonic() < deadline
             time.sleep(0.2)
         else:
@@ -101,7 +101,8 @@ def make_reader(place: Place, reader: str) -> None:
 
 
 def work(sweep: Experiment, url: str, folder: Path) -> None:
-    settings = reporting.place(url, folder)
+    patient = {"lease_seconds": 60, "renewal_seconds": 15, "database_timeout_seconds": 10}
+    settings = reporting.place(url, folder, **patient)
     Worker(sweep, settings, reporting.artifacts(settings, sweep)).work(Reporting(sweep.sweep.epochs, 0))
 
 
