@@ -10,6 +10,9 @@ from torchvision.transforms.v2 import functional as T
 
 from resnet_core.data.images import Images, RawDataset
 
+# What Pillow raises, by format and damage.
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, NotImplementedError, Image.DecompressionBombError)
+
 
 def read_image_folder(path: Path, size: int) -> RawDataset:
     """`path/train/<class>/…` and `path/test/<class>/…` as RGB of `size` x `size` pixels.
@@ -66,7 +69,7 @@ def read_image(file: Path, size: int) -> torch.Tensor:
     try:
         with Image.open(file) as image:
             pixels = T.pil_to_tensor(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's, by format and damage
+    except UNREADABLE as error:
         raise ValueError(f"{file}: not an image: {error}") from None
     resized = T.resize(pixels, [size], interpolation=InterpolationMode.BILINEAR, antialias=True)
     cropped: torch.Tensor = T.center_crop(resized, [size, size])

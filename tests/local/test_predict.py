@@ -166,11 +166,14 @@ def test_model_that_does_not_hold_together_is_refused(
 def test_file_that_is_no_image_is_named_before_anything_is_printed(
     published: FolderArtifacts, digit_files: list[Path], capsys: Capture, tmp_path: Path
 ) -> None:
-    text, half, empty = tmp_path / "notes.png", tmp_path / "half.png", tmp_path / "empty"
+    text, half, unknown, empty = (tmp_path / name for name in ("notes.png", "half.png", "unknown.dds", "empty"))
+    Image.new("RGB", (8, 8)).save(unknown)
+    header = unknown.read_bytes()
+    unknown.write_bytes(header[:80] + b"\0\0\0\x9a" + header[84:])  # a pixel format that Pillow cannot read
     text.write_text("no image")
     half.write_bytes(digit_files[0].read_bytes()[:-60])
     empty.mkdir()
-    for bad in (text, half):
+    for bad in (text, half, unknown):
         assert refused(capsys, 1, published.root, *digit_files, bad).startswith(f"{bad}: not an image: ")
     assert refused(capsys, 1, published.root, digit_files[0], tmp_path / "b.png") == f"{tmp_path}/b.png: no such file"
     assert refused(capsys, 1, published.root, empty).startswith(f"{empty}: no image in this folder (.jpg, ")
