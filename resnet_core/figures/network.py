@@ -36,7 +36,8 @@ def _bars(name: str, what: str, names: list[str], before: list[int], after: list
     axes.set_xlabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if max(before) >= 10_000:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e3:,.0f} k" if value else "0"))
+        unit, sign = (1e6, "M") if max(before) >= 1_000_000 else (1e3, "k")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:g} {sign}" if value else "0"))
     legend_below(figure, axes)
     rows = list(zip(names, before, after, strict=True))
     hover = {f"bar-{layer}": [f"{layer}: {old:,} before, {new:,} after"] for layer, old, new in rows}
