@@ -13,6 +13,10 @@ class LayerRow:
     before: LayerCount
     after: LayerCount
 
+    @property
+    def pruned(self) -> bool:
+        return self.before != self.after
+
 
 def layer_rows(findings: Findings) -> list[LayerRow]:
     before, after = layer_counts(findings)

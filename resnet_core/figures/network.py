@@ -1,4 +1,4 @@
-"""The network, layer by layer, before and after pruning."""
+"""The network, layer by layer: before and after pruning where channels were removed."""
 
 from collections.abc import Sequence
 
@@ -25,9 +25,12 @@ def parameters_per_layer(before: Sequence[LayerCount], after: Sequence[LayerCoun
 
 def _bars(name: str, what: str, names: list[str], before: list[int], after: list[int], *, label: str) -> Exhibit:
     figure, (axes,) = draw(0.27 * len(names) + 1.2)
-    positions = np.arange(len(names))
-    axes.barh(positions - 0.2, before, 0.38, color="white", hatch="////", edgecolor=SKY, label="before pruning")
-    bars = axes.barh(positions + 0.2, after, 0.38, color=BLUE, label="after pruning")
+    positions, pruned = np.arange(len(names)), before != after
+    if pruned:
+        axes.barh(positions - 0.2, before, 0.38, color="white", hatch="////", edgecolor=SKY, label="before pruning")
+        bars = axes.barh(positions + 0.2, after, 0.38, color=BLUE, label="after pruning")
+    else:
+        bars = axes.barh(positions, after, 0.6, color=BLUE)
     for bar, layer in zip(bars, names, strict=True):
         bar.set_gid(f"bar-{layer}")
     axes.set_yticks(positions, names, fontsize=8)
@@ -38,6 +41,9 @@ def _bars(name: str, what: str, names: list[str], before: list[int], after: list
     if max(before) >= 10_000:
         unit, sign = (1e6, "M") if max(before) >= 1_000_000 else (1e3, "k")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:g} {sign}" if value else "0"))
+    if not pruned:
+        hover = {f"bar-{layer}": [f"{layer}: {count:,}"] for layer, count in zip(names, after, strict=True)}
+        return Exhibit(name, f"{what}.", figure, ("layer", label), list(zip(names, after, strict=True)), hover)
     legend_below(figure, axes)
     rows = list(zip(names, before, after, strict=True))
     hover = {f"bar-{layer}": [f"{layer}: {old:,} before, {new:,} after"] for layer, old, new in rows}

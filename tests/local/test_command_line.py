@@ -111,7 +111,7 @@ def test_interrupted_run_goes_on_to_the_same_result(
     finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     study = tmp_path / "quick"
-    for marker in ("trials/1/checkpoint-1.pt", "final/trial-*/checkpoint-0.pt"):
+    for marker in ("trials/1/checkpoint-1.pt", "final/seed-0/trial-*/checkpoint-0.pt"):
         process = subprocess.Popen(command(tmp_path, *QUICK), stderr=subprocess.PIPE, text=True, start_new_session=True)
         wait_for(process, lambda marker=marker: any(study.glob(marker)))
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does

@@ -59,6 +59,14 @@ def test_bars_show_all_parameters_of_both_networks() -> None:
     assert (sum(before), sum(after)) == (11_173_962, 4_493_525)
 
 
+def test_bars_of_a_network_that_was_not_pruned_stand_alone() -> None:
+    full = LAYERS[0]
+    exhibit = filters_per_layer(full, full)
+    assert [len(bars) for bars in widths(exhibit)] == [20]
+    assert (exhibit.header, exhibit.rows[0]) == (("layer", "filters"), ("stem", 64))
+    assert "pruning" not in exhibit.caption
+
+
 def test_curves_hold_every_epoch_of_every_seed_and_leave_out_missing_validation() -> None:
     epochs = [EpochResult(n, 0.1, 2 / n, n / 10, None, None, 1.0) for n in range(1, 5)]
     losses, accuracies = training_curves([epochs]).figure.axes
