@@ -3,12 +3,12 @@
 It knows nothing of the place it runs in (`jobs/settings.py` does) and imports neither torch nor optuna.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from jobs.parameters import field_of, put_parameters
 from jobs.search_space import Range, Scalar, SearchSpace, end_points, example_with, grid_points, ordered, space_of
 from resnet_core.config import Config, DataConfig, ModelConfig, PositiveInt, PruningConfig, TrainingConfig
 
@@ -180,6 +180,14 @@ class Experiment(Config):
                 raise ValueError(f"sweep.configurations.{index}={configuration}: {error}") from None
         return self
 
+    @model_validator(mode="after")
+    def _check_published(self) -> Self:
+        for index, value in enumerate(self.study.published):
+            for name in value.where:
+                if name not in self.searched:
+                    raise ValueError(f"study.published.{index}.where.{name}: not searched, so no trial has it")
+        return self
+
     @property
     def study_name(self) -> str:
         assert self.study.name is not None  # load_experiment gives every study one
@@ -207,11 +215,7 @@ class Experiment(Config):
             ValueError: the field is not there or does not allow the value.
 
         """
-        training, pruning = self.example_with(name, value)
-        section: Any = pruning if name.startswith("pruning.") else training
-        for key in _path(name):
-            section = section[int(key)] if isinstance(section, tuple) else _field(section, key)
-        return section[0] if isinstance(section, tuple) and len(section) == 1 else section
+        return field_of(*self.example_with(name, value), name)
 
     def example_with(self, name: str, value: Scalar) -> tuple[TrainingConfig, PruningConfig]:
         """The recipe and the pruning of a trial that has the value; raises as `with_parameters` does."""
@@ -227,74 +231,5 @@ class Experiment(Config):
                 raise alone from None
 
     def with_parameters(self, parameters: Mapping[str, Scalar]) -> tuple[TrainingConfig, PruningConfig]:
-        """The recipe and the pruning with a trial's parameters put in.
-
-        A trial that has a pruning method of its own has the amounts or the target only if that needs them.
-
-        Raises:
-            ValueError: a name is no field of them, or its value is not allowed.
-
-        """
-        trees = {"training": self.training.model_dump(), "pruning": self.pruning.model_dump()}
-        if any(AMOUNT_OF_BLOCK.fullmatch(name) for name in parameters):
-            trees["pruning"]["amounts"] = self._amounts_of_blocks()
-        for name, value in parameters.items():
-            _put(trees["pruning" if name.startswith("pruning.") else "training"], name, value)
-        method = parameters.get("pruning.method")
-        if method is not None:
-            trees["pruning"] |= {key: None for key in ("amounts", "target") if key != method}
-        try:
-            return TrainingConfig.model_validate(trees["training"]), PruningConfig.model_validate(trees["pruning"])
-        except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-
-    def _amounts_of_blocks(self) -> list[float]:
-        amounts, blocks = list(self.pruning.amounts or (0.0,)), sum(self.model.depths)
-        return amounts * blocks if len(amounts) == 1 else amounts
-
-
-AMOUNT_OF_BLOCK = re.compile(r"pruning\.amounts\.(\d+)")
-
-
-def searchable_fields() -> list[str]:
-    """Every name that a search space can hold; beside them, `pruning.amounts.<block>` is the amount of one block."""
-
-    def leaves(model: type[Config], prefix: str) -> list[str]:
-        names = []
-        for field in model.model_fields.values():
-            name = f"{prefix}{field.alias}"
-            nested = field.annotation
-            if isinstance(nested, type) and issubclass(nested, Config):
-                names += leaves(nested, f"{name}.")
-            else:
-                names.append(name)
-        return names
-
-    return leaves(TrainingConfig, "") + leaves(PruningConfig, "pruning.")
-
-
-def _put(tree: dict[str, Any], name: str, value: Scalar) -> None:
-    if block := AMOUNT_OF_BLOCK.fullmatch(name):
-        amounts = tree["amounts"]
-        if int(block[1]) >= len(amounts):
-            raise ValueError(f"the network has {len(amounts)} blocks, counted from 0")
-        amounts[int(block[1])] = value
-        return
-    section: Any = tree
-    *sections, last = _path(name)
-    for key in sections:
-        section = section.get(key)
-        if not isinstance(section, dict):
-            break
-    if not isinstance(section, dict) or last not in section or isinstance(section[last], dict):
-        raise ValueError(f"no field of training or pruning: {', '.join(searchable_fields())}")
-    section[last] = value
-
-
-def _path(name: str) -> list[str]:
-    return name.removeprefix("pruning.").split(".")
-
-
-def _field(section: Config, alias: str) -> Any:
-    names = {field.alias: key for key, field in type(section).model_fields.items()}
-    return getattr(section, names[alias])
+        """The recipe and the pruning with a trial's parameters put in; raises ValueError as `put_parameters` does."""
+        return put_parameters(self.training, self.pruning, sum(self.model.depths), parameters)

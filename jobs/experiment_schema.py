@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from jobs.experiment import AMOUNT_OF_BLOCK, Experiment, searchable_fields
+from jobs.experiment import Experiment
 from jobs.experiment_file import preset_names, preset_tree
+from jobs.parameters import AMOUNT_OF_BLOCK, searchable_fields
 
 CHART = Path(__file__).parents[1] / "charts/resnet-sweep"
 DEFAULT_PRESET = "quick"

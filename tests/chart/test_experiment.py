@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.experiment import Experiment, searchable_fields
+from jobs.experiment import Experiment
 from jobs.experiment_file import dump_experiment, load_experiment, preset_names
 from jobs.experiment_schema import CHART, experiment_schema, generated_files
+from jobs.parameters import searchable_fields
 
 from .helm import Helm, Refused, Rendered
 

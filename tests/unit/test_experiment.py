@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from jobs.experiment import Experiment, searchable_fields
+from jobs.experiment import Experiment
 from jobs.experiment_file import (
     ConfigurationError,
     dump_experiment,
@@ -15,6 +15,7 @@ from jobs.experiment_file import (
     preset_names,
     preset_tree,
 )
+from jobs.parameters import searchable_fields
 from jobs.search_space import Choices, grid_points
 from jobs.study import distributions, suggest
 from resnet_core.count import check_budget
@@ -158,6 +159,7 @@ def test_grid_holds_every_combination() -> None:
         ("sweep.configurations=[{lr: 0.1}]", r"^sweep\.configurations: 1 given, but only with sweep\.sampler\.name=manual$"),
         ("sweep={trials: 2, sampler: {name: manual}, configurations: [{lr: 0.1}]}", r"^sweep\.trials=2: sweep\.configurations has 1$"),
         ("sweep={trials: 1, sampler: {name: manual}, configurations: [{lr: 0.1}]}", r"^searchSpace: empty with sweep\.sampler\.name=manual"),
+        ("study.published=[{what: x, accuracy: 0.9, where: {nesterov: true}}]", r"^study\.published\.0\.where\.nesterov: not searched, so no trial has it$"),
         ("study.name=No Spaces", r"^study\.name='No Spaces': string should match pattern"),
         ("sweep.trials", r"^--set sweep\.trials: key\.path=value expected$"),
         ("sweep.trials.x=1", r"^--set sweep\.trials\.x=1: trials holds a value, not keys$"),
