@@ -237,7 +237,7 @@ def test_configurations_of_a_list_are_run_as_given() -> None:
     assert fixed[3] == {"optimizer": "adam", "lr": 0.001}
     study = optuna.create_study()
     for given in [*fixed, {}]:
-        trial = study.ask(fixed_distributions=None)
+        trial = study.ask()
         trial.storage.set_trial_system_attr(trial._trial_id, "fixed_params", given)
         trial = optuna.trial.Trial(study, trial._trial_id)
         assert suggest(trial, experiment, given) == given
