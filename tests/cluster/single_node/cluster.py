@@ -51,8 +51,7 @@ class SingleNode:
         if obstacle := self.obstacle():
             raise ClusterError(obstacle)
         layout, start, await_ = self.layout, self._processes.start, self._processes.await_
-        if layout.state.exists():
-            raise ClusterError(f"{layout.state} is what a cluster left that ended halfway; take it `down` first")
+        self.down()  # what is left of one that was killed, or went with its machine
         if network.rules_of_kubernetes():
             raise ClusterError("another Kubernetes has its packet rules on this machine")
         layout.state.mkdir(mode=0o755, parents=True)
@@ -78,7 +77,7 @@ class SingleNode:
     def down(self) -> None:
         """Whatever state it is in, and done as well where there is none."""
         layout, stop = self.layout, self._processes.stop
-        if not layout.state.exists():
+        if not layout.state.exists() and not network.is_connected():
             return
         for name in ("controllers", "scheduler"):  # so that nothing makes pods anew
             stop(name)
@@ -96,7 +95,7 @@ class SingleNode:
         network.disconnect(layout)
         remains.remove_cgroups()
         remains.remove_log_links(layout)
-        shutil.rmtree(layout.state)
+        shutil.rmtree(layout.state, ignore_errors=not layout.state.exists())
 
     def start_kubelet(self) -> None:
         """With it come the pretend GPUs: what asks for nvidia.com/gpu is scheduled as on a node that has them."""

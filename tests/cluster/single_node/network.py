@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from .layout import NODE_BRIDGE, NODE_IP, POD_BRIDGE, Layout
 
@@ -36,10 +37,14 @@ def connect(layout: Layout) -> None:
     _setting("net/ipv4/ip_forward").write_text("1")
 
 
+def is_connected() -> bool:
+    return NODE_BRIDGE in _links()
+
+
 def disconnect(layout: Layout) -> None:
     for namespace in new_pod_namespaces(layout):
         _ip("netns", "delete", namespace)
-    links = [name for _index, name in socket.if_nameindex()]
+    links = _links()
     for bridge in (POD_BRIDGE, NODE_BRIDGE):
         if bridge in links:
             _ip("link", "delete", bridge)
@@ -65,6 +70,10 @@ def new_pod_namespaces(layout: Layout) -> list[str]:
     return sorted(set(pod_namespaces()) - set(_before(layout)["namespaces"]))
 
 
+def _links() -> list[str]:
+    return [name for _index, name in socket.if_nameindex()]
+
+
 def _remove_rules(family: str) -> None:
     saved = subprocess.run([f"{family}-save"], check=True, capture_output=True, text=True).stdout.splitlines(
         keepends=True
@@ -74,9 +83,10 @@ def _remove_rules(family: str) -> None:
         subprocess.run([f"{family}-restore"], check=True, input="".join(kept), text=True)
 
 
-def _before(layout: Layout) -> dict[str, dict[str, str]]:
+def _before(layout: Layout) -> dict[str, Any]:
+    """What was there; where nobody wrote it down, all that is there now."""
     file = layout.state / "before.json"
-    return json.loads(file.read_text()) if file.exists() else {"kernel": {}, "namespaces": {}}
+    return json.loads(file.read_text()) if file.exists() else {"kernel": {}, "namespaces": pod_namespaces()}
 
 
 def _setting(name: str) -> Path:
