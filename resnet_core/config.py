@@ -148,5 +148,5 @@ class TrainingConfig(Config):
     schedule: ScheduleConfig = ScheduleConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast where the device multiplies it natively."
+        "auto", description="auto: bf16 autocast where the device is faster at it."
     )

@@ -17,6 +17,7 @@ from resnet_core.config import TrainingConfig
 from resnet_core.data import Images
 from resnet_core.device import select_precision
 from resnet_core.epoch import EpochResult
+from resnet_core.memory import memory_kept
 from resnet_core.model import ResNet
 from resnet_core.optimizer import build_optimizer
 from resnet_core.predict import predict
@@ -41,6 +42,7 @@ class TrainingData:
     std: Tensor
 
 
+@memory_kept()
 def train(
     model: ResNet,
     recipe: TrainingConfig,

@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,41 @@ def test_plain_step_equals_the_loop_written_by_hand(data: TrainingData) -> None:
         optimizer.step()
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], tensor)
+
+
+PLAIN = {
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "rmsprop": partial(torch.optim.RMSprop, momentum=0.9),
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adadelta": torch.optim.Adadelta,
+    "adagrad": torch.optim.Adagrad,
+    "asgd": torch.optim.ASGD,
+}
+
+
+@pytest.mark.parametrize("optimizer", PLAIN)
+def test_losses_of_fifty_steps_are_those_of_the_plain_step(data: TrainingData, optimizer: str) -> None:
+    """Plain: the default memory format, a parameter after the other. Ours has an epoch for each step to tell its loss."""
+    lr = 0.1 if optimizer == "adadelta" else 0.001
+    recipe = TrainingConfig(
+        optimizer=optimizer, lr=lr, batch_size=len(data.train), precision="fp32", weight_decay=0.01,
+        decay_norm_and_bias=True, augmentation=AugmentationConfig(flip=False, crop_padding=0),
+        schedule=ScheduleConfig(name="constant"),
+    )  # fmt: skip
+    _, results, _ = run(data, recipe, 50)
+    model = network(recipe)
+    plain = PLAIN[optimizer](model.parameters(), lr=lr, weight_decay=0.01, foreach=False)
+    images = normalize(data.train.images, data.mean, data.std)
+    losses = []
+    for _ in results:
+        loss = torch.nn.functional.cross_entropy(model(images), data.train.labels)
+        plain.zero_grad()
+        loss.backward()
+        plain.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.98 * losses[0]
+    assert [result.train_loss for result in results] == pytest.approx(losses, rel=2e-3)
 
 
 def test_average_lags_behind_the_weights(data: TrainingData) -> None:
