@@ -20,6 +20,7 @@ IMAGES = {
     "resnet_sweep": "RESNET_SWEEP_IMAGE",
     "postgresql": "RESNET_SWEEP_POSTGRESQL_IMAGE",
     "minio": "RESNET_SWEEP_MINIO_IMAGE",
+    "dashboard": "RESNET_SWEEP_DASHBOARD_IMAGE",
 }
 
 

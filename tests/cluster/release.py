@@ -34,6 +34,7 @@ class Release:
             "image": {"repository": ours.repository, "tag": ours.tag, "digest": ours.digest},
             "postgresql": {"image": str(images.postgresql)},
             "minio": {"image": str(images.minio)},
+            "dashboard": {"image": str(images.dashboard)},
             "prepare": {"resources": SMALL},
             "worker": {"gpus": 0, "resources": SMALL},
             "finalTrain": {"gpus": 0, "resources": SMALL},

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from jobs.experiment_file import load_experiment
+from tests.services.asking import ask
 
 from .kubernetes_cluster import CommandFailed
 from .release import NAME, Release
@@ -19,7 +20,7 @@ SHORT = {"sweep": {"trials": 4, "epochs": 3}, "finalTrain": {"epochs": 2}, "data
 
 
 def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Release, tmp_path: Path) -> None:
-    notes = release.install(experiment={"finalTrain": {"seeds": 2}})
+    notes = release.install(experiment={"finalTrain": {"seeds": 2}}, dashboard={"enabled": True})
     assert "throwaway" in notes
     log = release.until_done(900)
     trials = load_experiment("quick", None, []).sweep.trials
@@ -50,6 +51,13 @@ def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Releas
     assert {file.name.split("-run1")[0] for file in (tmp_path / "result/logs").iterdir()} == {
         "prepare", "sweep-0", "sweep-1", "final-train-0", "final-train-1", "evaluate", "pipeline",
     }  # fmt: skip
+
+    with release.forwarded("dashboard", 8080) as port:
+        assert ask(port, "/api/studies")[1]["study_summaries"][0]["study_name"] == NAME
+        status, study = ask(port, "/api/studies/1")
+        assert status == 200
+        assert len(study["trials"]) == trials
+        assert ask(port, "/api/studies/1/rename", "POST", {"study_name": "other"})[0] == 500  # it can only read
 
 
 def test_upgrade_adds_trials_in_mid_sweep_and_after_the_end(release: Release) -> None:

@@ -1,14 +1,11 @@
 """optuna-dashboard beside a sweep: it shows the study and can change nothing."""
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +18,7 @@ from jobs.local import local_database
 from jobs.worker import Worker
 
 from . import reporting
+from .asking import ask
 from .missing import missing
 from .place import Place
 from .postgres import free_port
@@ -50,18 +48,6 @@ def reader(place: Place) -> Iterator[str]:
     name = f"reader_{place.database}"
     yield f"postgresql://{name}:sEcret1@127.0.0.1:{place.server.port}/{place.database}"
     place.server.execute(f"DROP OWNED BY {name}; DROP ROLE {name}", place.database)
-
-
-def ask(port: int, path: str, method: str = "GET", body: dict[str, Any] | None = None) -> tuple[int, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, headers, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, json.load(answer) if path.startswith("/api") else answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
 
 
 @contextmanager

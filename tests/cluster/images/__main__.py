@@ -9,5 +9,5 @@ from .build import build_all, into_registry
 if obstacle := buildah.obstacle():
     sys.exit(obstacle)
 images = build_all(into_registry(REGISTRY), Layout.from_environment().binaries / "minio")
-for image in (images.resnet_sweep, images.postgresql, images.minio):
+for image in (images.resnet_sweep, images.postgresql, images.minio, images.dashboard):
     print(image)

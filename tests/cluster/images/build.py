@@ -41,15 +41,17 @@ class Images:
     resnet_sweep: Image
     postgresql: Image
     minio: Image
+    dashboard: Image
 
 
 def build_all(build: Callable[[str, Path, Path], Image], minio_binary: Path) -> Images:
     """`build` makes an image from its name, a folder and a Containerfile."""
-    postgresql = HERE / "postgresql"
+    postgresql, dashboard = HERE / "postgresql", HERE / "dashboard"
     with _folder_with(minio_binary) as folder:
         return Images(
             postgresql=build("postgresql", postgresql, postgresql / "Containerfile"),
             minio=build("minio", folder, HERE / "minio/Containerfile"),
+            dashboard=build("dashboard", dashboard, dashboard / "Containerfile"),
             resnet_sweep=build("resnet-sweep", REPOSITORY, REPOSITORY / "Dockerfile"),
         )
 
