@@ -1,6 +1,7 @@
 """Learning curves of real sweeps, and early-stopping rules replayed over them."""
 
 import contextlib
+import heapq
 import math
 import os
 import subprocess
@@ -67,36 +68,49 @@ def ended(curves: Sequence[Curve], epochs: int) -> Outcome:
     return Outcome([len(curve) for curve in curves], [curve[-1] for curve in curves if len(curve) == epochs])
 
 
-def replay(experiment: Experiment, curves: Sequence[Curve], workers: int) -> Outcome:
+def replay(experiment: Experiment, curves: Sequence[Curve], paces: Sequence[float], workers: int) -> Outcome:
     """What the experiment's early stopping leaves of whole curves.
 
-    `workers` trials run side by side, an epoch of each in turn; whoever is through takes the next curve. As in a
-    worker, a value is reported and the rule asked after each epoch but the last.
+    `workers` trials run side by side; whoever is through takes the next curve. An epoch of a trial takes as long as
+    its pace says. As in a worker, a value is reported and the rule asked after each epoch but the last.
     """
     storage, epochs = InMemoryStorage(), experiment.sweep.epochs
     create_study(experiment, storage)
     study = load_study(experiment, storage, slot=0)
-    waiting = list(enumerate(curves))[::-1]
-    running: list[tuple[int, Iterator[tuple[int, float]]]] = []
-    kept: list[Curve] = [[] for _ in curves]
-    trials = {}
-    while waiting or running:
-        while waiting and len(running) < workers:
-            index, curve = waiting.pop()
+    trials, kept = {}, [[] for _ in curves]
+    waiting = iter(range(len(curves)))
+    reports: list[tuple[float, int]] = []  # when, and of which trial: the soonest first
+
+    def begin(now: float) -> None:
+        index = next(waiting, None)
+        if index is not None:
             trials[index] = study.ask()
-            running.append((index, iter(enumerate(curve, 1))))
-        for index, values in list(running):
-            trial, (epoch, value) = trials[index], next(values)
-            kept[index].append(value)
-            trial.report(value, epoch)
-            if epoch == epochs:
-                study.tell(trial, value)
-            elif epoch == len(curves[index]) or trial.should_prune():
+            heapq.heappush(reports, (now + paces[index], index))
+
+    for _ in range(workers):
+        begin(0.0)
+    while reports:
+        now, index = heapq.heappop(reports)
+        trial, curve = trials[index], kept[index]
+        if len(curve) == len(curves[index]):  # diverged within this epoch
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            curve.append(curves[index][len(curve)])
+            trial.report(curve[-1], len(curve))
+            if len(curve) == epochs:
+                study.tell(trial, curve[-1])
+            elif trial.should_prune():
                 study.tell(trial, state=TrialState.PRUNED)
             else:
+                heapq.heappush(reports, (now + paces[index], index))
                 continue
-            running.remove((index, values))
+        begin(now)
     return ended(kept, epochs)
+
+
+def finals(curves: Sequence[Curve], epochs: int) -> list[float]:
+    """The accuracy that each trial ends with, 0 where it has diverged."""
+    return [curve[-1] if len(curve) == epochs else 0.0 for curve in curves]
 
 
 def expected_best(finals: Sequence[float], count: float) -> float:
