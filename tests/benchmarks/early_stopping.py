@@ -82,15 +82,16 @@ class Sweeps:
 def rules(default: EarlyStoppingConfig, epochs: int) -> list[EarlyStoppingConfig]:
     """The preset's own rule first, then others around it."""
     least = sorted({1, 2, 3, epochs // 4, epochs // 2, default.min_epochs} & set(range(1, epochs)))
-    kinds = [("halving", 3), ("halving", 2), ("halving", 4), ("hyperband", 3), ("median", 3)]
-    others = [
-        default.model_copy(update={"name": name, "min_epochs": epoch, "reduction_factor": factor})
-        for name, factor in kinds
-        for epoch in least
-        if name != "hyperband" or epoch * factor <= epochs  # else it has one bracket, and is halving
-    ]
+    factor = default.reduction_factor
+    kinds = [("halving", epoch, factor) for epoch in least]
+    kinds += [("halving", default.min_epochs, other) for other in (2, 3, 4)]
+    # Where no second bracket fits, hyperband is halving.
+    kinds += [("hyperband", epoch, factor) for epoch in least if epoch * factor <= epochs]
+    kinds += [("median", epoch, factor) for epoch in least]
+    keys = ("name", "min_epochs", "reduction_factor")
+    others = [default.model_copy(update=dict(zip(keys, kind, strict=True))) for kind in kinds]
     own = [] if default.name == "none" else [default]
-    return list(dict.fromkeys(own + others))
+    return list({describe_rule(rule): rule for rule in own + others}.values())
 
 
 def without(rule: EarlyStoppingConfig) -> EarlyStoppingConfig:
