@@ -27,6 +27,9 @@ class Settings(BaseSettings):
         None, ge=0, description="Which worker, or which seed's final training this is; set by Kubernetes."
     )
     processes: int = Field(1, ge=1, description="Workers that one `sweep` runs at once, on one GPU.")
+    ranks: int = Field(1, ge=1, description="Processes that share each batch of a `final-train`, one a GPU.")
+    rank: int = Field(0, ge=0, description="Which of them this is; set by the process that starts them.")
+    launcher_pid: int | None = Field(None, description="The process that has started this rank; set by it.")
     heartbeat_dir: Path | None = Field(None, description="Where each process keeps a file young while it gets on.")
     log_format: Literal["text", "json"] = "text"
 
