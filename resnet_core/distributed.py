@@ -75,7 +75,9 @@ class Ranks(Group):
     def network(self, model: nn.Module) -> nn.Module:
         self.first(lambda: None)  # a rank whose files came late is waited for here, not in a collective with a time-out
         devices = [self._device] if self._device.type == "cuda" else None
-        return DistributedDataParallel(model, devices, broadcast_buffers=False, gradient_as_bucket_view=True)
+        network = DistributedDataParallel(model, devices, gradient_as_bucket_view=True)
+        network.broadcast_buffers = False  # in each step; the argument's name depends on torch's version
+        return network
 
     def share(self, rows: Tensor) -> Tensor:
         return rows.tensor_split(self.size)[self.rank]
