@@ -61,7 +61,7 @@ def _source(options: argparse.Namespace) -> list[str]:
 def _run_stage(options: argparse.Namespace, experiment: Experiment, settings: Settings) -> int:
     command = options.command
     interrupt.listen(settings.heartbeat_dir if command in LONG_STAGES else None)
-    logs.configure(settings.log_format, logging.WARNING if settings.rank else logging.INFO)
+    logs.configure(settings.log_format, logging.WARNING if settings.own_rank else logging.INFO)
     if command == "sweep" and settings.processes > 1:
         return _run_processes(options, settings)
     if command == "final-train" and settings.ranks > 1 and settings.launcher_pid is None:

@@ -54,7 +54,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     """
     if settings.launcher_pid is not None:
         end_with(settings.launcher_pid)
-    device = select_device(settings.device, settings.rank)
+    device = select_device(settings.device, settings.own_rank)
     seeds = range(experiment.final_train.seeds)
     if settings.job_completion_index is not None:
         seeds = range(settings.job_completion_index, settings.job_completion_index + 1)
@@ -157,7 +157,7 @@ class _FinalTraining:
         self._patiently(write_weights)
         card = _describe_model(*self._data, trained, self._best, course)
         precision = select_precision(recipe.precision, self._device)
-        card |= {"seed": seed, "precision": str(precision).removeprefix("torch.")}
+        card |= {"seed": seed, "precision": str(precision).removeprefix("torch."), "ranks": self._group.size}
         self._patiently(lambda: artifacts.write_json(model_key(seed), card))
         checkpoints = Checkpoints(artifacts, final_prefix(seed))  # also those of a trial that was the best before
         self._patiently(checkpoints.remove)
