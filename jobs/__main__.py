@@ -61,9 +61,11 @@ def _source(options: argparse.Namespace) -> list[str]:
 def _run_stage(options: argparse.Namespace, experiment: Experiment, settings: Settings) -> int:
     command = options.command
     interrupt.listen(settings.heartbeat_dir if command in LONG_STAGES else None)
-    logs.configure(settings.log_format)
+    logs.configure(settings.log_format, logging.WARNING if settings.own_rank else logging.INFO)
     if command == "sweep" and settings.processes > 1:
         return _run_processes(options, settings)
+    if command == "final-train" and settings.ranks > 1 and settings.launcher_pid is None:
+        return _run_ranks(options, experiment, settings)
     root = _open_root(settings)
     index = settings.job_completion_index
     name = command if index is None or command not in LONG_STAGES else f"{command}-{index}"
@@ -119,6 +121,12 @@ def _run_processes(options: argparse.Namespace, settings: Settings) -> int:
 
     interrupt.end()  # each of them gives signs of life of its own
     return run_processes(settings.processes, ["sweep", *_source(options)], settings.heartbeat_dir)
+
+
+def _run_ranks(options: argparse.Namespace, experiment: Experiment, settings: Settings) -> int:
+    from jobs.ranks import run_ranks  # noqa: PLC0415
+
+    return run_ranks(experiment, settings, ["final-train", *_source(options)])
 
 
 def _stage(options: argparse.Namespace, settings: Settings) -> Callable[[Experiment, Settings, Artifacts], None]:

@@ -1,8 +1,13 @@
 """Which trial the final training takes, once the sweep is over."""
 
+from jobs.database import database_place
 from jobs.experiment import Experiment
 from jobs.failure import Failure
-from jobs.status import SweepStatus, TrialStatus
+from jobs.outage import patiently
+from jobs.prepared import check_prepared
+from jobs.settings import Settings
+from jobs.status import SweepStatus, TrialStatus, sweep_status
+from jobs.storage import FencedStorage
 from jobs.tables import SlotState
 
 
@@ -30,3 +35,19 @@ def best_trial(experiment: Experiment, status: SweepStatus) -> TrialStatus:
             f"sweep.minCompleted={needed}: {complete} trials of the sweep are complete ({status.line()})"
         )
     return status.best
+
+
+def read_best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
+    """The same from the database; raises Failure too where that cannot be reached."""
+
+    def read() -> SweepStatus:
+        storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
+        try:
+            check_prepared(storage.engine, experiment, place)
+            return sweep_status(storage.engine, storage, experiment.study_name)
+        finally:
+            storage.engine.dispose()
+
+    place = database_place(settings.database_url)
+    status = patiently(read, place=place, deadline_seconds=settings.outage_deadline_seconds)
+    return best_trial(experiment, status)

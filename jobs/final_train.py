@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -11,23 +12,23 @@ from safetensors.torch import save_file
 
 from jobs import interrupt
 from jobs.artifacts import Artifacts
-from jobs.best_trial import best_trial
+from jobs.best_trial import read_best_trial
 from jobs.checkpoints import Checkpoints
-from jobs.database import database_place
 from jobs.datasets import load_training_data
 from jobs.experiment import Experiment
 from jobs.final_course import Course
 from jobs.manifest import MANIFEST
 from jobs.outage import patiently
-from jobs.prepared import check_prepared
+from jobs.ranks import end_with
 from jobs.result import final_prefix, model_key, trained_trial, weights_key
 from jobs.settings import Settings
-from jobs.status import SweepStatus, TrialStatus, sweep_status
-from jobs.storage import FencedStorage
+from jobs.status import TrialStatus
 from jobs.stored_dataset import StoredDataset, read_dataset
 from resnet_core.build import build_network
+from resnet_core.config import TrainingConfig
 from resnet_core.count import check_budget, count_macs, count_parameters
 from resnet_core.device import describe, select_device, select_precision
+from resnet_core.distributed import ALONE, Group, RankLost, Ranks
 from resnet_core.model import ResNet
 from resnet_core.seeds import derive_seed
 from resnet_core.train import TrainingData, first_batch, train
@@ -41,7 +42,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     """Trains with the parameters of the best complete trial, once a seed; goes on from the last checkpoint.
 
     Where JOB_COMPLETION_INDEX is set, only the seed of that number is this process's. A final training of a trial that
-    is no longer the best, since more were run, is done anew.
+    is no longer the best, since more were run, is done anew. Of several ranks the first alone writes.
 
     Raises:
         Interrupted: the process was asked to end; the checkpoint of the last epoch is kept.
@@ -51,32 +52,47 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         OutageTooLong, Refused: database or artifacts cannot be reached.
 
     """
-    best = _best_trial(experiment, settings)
-    index = settings.job_completion_index
-    training = _FinalTraining(experiment, settings, root, best)
-    for seed in range(experiment.final_train.seeds) if index is None else [index]:
-        training.train(seed)
+    if settings.launcher_pid is not None:
+        end_with(settings.launcher_pid)
+    device = select_device(settings.device, settings.own_rank)
+    seeds = range(experiment.final_train.seeds)
+    if settings.job_completion_index is not None:
+        seeds = range(settings.job_completion_index, settings.job_completion_index + 1)
+    try:
+        with _group(settings, device) as group:
+            training = _FinalTraining(experiment, settings, root, device, group)
+            for seed in seeds:
+                training.train(seed)
+    except RankLost:  # which has said why
+        raise SystemExit(interrupt.EXIT_INTERRUPTED) from None
+
+
+@contextmanager
+def _group(settings: Settings, device: torch.device) -> Iterator[Group]:
+    if settings.ranks == 1:
+        yield ALONE
+        return
+    ranks = Ranks(device, interrupt.beat)
+    yield ranks
+    ranks.close()
 
 
 class _FinalTraining:
     """The trial that is trained, and the images once they are needed."""
 
-    def __init__(self, experiment: Experiment, settings: Settings, root: Artifacts, best: TrialStatus) -> None:
-        self._experiment, self._settings, self._best = experiment, settings, best
+    def __init__(
+        self, experiment: Experiment, settings: Settings, root: Artifacts, device: torch.device, group: Group
+    ) -> None:
+        self._experiment, self._settings, self._device, self._group = experiment, settings, device, group
         self._root, self._artifacts = root, root.under(experiment.study_name)
+        self._best = read_best_trial(experiment, settings)
 
     def train(self, seed: int) -> None:
         """The training with one seed, as far as it is not done."""
-        artifacts, best, prefix = self._artifacts, self._best, final_prefix(seed)
-        done_for = self._patiently(lambda: trained_trial(artifacts, seed))
-        if done_for == best.number:
-            log.info("the final training%s is done", self._name(seed))
-            self._patiently(Checkpoints(artifacts, prefix).remove)
+        if self._group.first(lambda: self._is_done(seed)):
             return
-        if done_for is not None:
-            log.info("trial %d is better than trial %d, whose final training is dropped", best.number, done_for)
-            self._patiently(lambda: _remove(artifacts, seed))
-        experiment, device = self._experiment, self._device
+        artifacts, best, prefix = self._artifacts, self._best, final_prefix(seed)
+        experiment, device, ranks = self._experiment, self._device, self._group.size
         recipe, pruning = experiment.with_parameters(best.parameters)
         dataset, data = self._data
         network_seed = derive_seed(experiment.seed, "final", *([seed] if seed else []))
@@ -90,7 +106,8 @@ class _FinalTraining:
         ).to(device)
         check_budget(network.config(), experiment.budget.parameters)
         parameters = json.dumps(best.parameters)
-        log.info("final training%s of trial %d on %s: %s", self._name(seed), best.number, describe(device), parameters)
+        place = describe(device) if ranks == 1 else f"{ranks} x {describe(device)}"
+        log.info("final training%s of trial %d on %s: %s", self._name(seed), best.number, place, parameters)
 
         checkpoints = Checkpoints(artifacts, f"{prefix}/trial-{best.number}")
         course = Course(artifacts, checkpoints, experiment.final_train, seed, self._patiently)
@@ -100,10 +117,37 @@ class _FinalTraining:
             data,
             experiment.final_train.epochs,
             seed=derive_seed(network_seed, "training"),
+            group=self._group,
             checkpoint=course.resume(device),
-            on_step=interrupt.check,
+            on_step=self._on_step,
             on_epoch=course.on_epoch,
         )
+        self._group.first(lambda: self._write(seed, course, trained, recipe))
+
+    def _is_done(self, seed: int) -> bool:
+        """Whether there is nothing left to train; what was trained from another trial is removed."""
+        artifacts, best = self._artifacts, self._best
+        done_for = self._patiently(lambda: trained_trial(artifacts, seed))
+        if done_for == best.number:
+            log.info("the final training%s is done", self._name(seed))
+            self._patiently(Checkpoints(artifacts, final_prefix(seed)).remove)
+            return True
+        if done_for is not None:
+            log.info("trial %d is better than trial %d, whose final training is dropped", best.number, done_for)
+            self._patiently(lambda: _remove(artifacts, seed))
+        return False
+
+    def _on_step(self) -> None:
+        """Ranks that are asked to end do so before the same step: one alone would leave the others waiting."""
+        if self._group.size == 1:
+            interrupt.check()
+            return
+        interrupt.beat()
+        if self._group.any(interrupt.requested()):
+            raise interrupt.Interrupted
+
+    def _write(self, seed: int, course: Course, trained: ResNet, recipe: TrainingConfig) -> None:
+        artifacts = self._artifacts
         weights = {name: tensor.contiguous() for name, tensor in course.chosen(trained).items()}
 
         def write_weights() -> None:
@@ -111,14 +155,12 @@ class _FinalTraining:
                 save_file(weights, path)
 
         self._patiently(write_weights)
-        card = _describe_model(dataset, data, trained, best, course)
-        card |= {"seed": seed, "precision": str(select_precision(recipe.precision, device)).removeprefix("torch.")}
+        card = _describe_model(*self._data, trained, self._best, course)
+        precision = select_precision(recipe.precision, self._device)
+        card |= {"seed": seed, "precision": str(precision).removeprefix("torch."), "ranks": self._group.size}
         self._patiently(lambda: artifacts.write_json(model_key(seed), card))
-        self._patiently(Checkpoints(artifacts, prefix).remove)  # also those of a trial that was the best before
-
-    @cached_property
-    def _device(self) -> torch.device:
-        return select_device(self._settings.device)
+        checkpoints = Checkpoints(artifacts, final_prefix(seed))  # also those of a trial that was the best before
+        self._patiently(checkpoints.remove)
 
     @cached_property
     def _data(self) -> tuple[StoredDataset, TrainingData]:
@@ -134,20 +176,6 @@ class _FinalTraining:
     def _patiently(self, action: Callable[[], T]) -> T:
         deadline = self._settings.outage_deadline_seconds
         return patiently(action, place=self._root.location, deadline_seconds=deadline)
-
-
-def _best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
-    def read() -> SweepStatus:
-        storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
-        try:
-            check_prepared(storage.engine, experiment, place)
-            return sweep_status(storage.engine, storage, experiment.study_name)
-        finally:
-            storage.engine.dispose()
-
-    place = database_place(settings.database_url)
-    status = patiently(read, place=place, deadline_seconds=settings.outage_deadline_seconds)
-    return best_trial(experiment, status)
 
 
 def _remove(artifacts: Artifacts, seed: int) -> None:

@@ -47,10 +47,15 @@ def requested() -> bool:
     return _requested.is_set()
 
 
-def check() -> None:
-    """Raises Interrupted once the process has been asked to end."""
+def beat() -> None:
+    """A sign of life, where stopping would lose something."""
     if _heartbeat is not None:
         _heartbeat.beat()
+
+
+def check() -> None:
+    """Raises Interrupted once the process has been asked to end."""
+    beat()
     if _requested.is_set():
         raise Interrupted
 

@@ -31,9 +31,9 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def configure(log_format: Literal["text", "json"]) -> None:
+def configure(log_format: Literal["text", "json"], level: int = logging.INFO) -> None:
     """Log lines of this process go to the standard error stream from now on."""
-    logging.basicConfig(level=logging.INFO, handlers=[_formatted(logging.StreamHandler(sys.stderr), log_format)])
+    logging.basicConfig(level=level, handlers=[_formatted(logging.StreamHandler(sys.stderr), log_format)])
     logging.captureWarnings(capture=True)
     for chatty in ("botocore", "onnx_ir", "onnxscript"):  # where credentials were found, what an export has rewritten
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -27,6 +27,11 @@ class Settings(BaseSettings):
         None, ge=0, description="Which worker, or which seed's final training this is; set by Kubernetes."
     )
     processes: int = Field(1, ge=1, description="Workers that one `sweep` runs at once, on one GPU.")
+    ranks: int = Field(1, ge=1, description="Processes that share each batch of a `final-train`, one a GPU.")
+    rank: int = Field(
+        0, description="Which of them this is, where LAUNCHER_PID is set: by the process that starts them."
+    )
+    launcher_pid: int | None = Field(None, description="That process.")
     heartbeat_dir: Path | None = Field(None, description="Where each process keeps a file young while it gets on.")
     log_format: Literal["text", "json"] = "text"
 
@@ -74,6 +79,11 @@ class Settings(BaseSettings):
     def _check_database_url(cls, url: str) -> str:
         database_place(url)
         return url
+
+    @property
+    def own_rank(self) -> int:
+        """Of this process; other launchers' RANK, in an environment that is not ours alone, says nothing to us."""
+        return 0 if self.launcher_pid is None else self.rank
 
     def s3_options(self) -> S3Options:
         return S3Options(

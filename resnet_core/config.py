@@ -150,3 +150,16 @@ class TrainingConfig(Config):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast where the device is faster at it."
     )
+
+    def rank_batch_size(self, ranks: int) -> int:
+        """Images of a batch that each of so many processes has.
+
+        Raises:
+            ValueError: not all would have the same, or one image alone, which has no batch statistics.
+
+        """
+        if self.batch_size % ranks or self.batch_size < 2 * ranks:
+            raise ValueError(
+                f"training.batchSize={self.batch_size}: a multiple of finalTrain.gpus={ranks}, 2 images a GPU or more"
+            )
+        return self.batch_size // ranks

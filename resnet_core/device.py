@@ -5,18 +5,20 @@ from typing import Literal
 import torch
 
 
-def select_device(name: str = "auto") -> torch.device:
-    """The device called `name`; `auto` is the first CUDA GPU, or the CPU where there is none.
+def select_device(name: str = "auto", rank: int = 0) -> torch.device:
+    """The device called `name`; `auto` is a CUDA GPU, or the CPU where there is none. Each rank has a GPU of its own.
 
     Raises:
         ValueError: a CUDA device is asked for that is not there.
 
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
+    if rank and device.type == "cuda":
+        device = torch.device("cuda", rank)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"DEVICE={name}: this machine has {torch.cuda.device_count()} CUDA devices")
+        raise ValueError(f"DEVICE={device}: this machine has {torch.cuda.device_count()} CUDA devices")
     return device
 
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from resnet_core.augment import EpochPlan, Mixing, normalize
 from resnet_core.config import TrainingConfig
 from resnet_core.data import Images
 from resnet_core.device import select_precision
+from resnet_core.distributed import ALONE, Group, own_rows
 from resnet_core.epoch import EpochResult
 from resnet_core.memory import memory_kept
 from resnet_core.model import ResNet
@@ -50,6 +52,7 @@ def train(
     epochs: int,
     *,
     seed: int,
+    group: Group = ALONE,
     checkpoint: Checkpoint | None = None,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[EpochResult, Checkpoint], None] = lambda _result, _checkpoint: None,
@@ -66,14 +69,16 @@ def train(
         data: resident on the device.
         epochs: of the whole training, including those of the checkpoint.
         seed: of order, augmentation and dropout.
+        group: the ranks that share every batch; all are given the same, but each its own device.
         checkpoint: what `on_epoch` was given by the run that is resumed.
         on_step: called before every step; what it raises ends the training there.
         on_epoch: called with the figures and a checkpoint that shares memory with the training: save it at once.
-            Its `evaluated` are the weights that the validation figures belong to.
+            Its `evaluated` are the weights that the validation figures belong to. Of several ranks the first is
+            called, and the others wait for it.
 
     Raises:
         Diverged: the loss became infinite or not a number.
-        ValueError: the batch is larger than the training set.
+        ValueError: the batch is larger than the training set, or cannot be divided among the ranks.
 
     """
     device = data.train.images.device
@@ -81,6 +86,8 @@ def train(
     steps_per_epoch = len(data.train) // recipe.batch_size
     if steps_per_epoch == 0:
         raise ValueError(f"training.batchSize={recipe.batch_size}: at most {len(data.train)}, the training images")
+
+    recipe.rank_batch_size(group.size)
 
     model.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, recipe)
@@ -91,22 +98,23 @@ def train(
     first = 1
     if checkpoint:
         first = _restore(checkpoint, model, optimizer, average, seed) + 1
+    network = group.network(model)
 
     for epoch in range(first, epochs + 1):
         started = time.perf_counter()
-        torch.manual_seed(_torch_seed(seed, epoch))  # dropout
+        torch.manual_seed(_torch_seed(seed, epoch, group.rank))  # dropout
         sums = torch.zeros(2, device=device)  # loss and hits stay on the device until the epoch ends
         model.train()
-        batches = training_batches(data, recipe, np.random.default_rng([seed, epoch]))
+        batches = training_batches(data, recipe, np.random.default_rng([seed, epoch]), group)
         for index, (images, labels, mixing) in enumerate(batches):
             on_step()
             step = (epoch - 1) * steps_per_epoch + index
             lr = recipe.lr * lr_factor(recipe.schedule, step, steps_per_epoch, epochs)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = lr
 
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                logits = model(images)
+                logits = network(images)
             loss = _loss(logits.float(), labels, mixing, recipe.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -118,34 +126,46 @@ def train(
             hits = (logits.detach().argmax(dim=1) == labels).sum()
             sums += torch.stack((loss.detach() * len(labels), hits.float()))
 
-        train_loss, train_accuracy = (sums / (steps_per_epoch * recipe.batch_size)).tolist()
+        group.average_buffers(model, *([average] if average else []))
+        train_loss, train_accuracy = (group.sum(sums) / (steps_per_epoch * recipe.batch_size)).tolist()
         if not math.isfinite(train_loss):
             raise Diverged(f"the training loss of epoch {epoch} is {train_loss}")
-        validation_loss, validation_accuracy = _validate(evaluated, data, precision)
+        validation_loss, validation_accuracy = _validate(evaluated, data, precision, group)
         seconds = time.perf_counter() - started
         result = EpochResult(epoch, lr, train_loss, train_accuracy, validation_loss, validation_accuracy, seconds)
-        on_epoch(result, _checkpoint(epoch, seed, model, optimizer, average))
+        group.first(partial(on_epoch, result, _checkpoint(epoch, seed, model, optimizer, average)))
     return evaluated
 
 
 def training_batches(
-    data: TrainingData, recipe: TrainingConfig, rng: np.random.Generator
+    data: TrainingData, recipe: TrainingConfig, rng: np.random.Generator, group: Group = ALONE
 ) -> Iterator[tuple[Tensor, Tensor, Mixing | None]]:
-    """One epoch of shuffled, augmented, normalised batches: images `(B, 3, H, W)`, labels `(B,)`, how they mix."""
-    device, size = data.train.images.device, data.train.images.shape[-1]
-    used = len(data.train) // recipe.batch_size * recipe.batch_size
-    order = torch.from_numpy(rng.permutation(len(data.train))[:used]).to(device)
-    plan = EpochPlan.draw(recipe.augmentation, used, size, rng, device)
-    chunk = max(CHUNK // recipe.batch_size, 1) * recipe.batch_size
-    for chunk_start in range(0, used, chunk):
+    """One epoch of shuffled, augmented, normalised batches: images `(B, 3, H, W)`, labels `(B,)`, how they mix.
+
+    Each rank of a group draws the same epoch and has its own part of every batch.
+    """
+    device, size, batch_size = data.train.images.device, data.train.images.shape[-1], recipe.batch_size
+    steps = len(data.train) // batch_size
+    rows = rng.permutation(len(data.train))[: steps * batch_size]
+    plan = EpochPlan.draw(recipe.augmentation, len(rows), size, rng, device)
+    own = slice(None)
+    if group.size > 1:
+        mine = own_rows(group, steps, batch_size)
+        rows, plan, own = rows[mine], plan.take(mine), slice(1, None)
+        batch_size = len(mine) // steps
+    order = torch.from_numpy(rows).to(device)
+    chunk = max(CHUNK // batch_size, 1) * batch_size
+    for chunk_start in range(0, len(order), chunk):
         selected = order[chunk_start : chunk_start + chunk]
         augmented = plan.transform(data.train.images[selected], chunk_start)
         labels = data.train.labels[selected]
-        for offset in range(0, len(selected), recipe.batch_size):
-            batch = slice(offset, offset + recipe.batch_size)
+        for offset in range(0, len(selected), batch_size):
+            batch = slice(offset, offset + batch_size)
             images = normalize(augmented[batch], data.mean, data.std)
             images, mixing = plan.finish(images, labels[batch], chunk_start + offset)
-            yield images.contiguous(memory_format=torch.channels_last), labels[batch], mixing
+            if mixing:
+                mixing = Mixing(mixing.labels[own], mixing.weight[own])
+            yield images[own].contiguous(memory_format=torch.channels_last), labels[batch][own], mixing
 
 
 def first_batch(data: TrainingData, size: int) -> tuple[Tensor, Tensor]:
@@ -163,18 +183,22 @@ def _loss(logits: Tensor, labels: Tensor, mixing: Mixing | None, smoothing: floa
     return torch.lerp(other, own, mixing.weight).mean()
 
 
-def _validate(model: ResNet, data: TrainingData, precision: torch.dtype) -> tuple[float, float] | tuple[None, None]:
+def _validate(
+    model: ResNet, data: TrainingData, precision: torch.dtype, group: Group
+) -> tuple[float, float] | tuple[None, None]:
     if data.validation is None:
         return None, None
-    logits = predict(model, data.validation.images, data.mean, data.std, precision)
-    labels = data.validation.labels
-    hits = (logits.argmax(dim=1) == labels).float().mean()
-    loss, accuracy = torch.stack((F.cross_entropy(logits, labels), hits)).tolist()
+    labels = group.share(data.validation.labels)
+    logits = predict(model, group.share(data.validation.images), data.mean, data.std, precision)
+    hits = (logits.argmax(dim=1) == labels).sum().float()
+    sums = group.sum(torch.stack((F.cross_entropy(logits, labels, reduction="sum"), hits)))
+    loss, accuracy = (sums / len(data.validation)).tolist()
     return loss, accuracy
 
 
-def _torch_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+def _torch_seed(seed: int, epoch: int, rank: int) -> int:
+    entropy = [seed, epoch, rank] if rank else [seed, epoch]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _checkpoint(

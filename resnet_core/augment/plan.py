@@ -1,6 +1,6 @@
 """All random choices of one epoch, drawn at once and applied in pieces."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -64,6 +64,22 @@ class EpochPlan:
             erased=erased,
             cuts=None if cuts is None else cuts.to(device),
             weight=None if weight is None else weight.to(device),
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """The plan of these images alone, in this order."""
+
+        def own(drawn: Tensor | None) -> Tensor | None:
+            return None if drawn is None else drawn[torch.from_numpy(rows).to(drawn.device)]
+
+        return replace(
+            self,
+            offsets=own(self.offsets),
+            flips=own(self.flips),
+            policy=self.policy and self.policy.take(rows),
+            erased=own(self.erased),
+            cuts=own(self.cuts),
+            weight=own(self.weight),
         )
 
     def transform(self, images: Tensor, start: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Which operations each image gets: AutoAugment's CIFAR-10 policy and TrivialAugmentWide."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -50,6 +50,10 @@ class PolicyDraw:
         index_of: dict[Setting, int] = {}
         merged = np.array([index_of.setdefault(setting, len(index_of)) for setting in settings])
         return cls(list(index_of), merged[layers])
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """For these images alone."""
+        return replace(self, layers=self.layers[:, rows])
 
 
 def draw_autoaugment(n: int, size: int, rng: np.random.Generator) -> PolicyDraw:

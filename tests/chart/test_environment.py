@@ -9,6 +9,7 @@ from .test_pods import OURS, component
 
 FIELDS = {name.upper() for name in Settings.model_fields}
 SET_BY_KUBERNETES = {"JOB_COMPLETION_INDEX"}  # in the pods of an indexed Job
+SET_BY_LAUNCHER = {"RANK", "LAUNCHER_PID"}  # in the ranks of a final training
 BY_EXTRA_ENV = {"DATABASE_TIMEOUT_SECONDS", "STORAGE_TIMEOUT_SECONDS"}  # they follow from RENEWAL_SECONDS
 OF_OTHERS = {
     "postgresql": {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "PGDATA", "POSTGRES_INITDB_ARGS"},
@@ -34,10 +35,10 @@ def test_every_variable_is_a_setting(rendered: Rendered) -> None:
 def test_every_setting_can_be_set(helm: Helm, everything: Rendered) -> None:
     """Each by a value of the chart; the few that follow from others by extraEnv."""
     given = {name for _, pod in everything.pods() if component(pod) in OURS for name in environment(pod)}
-    assert given | SET_BY_KUBERNETES == FIELDS
+    assert given | SET_BY_KUBERNETES | SET_BY_LAUNCHER == FIELDS
     without = helm.render(f"--values={EVERYTHING}", "--set-json=extraEnv=[]")
     given = {name for _, pod in without.pods() if component(pod) in OURS for name in environment(pod)}
-    assert given | SET_BY_KUBERNETES | BY_EXTRA_ENV == FIELDS
+    assert given | SET_BY_KUBERNETES | SET_BY_LAUNCHER | BY_EXTRA_ENV == FIELDS
 
 
 def test_the_processes_take_their_environment(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +82,13 @@ def test_values_become_settings(everything: Rendered) -> None:
 def test_threads_are_a_process_share_of_the_cpus(helm: Helm, worker: dict[str, Any], threads: str | None) -> None:
     given = environment(helm.render(values={"worker": worker}).stages["sweep"]["spec"]["template"])
     assert given.get("THREADS") == threads
+
+
+@pytest.mark.parametrize(("gpus", "ranks", "threads"), [(0, "1", "8"), (1, "1", "8"), (4, "4", "2")])
+def test_final_training_has_a_rank_a_gpu(helm: Helm, gpus: int, ranks: str, threads: str) -> None:
+    values = {"finalTrain": {"gpus": gpus, "resources": {"requests": {"cpu": "8"}}}}
+    given = environment(helm.render(values=values).stages["final-train"]["spec"]["template"])
+    assert (given["RANKS"], given["THREADS"]) == (ranks, threads)
 
 
 def test_a_gpu_that_is_asked_for_is_used(helm: Helm, defaults: Rendered) -> None:

@@ -117,7 +117,7 @@ def test_a_lost_node_is_left_after_a_minute(rendered: Rendered) -> None:
             assert "node.kubernetes.io/unreachable" not in seconds, name
 
 
-def test_gpus_are_requested_where_they_are_used(defaults: Rendered, everything: Rendered) -> None:
+def test_gpus_are_requested_where_they_are_used(helm: Helm, defaults: Rendered, everything: Rendered) -> None:
     def gpus(rendered: Rendered, resource: str) -> dict[str, int]:
         return {
             stage: job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"].get(resource, 0)
@@ -126,6 +126,8 @@ def test_gpus_are_requested_where_they_are_used(defaults: Rendered, everything: 
 
     assert gpus(defaults, "nvidia.com/gpu") == {"prepare": 0, "sweep": 1, "final-train": 1, "evaluate": 1}
     assert gpus(everything, "amd.com/gpu") == {"prepare": 0, "sweep": 1, "final-train": 0, "evaluate": 0}
+    several = helm.render("--set=finalTrain.gpus=8,experiment.searchSpace.batchSize=null")
+    assert gpus(several, "nvidia.com/gpu")["final-train"] == 8
 
 
 def test_images_are_named_by_digest_or_version(defaults: Rendered, everything: Rendered) -> None:

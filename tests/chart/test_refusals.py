@@ -62,6 +62,7 @@ def test_an_unknown_key_is_refused_by_name(helm: Helm, section: str) -> None:
         ("worker.gpus", "1", "gpus"),
         ("worker.processes", 0, "processes"),
         ("finalTrain.parallelism", 0, "parallelism"),
+        ("finalTrain.gpus", 17, "gpus"),
         ("experiment.finalTrain.seeds", 0, "seeds"),
         ("worker.resources.limits.memory", "8 GB", "memory"),
         ("image.pullPolicy", "Sometimes", "'IfNotPresent'"),
@@ -121,6 +122,29 @@ def test_a_wrong_value_is_refused_with_its_key(helm: Helm, path: str, value: obj
         (
             {"dashboard": {"enabled": True}, "database": {"existingSecret": "db"}},
             "dashboard.enabled=true: with database.existingSecret=db it needs dashboard.existingSecret too",
+        ),
+        (
+            {
+                "finalTrain": {"gpus": 4},
+                "experiment": {"training": {"batchSize": 66}, "searchSpace": {"batchSize": None}},
+            },
+            "finalTrain.gpus=4: every batch has to be a multiple of it, and batchSize=66 allows others",
+        ),
+        (
+            {
+                "finalTrain": {"gpus": 3},
+                "experiment": {
+                    "searchSpace": {"batchSize": {"low": None, "high": None, "step": None, "choices": [48, 64]}}
+                },
+            },
+            'finalTrain.gpus=3: every batch has to be a multiple of it, and experiment.searchSpace.batchSize={"choices":[48,64]}',
+        ),
+        (
+            {
+                "finalTrain": {"gpus": 2},
+                "experiment": {"searchSpace": {"batchSize": {"low": 64, "high": 256, "step": None}}},
+            },
+            'finalTrain.gpus=2: every batch has to be a multiple of it, and experiment.searchSpace.batchSize={"high":256,"low":64}',
         ),
         ({"image": {"tag": "latest"}}, "image.tag=latest: name a version"),
         ({"minio": {"image": "minio:latest"}}, "minio.image=minio:latest: name a version"),

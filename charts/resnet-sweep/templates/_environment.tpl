@@ -34,6 +34,9 @@ The environment of a container of our image: a variable for each field of jobs/s
 {{- if eq .component "sweep" }}
 - {name: PROCESSES, value: {{ .values.processes | quote }}}
 {{- end }}
+{{- if eq .component "final-train" }}
+- {name: RANKS, value: {{ max 1 .values.gpus | quote }}}
+{{- end }}
 {{- if .training }}
 - {name: HEARTBEAT_DIR, value: {{ include "resnet-sweep.heartbeatFolder" $ }}}
 {{- end }}
@@ -93,6 +96,6 @@ The environment of a container of our image: a variable for each field of jobs/s
 {{- $cpu := toString ((.resources.limits | default dict).cpu | default ((.resources.requests | default dict).cpu | default "")) -}}
 {{- with $cpu -}}
 {{- $cpus := ternary (divf (float64 (trimSuffix "m" .)) 1000) (float64 .) (hasSuffix "m" .) -}}
-{{- max 1 (floor (divf (ceil $cpus) (int ($.processes | default 1)))) -}}
+{{- max 1 (floor (divf (ceil $cpus) (int ($.processes | default (max 1 (int $.gpus)))))) -}}
 {{- end -}}
 {{- end }}

@@ -1,0 +1,208 @@
+"""Final trainings whose batches are shared by two ranks, real processes that meet over gloo on the CPU."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from jobs import final_train, prepare, result, sweep
+from jobs.artifacts import FolderArtifacts
+from jobs.experiment import Experiment
+from jobs.experiment_file import dump_experiment
+from jobs.settings import Settings
+
+from . import two_ranks
+from .conftest import tiny
+
+TRAINING = ("data.limit=600", "sweep={trials: 1, epochs: 1}", "training={optimizer: adamw, lr: 0.02, batchSize: 64, ema: 0.5}", "searchSpace={}", "finalTrain={epochs: 10}")  # fmt: skip
+CHECKPOINT = "final/seed-0/trial-0/checkpoint-0.pt"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two ranks has found in all cases of `two_ranks`."""
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    place = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, "-W", "error", "-m", "tests.local.two_ranks", str(folder)]
+    ranks = [subprocess.Popen(command, env={**place, "RANK": str(rank)}) for rank in range(2)]
+    assert [rank.wait(timeout=240) for rank in ranks] == [0, 0]
+    return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def assert_equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        assert torch.equal(tensor, right[name]), name
+
+
+def test_fifty_steps_of_two_ranks_are_those_of_one_process(found: list[dict[str, Any]]) -> None:
+    """Where no image depends on its batch, all that differs is the order in which float32 gradients are added up."""
+    alone = two_ranks.trained(two_ranks.FIXED, two_ranks.STEPS // 5, fixed=True)
+    for ours, theirs in zip(found[0]["fixed"]["results"], alone["results"], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
+    for name, tensor in alone["weights"].items():
+        torch.testing.assert_close(found[0]["fixed"]["weights"][name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_all_ranks_end_with_the_same_network_and_the_first_alone_saves(found: list[dict[str, Any]]) -> None:
+    for case in ("fixed", "free"):
+        assert_equal(found[0][case]["weights"], found[1][case]["weights"])
+    assert len(found[0]["free"]["checkpoints"]) == 3
+    assert found[1]["free"]["checkpoints"] == []
+
+
+def test_ranks_that_resume_end_bit_for_bit_equal(found: list[dict[str, Any]]) -> None:
+    assert_equal(found[0]["free"]["weights"], found[0]["resumed"]["weights"])
+    assert found[0]["free"]["results"][1:] == found[0]["resumed"]["results"]
+
+
+def test_ranks_end_before_the_same_step_when_one_is_asked_to(found: list[dict[str, Any]]) -> None:
+    assert [rank["asked"] for rank in found] == [8, 8]
+
+
+def test_ranks_diverge_together(found: list[dict[str, Any]]) -> None:
+    assert found[0]["diverged"] == found[1]["diverged"]
+    assert found[0]["diverged"].startswith("the training loss of epoch 1 is ")
+
+
+class Training:
+    """A study that is ready for its final training, and processes that run it."""
+
+    def __init__(self, experiment: Experiment, settings: Settings, folder: Path) -> None:
+        self.study, self.heartbeats = FolderArtifacts(folder).under("quick"), folder / "heartbeats"
+        self._config = folder / "experiment.yaml"
+        self._config.write_text(dump_experiment(experiment))
+        self._place = {
+            "DATABASE_URL": settings.database_url,
+            "ARTIFACTS_URL": settings.artifacts_url,
+            "RANKS": "2",
+            "DEVICE": "cpu",
+            "THREADS": "1",
+            "HEARTBEAT_DIR": str(self.heartbeats),
+        }
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "jobs", "final-train", "--config", str(self._config)]
+        environment = {**os.environ, **self._place}
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        self.started.append(process)
+        return process
+
+    def start_and_save(self) -> tuple[subprocess.Popen[str], list[int]]:
+        """Once the first epoch is saved: what was started, and its ranks."""
+        process = self.start()
+        until(lambda: self.study.exists(CHECKPOINT) or process.poll() is not None)
+        assert process.poll() is None
+        return process, self.ranks()
+
+    def ranks(self) -> list[int]:
+        """The processes that have given a sign of life."""
+        return sorted(int(file.name) for file in self.heartbeats.glob("*"))
+
+
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_gone(process: int) -> bool:
+    """Also where nobody has asked how it ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.fixture
+def training(settings: Settings, root: FolderArtifacts, tmp_path: Path) -> Iterator[Training]:
+    experiment = tiny(*TRAINING)
+    for stage in (prepare, sweep):
+        stage.run(experiment, settings, root)
+    trainings = Training(experiment, settings, tmp_path)
+    yield trainings
+    for process in trainings.started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def test_interrupted_ranks_go_on_to_the_same_network_as_good_as_that_of_one_process(
+    training: Training, settings: Settings, root: FolderArtifacts
+) -> None:
+    study = training.study
+    process, ranks = training.start_and_save()
+    process.terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 75, error
+    assert error.count("interrupted; the progress is saved") == 1
+    assert "Traceback" not in error
+    assert len(ranks) == 2
+    assert all(map(is_gone, ranks))
+    assert training.ranks() == []
+    assert study.exists(CHECKPOINT)
+
+    def finish() -> tuple[str, float]:
+        process = training.start()
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+        assert error.count("final training epoch 10/10") == 1
+        assert [epoch.epoch for epoch in result.read_epochs(study, 0)] == list(range(1, 11))
+        return study.sha256(result.weights_key(0)), accuracy(study)
+
+    resumed = finish()
+    for key in study.listing("final"):
+        study.remove(key)
+    assert finish() == resumed  # without an interruption
+    assert study.read_json(result.model_key(0))["ranks"] == 2
+    for key in study.listing("final"):
+        study.remove(key)
+    final_train.run(tiny(*TRAINING), settings, root)
+    assert accuracy(study) == pytest.approx(resumed[1], abs=0.1)  # three standard errors of a proportion of 90
+
+
+def accuracy(study: FolderArtifacts) -> float:
+    found: float = study.read_json(result.model_key(0))["validationAccuracy"]
+    return found
+
+
+def test_killed_rank_ends_the_others_and_is_named(training: Training) -> None:
+    process, ranks = training.start_and_save()
+    os.kill(ranks[1], signal.SIGKILL)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 137
+    assert " of 2 was ended by signal 9" in error.splitlines()[-1]
+    assert all(map(is_gone, ranks))
+    assert training.ranks() == []
+
+
+def test_ranks_end_with_the_process_that_has_started_them(training: Training) -> None:
+    process, ranks = training.start_and_save()
+    process.kill()
+    until(lambda: all(map(is_gone, ranks)), seconds=10)
+
+
+def test_batch_that_two_ranks_cannot_share_is_refused_in_one_line(
+    settings: Settings, root: FolderArtifacts, tmp_path: Path
+) -> None:
+    experiment = tiny(*TRAINING, "training.batchSize=33")
+    for stage in (prepare, sweep):
+        stage.run(experiment, settings, root)
+    process = Training(experiment, settings, tmp_path).start()
+    _, error = process.communicate(timeout=60)
+    assert error == ("resnet-sweep: training.batchSize=33: a multiple of finalTrain.gpus=2, 2 images a GPU or more\n")
+    assert process.returncode == 78
