@@ -1,6 +1,7 @@
 """The command line: one subcommand a stage, `local`, which runs them all, and what people do with a sweep."""
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -127,6 +128,7 @@ def _stage(options: argparse.Namespace, settings: Settings) -> Callable[[Experim
         from jobs import pipeline  # noqa: PLC0415
 
         return partial(pipeline.run, stages=options.stages, owner=options.owner, revision=options.revision)
+    gc.disable()  # of the seconds that torch takes, a seventh would go into looking for garbage among what stays
     import torch  # noqa: PLC0415
 
     if settings.threads is not None:
@@ -140,6 +142,8 @@ def _stage(options: argparse.Namespace, settings: Settings) -> Callable[[Experim
             from jobs.final_train import run  # noqa: PLC0415
         case "evaluate":
             from jobs.evaluate import run  # noqa: PLC0415
+    gc.freeze()
+    gc.enable()
     return run
 
 
