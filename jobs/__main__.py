@@ -129,10 +129,9 @@ def _stage(options: argparse.Namespace, settings: Settings) -> Callable[[Experim
 
         return partial(pipeline.run, stages=options.stages, owner=options.owner, revision=options.revision)
     gc.disable()  # of the seconds that torch takes, a seventh would go into looking for garbage among what stays
-    import torch  # noqa: PLC0415
+    from resnet_core.device import use_threads  # noqa: PLC0415
 
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    use_threads(settings.threads)
     match options.command:
         case "prepare":
             from jobs.prepare import run  # noqa: PLC0415

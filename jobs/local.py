@@ -19,6 +19,7 @@ from jobs.settings import Settings, read_settings
 from jobs.slots import claimable
 from jobs.status import sweep_status
 from jobs.storage import FencedStorage
+from resnet_core.cores import threads_each, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +89,10 @@ class _Local:
 
         By default one a GPU, or one a CPU core: two processes of one thread get more done than one of two.
         """
-        gpus, cores = _count_gpus(), os.cpu_count() or 1
-        workers = workers or gpus or cores
-        threads = max(cores // workers, 1)
+        device, processes = self.settings.device, self.settings.processes
+        gpus = _count_gpus() if device == "auto" else 0
+        workers = workers or gpus or (1 if device.startswith("cuda") else usable_cores())
+        threads = threads_each(workers * processes)
         storage = FencedStorage(self.settings.database_url)
         log.info("stage sweep")
         running: dict[int, _Process] = {}
@@ -144,7 +146,7 @@ class _Local:
         names = {"JOB_COMPLETION_INDEX": "" if index is None else str(index)}
         if gpu is not None and self.settings.device == "auto":
             names["DEVICE"] = f"cuda:{gpu}"
-        if threads is not None and "THREADS" not in os.environ:
+        if threads is not None and not os.environ.get("THREADS"):
             names["THREADS"] = str(threads)
         return {**os.environ, **{name.upper(): value for name, value in self.place.items()}, **names}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jobs import interrupt
 from jobs.heartbeat import file_of
+from resnet_core.cores import threads_each
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +21,17 @@ RESTARTS = 3  # of one process; then its lease is left to the others, and the ex
 def run_processes(count: int, arguments: Sequence[str], heartbeat_dir: Path | None) -> int:
     """Runs `python -m jobs` with `arguments` so many times at once and waits for all.
 
-    One that is lost is started anew, for the others would go on with a gap beside them. SIGTERM is passed on.
+    They divide the cores among them. One that is lost is started anew, for the others would go on with a gap beside
+    them. SIGTERM is passed on.
     Returns 0 when the last of each have ended with 0, else the exit code of one that has not; 128 + N after signal N.
     """
-    running = {index: _start(arguments) for index in range(count)}
+    threads = os.environ.get("THREADS") or str(threads_each(count))
+    environment = {**os.environ, "PROCESSES": "1", "THREADS": threads}
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", "jobs", *arguments], stdin=subprocess.DEVNULL, env=environment)
+
+    running = {index: start() for index in range(count)}
     starts, codes = dict.fromkeys(running, 1), dict.fromkeys(running, 0)
     told = False
     while running:
@@ -43,10 +51,5 @@ def run_processes(count: int, arguments: Sequence[str], heartbeat_dir: Path | No
             if code < 0 and not told and starts[index] <= RESTARTS:
                 log.warning("process %d of %d was ended by signal %d and is started anew", index + 1, count, -code)
                 starts[index] += 1
-                running[index] = _start(arguments)
+                running[index] = start()
     return max(codes.values())
-
-
-def _start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PROCESSES": "1"}
-    return subprocess.Popen([sys.executable, "-m", "jobs", *arguments], stdin=subprocess.DEVNULL, env=environment)

@@ -22,7 +22,9 @@ class Settings(BaseSettings):
     database_url: str = Field(description="sqlite:///file, or a connection string as libpq takes it.")
     artifacts_url: str = Field(description="Folder or s3://bucket/prefix under which data sets and results lie.")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    threads: int | None = Field(None, ge=1, description="Threads of one process; default: torch's own choice.")
+    threads: int | None = Field(
+        None, ge=1, description="Threads of one process; default: its share of the cores it may use."
+    )
     job_completion_index: int | None = Field(
         None, ge=0, description="Which worker, or which seed's final training this is; set by Kubernetes."
     )

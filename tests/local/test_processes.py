@@ -16,6 +16,7 @@ from jobs.experiment import Experiment
 from jobs.experiment_file import dump_experiment
 from jobs.settings import Settings
 from jobs.tables import SlotState
+from resnet_core.cores import threads_each
 
 from .conftest import tiny
 from .sweeps import states
@@ -36,7 +37,6 @@ class Sweep:
             "LEASE_SECONDS": "3",
             "RENEWAL_SECONDS": "1",
             "PROCESSES": "2",
-            "THREADS": "1",
             "HEARTBEAT_DIR": str(self.heartbeats),
         }
         command = [sys.executable, "-m", "jobs", "sweep", "--config", str(config)]
@@ -81,6 +81,7 @@ def test_killed_process_is_started_anew_and_every_trial_is_settled(sweep: Sweep,
     code, error = sweep.end()
     assert code == 0
     assert "was ended by signal 9 and is started anew" in error
+    assert error.count(f"CPU, {threads_each(2)} threads") == 3  # also of the one that was started anew
     assert states(settings) == [SlotState.COMPLETE] * TRIALS
     assert sweep.children() == []
 
