@@ -119,7 +119,7 @@ def _run_processes(options: argparse.Namespace, settings: Settings) -> int:
     from jobs.processes import run_processes  # noqa: PLC0415
 
     interrupt.end()  # each of them gives signs of life of its own
-    return run_processes(settings.processes, ["sweep", *_source(options)], settings.heartbeat_dir)
+    return run_processes(settings, ["sweep", *_source(options)])
 
 
 def _stage(options: argparse.Namespace, settings: Settings) -> Callable[[Experiment, Settings, Artifacts], None]:

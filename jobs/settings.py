@@ -29,6 +29,14 @@ class Settings(BaseSettings):
         None, ge=0, description="Which worker, or which seed's final training this is; set by Kubernetes."
     )
     processes: int = Field(1, ge=1, description="Workers that one `sweep` runs at once, on one GPU.")
+    gpu_processes: int = Field(
+        1,
+        ge=1,
+        description="Processes on this one's GPU, itself included; set for those that `sweep` and `local` start.",
+    )
+    cuda_mps_pipe_directory: Path = Field(
+        Path("/tmp/nvidia-mps"), description="Of NVIDIA's Multi-Process Service; CUDA reads the same variable."
+    )
     heartbeat_dir: Path | None = Field(None, description="Where each process keeps a file young while it gets on.")
     log_format: Literal["text", "json"] = "text"
 

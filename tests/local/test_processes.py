@@ -75,9 +75,14 @@ def sweep(settings: Settings, root: FolderArtifacts, tmp_path: Path) -> Iterator
 
 def test_killed_process_is_started_anew_and_every_trial_is_settled(sweep: Sweep, settings: Settings) -> None:
     sweep.until(lambda: SlotState.RUNNING in states(settings) and len(sweep.children()) == 2)
-    killed = sweep.children()[0]
+    killed, other = sweep.children()
     os.kill(killed, signal.SIGKILL)
     sweep.until(lambda: killed not in sweep.children())  # else a probe would take it for one that hangs
+    sweep.until(lambda: len(sweep.children()) == 2)
+    share = {f"THREADS={threads_each(2)}", "GPU_PROCESSES=2", "PROCESSES=1"}
+    for process in (other, *(child for child in sweep.children() if child != other)):
+        environment = Path(f"/proc/{process}/environ").read_bytes().decode().split("\0")
+        assert share <= set(environment)
     code, error = sweep.end()
     assert code == 0
     assert "was ended by signal 9 and is started anew" in error
