@@ -39,6 +39,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     try:
         dataset, data = patiently(load, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
         log.info("worker %s on %s", worker.owner, describe(device))
-        worker.work(partial(train_trial, experiment=experiment, dataset=dataset, data=data))
+        processes = settings.gpu_processes
+        worker.work(partial(train_trial, experiment=experiment, dataset=dataset, data=data, processes=processes))
     finally:
         worker.close()
