@@ -1,6 +1,7 @@
 """The command line: one subcommand a stage, `local`, which runs them all, and what people do with a sweep."""
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -120,7 +121,7 @@ def _run_processes(options: argparse.Namespace, settings: Settings) -> int:
     from jobs.processes import run_processes  # noqa: PLC0415
 
     interrupt.end()  # each of them gives signs of life of its own
-    return run_processes(settings.processes, ["sweep", *_source(options)], settings.heartbeat_dir)
+    return run_processes(settings, ["sweep", *_source(options)])
 
 
 def _run_ranks(options: argparse.Namespace, experiment: Experiment, settings: Settings) -> int:
@@ -135,10 +136,10 @@ def _stage(options: argparse.Namespace, settings: Settings) -> Callable[[Experim
         from jobs import pipeline  # noqa: PLC0415
 
         return partial(pipeline.run, stages=options.stages, owner=options.owner, revision=options.revision)
-    import torch  # noqa: PLC0415
+    gc.disable()  # of the seconds that torch takes, a seventh would go into looking for garbage among what stays
+    from resnet_core.device import use_threads  # noqa: PLC0415
 
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    use_threads(settings.threads)
     match options.command:
         case "prepare":
             from jobs.prepare import run  # noqa: PLC0415
@@ -148,6 +149,8 @@ def _stage(options: argparse.Namespace, settings: Settings) -> Callable[[Experim
             from jobs.final_train import run  # noqa: PLC0415
         case "evaluate":
             from jobs.evaluate import run  # noqa: PLC0415
+    gc.freeze()
+    gc.enable()
     return run
 
 

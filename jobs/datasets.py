@@ -12,12 +12,17 @@ from jobs.experiment import Experiment
 from jobs.failure import Failure
 from jobs.stored_dataset import POINTER, StoredDataset, StoredPart
 from resnet_core.data import Images, RawDataset, channel_statistics, limit_images, load, save, split
+from resnet_core.out_of_memory import is_out_of_memory, reason
 from resnet_core.seeds import derive_seed
 from resnet_core.train import TrainingData
 
 
 class DatasetChanged(Failure):
     """The images are not those that `prepare` stored."""
+
+
+class DatasetTooLarge(Failure):
+    """The images do not fit into the memory of the device that is to train on them."""
 
 
 def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset) -> StoredDataset:
@@ -39,7 +44,27 @@ def load_training_data(
     *,
     merge: bool = False,
 ) -> TrainingData:
-    """Training and validation images on the device; with `merge` all of them to train on."""
+    """Training and validation images on the device; with `merge` all of them to train on.
+
+    Raises:
+        DatasetTooLarge: they do not fit into the device's memory.
+
+    """
+    try:
+        return _load_training_data(artifacts, experiment, stored, device, merge=merge)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        size = 3 * stored.image_size**2 * (experiment.data.limit or stored.train.images) / 2**20
+        raise DatasetTooLarge(
+            f"{stored.title}: out of memory on {device} while {size:,.1f} MiB of images were loaded: {reason(error)}; "
+            "fewer images (data.limit) or smaller ones (data.imageSize) need less"
+        ) from None
+
+
+def _load_training_data(
+    artifacts: Artifacts, experiment: Experiment, stored: StoredDataset, device: torch.device, *, merge: bool
+) -> TrainingData:
     train, validation = divide(experiment, _load_part(artifacts, stored.train))
     mean, std = channel_statistics(train)
     if merge:

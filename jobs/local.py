@@ -19,6 +19,7 @@ from jobs.settings import Settings, read_settings
 from jobs.slots import claimable
 from jobs.status import sweep_status
 from jobs.storage import FencedStorage
+from resnet_core.cores import threads_each, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +89,8 @@ class _Local:
 
         By default one a GPU, or one a CPU core: two processes of one thread get more done than one of two.
         """
-        gpus, cores = _count_gpus(), os.cpu_count() or 1
-        workers = workers or gpus or cores
-        threads = max(cores // workers, 1)
+        gpus = _gpus(self.settings.device)
+        workers = workers or len(gpus) or usable_cores()
         storage = FencedStorage(self.settings.database_url)
         log.info("stage sweep")
         running: dict[int, _Process] = {}
@@ -114,8 +114,8 @@ class _Local:
                             self._check(process, "sweep")
                 waiting = claimable(storage.engine, self.experiment.study_name)
                 for index in [index for index in range(workers) if index not in running][:waiting]:
-                    gpu = index % gpus if gpus else None
-                    running[index] = _Process("sweep", source, self._environment(index, threads, gpu))
+                    share = self._share(index, workers, gpus)
+                    running[index] = _Process("sweep", source, self._environment(index, share))
                 interrupt.pause(POLL_SECONDS)
         finally:
             _stop(list(running.values()))
@@ -138,14 +138,17 @@ class _Local:
             process.show_errors()
             raise StageFailed(command, code)
 
-    def _environment(
-        self, index: int | None = None, threads: int | None = None, gpu: int | None = None
-    ) -> dict[str, str]:
-        names = {"JOB_COMPLETION_INDEX": "" if index is None else str(index)}
-        if gpu is not None and self.settings.device == "auto":
-            names["DEVICE"] = f"cuda:{gpu}"
-        if threads is not None and "THREADS" not in os.environ:
-            names["THREADS"] = str(threads)
+    def _share(self, index: int, workers: int, gpus: list[str]) -> dict[str, str]:
+        """What one of so many workers has of the machine; they take the GPUs in turn."""
+        threads = self.settings.threads or threads_each(workers * self.settings.processes)
+        share = {"THREADS": str(threads)}
+        if gpus:
+            first = index % len(gpus)
+            share |= {"DEVICE": gpus[first], "GPU_PROCESSES": str(len(range(first, workers, len(gpus))))}
+        return share
+
+    def _environment(self, index: int | None = None, share: dict[str, str] | None = None) -> dict[str, str]:
+        names = {"JOB_COMPLETION_INDEX": "" if index is None else str(index), **(share or {})}
         return {**os.environ, **{name.upper(): value for name, value in self.place.items()}, **names}
 
 
@@ -199,7 +202,10 @@ def local_database(runs: Path, study: str) -> str:
     return f"sqlite:///{(runs / study / 'study.db').absolute()}"
 
 
-def _count_gpus() -> int:
+def _gpus(device: str) -> list[str]:
+    """Those that the workers may use, by the names that DEVICE takes."""
+    if device != "auto":
+        return [] if device == "cpu" else [device]
     import torch  # noqa: PLC0415 - not before `prepare` has found nothing wrong
 
-    return torch.cuda.device_count()
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]

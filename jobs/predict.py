@@ -16,7 +16,7 @@ from jobs.model_out import DESCRIPTION, FOLDER, WEIGHTS
 from jobs.operations import open_result
 from jobs.settings import read_settings
 from resnet_core.data.image_folder import image_files, read_image
-from resnet_core.device import select_device
+from resnet_core.device import select_device, use_threads
 from resnet_core.load import TrainedModel, load_model
 
 BATCH_PIXELS = 2**18  # 256 images of 32x32: bounds the memory, whatever the images' size and number
@@ -63,8 +63,7 @@ def run(model: str, images: list[Path], *, top: int, device: str | None, as_json
     if top < 1:
         raise ConfigurationError(f"--top={top}: at least 1")
     settings = read_settings(database_url="sqlite:///", artifacts_url=model, **({"device": device} if device else {}))
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
+    use_threads(settings.threads)
     try:
         selected = select_device(settings.device)
     except ValueError as error:

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from jobs import interrupt
 from jobs.heartbeat import file_of
+from jobs.settings import Settings
+from resnet_core.cores import threads_each
 
 log = logging.getLogger(__name__)
 
@@ -17,13 +18,25 @@ POLL_SECONDS = 0.5
 RESTARTS = 3  # of one process; then its lease is left to the others, and the exit code tells
 
 
-def run_processes(count: int, arguments: Sequence[str], heartbeat_dir: Path | None) -> int:
-    """Runs `python -m jobs` with `arguments` so many times at once and waits for all.
+def run_processes(settings: Settings, arguments: Sequence[str]) -> int:
+    """Runs `python -m jobs` with `arguments` PROCESSES times at once and waits for all.
 
-    One that is lost is started anew, for the others would go on with a gap beside them. SIGTERM is passed on.
+    They divide the cores and the GPU's memory among them. One that is lost is started anew, for the others would go on
+    with a gap beside them. SIGTERM is passed on.
     Returns 0 when the last of each have ended with 0, else the exit code of one that has not; 128 + N after signal N.
     """
-    running = {index: _start(arguments) for index in range(count)}
+    count, heartbeat_dir = settings.processes, settings.heartbeat_dir
+    environment = {
+        **os.environ,
+        "PROCESSES": "1",
+        "THREADS": str(settings.threads or threads_each(count)),
+        "GPU_PROCESSES": str(count * settings.gpu_processes),
+    }
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", "jobs", *arguments], stdin=subprocess.DEVNULL, env=environment)
+
+    running = {index: start() for index in range(count)}
     starts, codes = dict.fromkeys(running, 1), dict.fromkeys(running, 0)
     told = False
     while running:
@@ -43,10 +56,5 @@ def run_processes(count: int, arguments: Sequence[str], heartbeat_dir: Path | No
             if code < 0 and not told and starts[index] <= RESTARTS:
                 log.warning("process %d of %d was ended by signal %d and is started anew", index + 1, count, -code)
                 starts[index] += 1
-                running[index] = _start(arguments)
+                running[index] = start()
     return max(codes.values())
-
-
-def _start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PROCESSES": "1"}
-    return subprocess.Popen([sys.executable, "-m", "jobs", *arguments], stdin=subprocess.DEVNULL, env=environment)

@@ -17,6 +17,7 @@ from jobs.experiment import Experiment
 from jobs.experiment_file import ConfigurationError
 from jobs.heartbeat import file_of
 from jobs.settings import Settings
+from resnet_core.cores import threads_each
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def _start(rank: int, port: int, settings: Settings, arguments: Sequence[str]) -
         "MASTER_ADDR": HERE,
         "MASTER_PORT": port,
         "LAUNCHER_PID": os.getpid(),
-        "THREADS": settings.threads or max((os.cpu_count() or 1) // settings.ranks, 1),
+        "THREADS": settings.threads or threads_each(settings.ranks),
     }
     environment = {**os.environ, **{name: str(value) for name, value in place.items()}}
     return subprocess.Popen([sys.executable, "-m", "jobs", *arguments], stdin=subprocess.DEVNULL, env=environment)

@@ -22,7 +22,9 @@ class Settings(BaseSettings):
     database_url: str = Field(description="sqlite:///file, or a connection string as libpq takes it.")
     artifacts_url: str = Field(description="Folder or s3://bucket/prefix under which data sets and results lie.")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    threads: int | None = Field(None, ge=1, description="Threads of one process; default: torch's own choice.")
+    threads: int | None = Field(
+        None, ge=1, description="Threads of one process; default: its share of the cores it may use."
+    )
     job_completion_index: int | None = Field(
         None, ge=0, description="Which worker, or which seed's final training this is; set by Kubernetes."
     )
@@ -32,6 +34,14 @@ class Settings(BaseSettings):
         0, description="Which of them this is, where LAUNCHER_PID is set: by the process that starts them."
     )
     launcher_pid: int | None = Field(None, description="That process.")
+    gpu_processes: int = Field(
+        1,
+        ge=1,
+        description="Processes on this one's GPU, itself included; set for those that `sweep` and `local` start.",
+    )
+    cuda_mps_pipe_directory: Path = Field(
+        Path("/tmp/nvidia-mps"), description="Of NVIDIA's Multi-Process Service; CUDA reads the same variable."
+    )
     heartbeat_dir: Path | None = Field(None, description="Where each process keeps a file young while it gets on.")
     log_format: Literal["text", "json"] = "text"
 

@@ -6,6 +6,7 @@ from functools import partial
 from jobs.artifacts import Artifacts
 from jobs.datasets import load_training_data
 from jobs.experiment import Experiment
+from jobs.gpu_share import share_gpu
 from jobs.outage import patiently
 from jobs.settings import Settings
 from jobs.stored_dataset import StoredDataset, read_dataset
@@ -28,7 +29,8 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
 
     """
     device = select_device(settings.device)
-    worker = Worker(experiment, settings, root.under(experiment.study_name), gpus=float(device.type == "cuda"))
+    gpus = share_gpu(device, settings.gpu_processes, settings.cuda_mps_pipe_directory)
+    worker = Worker(experiment, settings, root.under(experiment.study_name), gpus)
 
     def load() -> tuple[StoredDataset, TrainingData]:
         dataset = read_dataset(root, experiment.study_name)
@@ -37,6 +39,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     try:
         dataset, data = patiently(load, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
         log.info("worker %s on %s", worker.owner, describe(device))
-        worker.work(partial(train_trial, experiment=experiment, dataset=dataset, data=data))
+        processes = settings.gpu_processes
+        worker.work(partial(train_trial, experiment=experiment, dataset=dataset, data=data, processes=processes))
     finally:
         worker.close()

@@ -7,25 +7,49 @@ from typing import Any
 from jobs.experiment import Experiment
 from jobs.stored_dataset import StoredDataset
 from jobs.tables import SlotState
-from jobs.trial import TrialEnds, TrialRun
+from jobs.trial import AttemptFails, TrialEnds, TrialRun
 from resnet_core.build import build_network
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.config import PruningConfig
 from resnet_core.count import BudgetExceeded, check_budget, count_macs
 from resnet_core.epoch import EpochResult
 from resnet_core.model import NetworkConfig
+from resnet_core.out_of_memory import free_memory, is_out_of_memory, reason
 from resnet_core.pruning import planned_config
 from resnet_core.seeds import derive_seed
 from resnet_core.train import Checkpoint, Diverged, TrainingData, first_batch, train
 
 
-def train_trial(run: TrialRun, experiment: Experiment, dataset: StoredDataset, data: TrainingData) -> None:
+def train_trial(
+    run: TrialRun, experiment: Experiment, dataset: StoredDataset, data: TrainingData, processes: int = 1
+) -> None:
     """Trains with the trial's parameters, going on from the newest checkpoint there is.
+
+    Args:
+        run: the trial.
+        experiment: the sweep's.
+        dataset: what the study knows of the images.
+        data: the images.
+        processes: how many train at once here, for advice.
 
     Raises:
         TrialEnds: over budget, diverged or stopped early.
+        AttemptFails: out of memory; what the trial held of it is free again.
 
     """
+    try:
+        _train(run, experiment, dataset, data)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        message = _out_of_memory(error, run, experiment, data, processes)
+    else:
+        return
+    free_memory()
+    raise AttemptFails(message)
+
+
+def _train(run: TrialRun, experiment: Experiment, dataset: StoredDataset, data: TrainingData) -> None:
     recipe, pruning = experiment.with_parameters(run.parameters)
     _check_budget(run, experiment, pruning, dataset)
     device = data.train.images.device
@@ -64,6 +88,18 @@ def train_trial(run: TrialRun, experiment: Experiment, dataset: StoredDataset, d
         )
     except Diverged as error:
         raise TrialEnds(SlotState.DIVERGED, str(error)) from None
+
+
+def _out_of_memory(error: Exception, run: TrialRun, experiment: Experiment, data: TrainingData, processes: int) -> str:
+    recipe, _ = experiment.with_parameters(run.parameters)
+    searched = "batchSize" in experiment.searched
+    advice = f"smaller batches need less ({'searchSpace' if searched else 'training'}.batchSize)"
+    if processes > 1:
+        advice += f", and so do fewer than {processes} processes at once (PROCESSES, worker.processes in the chart)"
+    parameters = run.facts.get("parameters")
+    network = "" if parameters is None else f" and a network of {parameters:,} parameters"
+    device = data.train.images.device
+    return f"out of memory on {device} with batches of {recipe.batch_size}{network}: {reason(error)}; {advice}"
 
 
 def _check_budget(run: TrialRun, experiment: Experiment, pruning: PruningConfig, dataset: StoredDataset) -> None:

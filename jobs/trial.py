@@ -42,6 +42,10 @@ class TrialEnds(Exception):
         self.state = state
 
 
+class AttemptFails(Exception):
+    """Raised by what trains: costs an attempt, as any exception, but its message says all and no traceback is kept."""
+
+
 @dataclass(frozen=True)
 class Workplace:
     """What a worker process has for every trial. `artifacts` are the study's.
@@ -188,18 +192,23 @@ class TrialRun:
                 log.warning("slot %d: %s; the trial is dropped", self.slot, error)
                 self._with_database(lambda: slots.give_back(self._place.storage.engine, self._held))
                 return None
-            log.exception("slot %d failed", self.slot)
-            message = f"{type(error).__name__}: {error}".replace("\0", "")
-            text = traceback.format_exc().replace("\0", "")
-            if self._held.attempts + 1 < limits.max_attempts:
-                self._with_database(
-                    lambda: slots.give_back(
-                        self._place.storage.engine, self._held, failed=True, message=message, traceback=text
-                    )
-                )
-                return None
-            return Outcome(SlotState.FAILED, message, text)
+            return self._fail(error)
         return decided or Outcome(SlotState.COMPLETE)
+
+    def _fail(self, error: Exception) -> Outcome | None:
+        """Gives the slot back after an exception; with the last attempt, the trial has failed."""
+        if isinstance(error, AttemptFails):
+            log.error("slot %d failed: %s", self.slot, error)
+            message, text = str(error), None
+        else:
+            log.error("slot %d failed", self.slot, exc_info=error)
+            message = f"{type(error).__name__}: {error}".replace("\0", "")
+            text = "".join(traceback.format_exception(error)).replace("\0", "")
+        if self._held.attempts + 1 >= self._place.settings.max_attempts:
+            return Outcome(SlotState.FAILED, message, text)
+        engine = self._place.storage.engine
+        self._with_database(lambda: slots.give_back(engine, self._held, failed=True, message=message, traceback=text))
+        return None
 
     def _attach(self) -> None:
         """The trial of the slot, made now if there is none yet, with its parameters."""

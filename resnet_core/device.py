@@ -1,8 +1,15 @@
-"""What the machine can do: the device and the arithmetic that pays on it."""
+"""What the machine can do: threads, the device, and the arithmetic that pays on it."""
 
 from typing import Literal
 
 import torch
+
+from resnet_core.cores import usable_cores
+
+
+def use_threads(threads: int | None) -> None:
+    """So many threads for torch; by default what it would take itself, but no more than the cores there are for it."""
+    torch.set_num_threads(threads or min(torch.get_num_threads(), usable_cores()))
 
 
 def select_device(name: str = "auto", rank: int = 0) -> torch.device:

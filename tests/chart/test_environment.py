@@ -10,6 +10,9 @@ from .test_pods import OURS, component
 FIELDS = {name.upper() for name in Settings.model_fields}
 SET_BY_KUBERNETES = {"JOB_COMPLETION_INDEX"}  # in the pods of an indexed Job
 SET_BY_LAUNCHER = {"RANK", "LAUNCHER_PID"}  # in the ranks of a final training
+SET_BY_PROCESSES = {"GPU_PROCESSES"}  # for those they start
+SET_BY_DEVICE_PLUGIN = {"CUDA_MPS_PIPE_DIRECTORY"}
+SET_BY_OTHERS = SET_BY_KUBERNETES | SET_BY_LAUNCHER | SET_BY_PROCESSES | SET_BY_DEVICE_PLUGIN
 BY_EXTRA_ENV = {"DATABASE_TIMEOUT_SECONDS", "STORAGE_TIMEOUT_SECONDS"}  # they follow from RENEWAL_SECONDS
 OF_OTHERS = {
     "postgresql": {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "PGDATA", "POSTGRES_INITDB_ARGS"},
@@ -35,10 +38,10 @@ def test_every_variable_is_a_setting(rendered: Rendered) -> None:
 def test_every_setting_can_be_set(helm: Helm, everything: Rendered) -> None:
     """Each by a value of the chart; the few that follow from others by extraEnv."""
     given = {name for _, pod in everything.pods() if component(pod) in OURS for name in environment(pod)}
-    assert given | SET_BY_KUBERNETES | SET_BY_LAUNCHER == FIELDS
+    assert given | SET_BY_OTHERS == FIELDS
     without = helm.render(f"--values={EVERYTHING}", "--set-json=extraEnv=[]")
     given = {name for _, pod in without.pods() if component(pod) in OURS for name in environment(pod)}
-    assert given | SET_BY_KUBERNETES | SET_BY_LAUNCHER | BY_EXTRA_ENV == FIELDS
+    assert given | SET_BY_OTHERS | BY_EXTRA_ENV == FIELDS
 
 
 def test_the_processes_take_their_environment(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from jobs.experiment import Experiment
 from jobs.experiment_file import dump_experiment
 from jobs.settings import Settings
 from jobs.tables import SlotState
+from resnet_core.cores import threads_each
 
 from .conftest import tiny
 from .sweeps import states
@@ -36,7 +37,6 @@ class Sweep:
             "LEASE_SECONDS": "3",
             "RENEWAL_SECONDS": "1",
             "PROCESSES": "2",
-            "THREADS": "1",
             "HEARTBEAT_DIR": str(self.heartbeats),
         }
         command = [sys.executable, "-m", "jobs", "sweep", "--config", str(config)]
@@ -75,12 +75,18 @@ def sweep(settings: Settings, root: FolderArtifacts, tmp_path: Path) -> Iterator
 
 def test_killed_process_is_started_anew_and_every_trial_is_settled(sweep: Sweep, settings: Settings) -> None:
     sweep.until(lambda: SlotState.RUNNING in states(settings) and len(sweep.children()) == 2)
-    killed = sweep.children()[0]
+    killed, other = sweep.children()
     os.kill(killed, signal.SIGKILL)
     sweep.until(lambda: killed not in sweep.children())  # else a probe would take it for one that hangs
+    sweep.until(lambda: len(sweep.children()) == 2)
+    share = {f"THREADS={threads_each(2)}", "GPU_PROCESSES=2", "PROCESSES=1"}
+    for process in (other, *(child for child in sweep.children() if child != other)):
+        environment = Path(f"/proc/{process}/environ").read_bytes().decode().split("\0")
+        assert share <= set(environment)
     code, error = sweep.end()
     assert code == 0
     assert "was ended by signal 9 and is started anew" in error
+    assert error.count(f"CPU, {threads_each(2)} threads") == 3  # also of the one that was started anew
     assert states(settings) == [SlotState.COMPLETE] * TRIALS
     assert sweep.children() == []
 

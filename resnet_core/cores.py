@@ -1,0 +1,57 @@
+"""How many cores this process may use: what a container is given, not what its node has. Imports no torch."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+CGROUPS = "sys/fs/cgroup"
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """The least of the cores this process may be scheduled on and its control groups' quotas, rounded up.
+
+    Args:
+        root: below which `proc/self/cgroup` and `sys/fs/cgroup` lie.
+
+    """
+    scheduled = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(math.ceil(min([scheduled, *_quotas(root)])), 1)
+
+
+def threads_each(processes: int, root: Path = Path("/")) -> int:
+    """The threads of each of so many processes that share the cores, at least one."""
+    return max(usable_cores(root) // processes, 1)
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """In cores, of every control group that this process is in; a group's limit holds for all below it."""
+    memberships = root / "proc/self/cgroup"
+    if not memberships.exists():  # no Linux
+        return
+    for line in memberships.read_text().splitlines():
+        _, controllers, group = line.split(":", 2)
+        if not controllers:  # version 2
+            for folder in _with_parents(root / CGROUPS, group):
+                limit = folder / "cpu.max"
+                if limit.exists():
+                    quota, period = limit.read_text().split()
+                    if quota != "max":
+                        yield int(quota) / int(period)
+        elif "cpu" in controllers.split(","):  # version 1
+            for folder in _with_parents(root / CGROUPS / "cpu", group):
+                limit = folder / "cpu.cfs_quota_us"
+                if limit.exists() and (quota_us := int(limit.read_text())) > 0:
+                    yield quota_us / int((folder / "cpu.cfs_period_us").read_text())
+
+
+def _with_parents(mount: Path, group: str) -> Iterator[Path]:
+    """The group's folder and those above it, up to where the groups are mounted.
+
+    Many a container sees its own group mounted there, but is told the group's path on its node: what does not exist
+    below the mount is passed over by whoever looks for files.
+    """
+    path = PurePosixPath(group.lstrip("/"))
+    if ".." not in path.parts:
+        yield from (mount / part for part in (path, *path.parents) if part != PurePosixPath())
+    yield mount
