@@ -69,7 +69,8 @@ def test_trial_out_of_memory_fails_in_one_line_and_the_sweep_goes_on(
         "(PROCESSES, worker.processes in the chart)"
     )
     told = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert [record.getMessage() for record in told] == [f"slot 1 failed: {message}"] * settings.max_attempts
+    assert len(told) == settings.max_attempts
+    assert all(record.getMessage().startswith("slot 1 failed: out of memory on cpu with") for record in told)
     assert not any(record.exc_info for record in told)
 
 
