@@ -1,0 +1,65 @@
+"""What the device makes of a precision: large products, and the convolutions of the networks."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from tests.benchmarks.training_setup import BATCH, Bench, print_table
+
+CONVOLUTIONS = ((64, 32), (58, 32), (128, 16), (256, 8), (512, 4))  # channels, side: 3x3, as many filters
+REPEATS = 10
+
+
+def product_rate(device: torch.device, precision: torch.dtype) -> float:
+    """FLOP/s of a product of two square matrices, the best of several: what a network could reach at most."""
+    side = 8192 if device.type == "cuda" else 2048
+    left, right = (torch.randn(side, side, dtype=precision, device=device) for _ in range(2))
+    return 2 * side**3 / _seconds(device, lambda: left @ right)
+
+
+def run(bench: Bench) -> None:
+    print(f"\nGFLOP/s, the best of {REPEATS}: 3x3 convolutions of a batch of {BATCH}, channels_last.\n")
+    precisions = (torch.float32, torch.bfloat16)
+    rates = {precision: product_rate(bench.device, precision) for precision in precisions}
+    rows = [["matrix product", *(f"{rates[precision] / 1e9:,.0f}" for precision in precisions)]]
+    for channels, side in CONVOLUTIONS:
+        each = [_convolution_rates(bench.device, precision, channels, side) for precision in precisions]
+        for pass_, values in zip(("forward", "backward"), zip(*each, strict=True), strict=True):
+            name = f"{channels} channels, {side} x {side}, {pass_}"
+            rows.append([name, *(f"{value / 1e9:,.0f}" for value in values)])
+    print_table(["", *(str(precision).removeprefix("torch.") for precision in precisions)], rows)
+
+
+def _convolution_rates(device: torch.device, precision: torch.dtype, channels: int, side: int) -> tuple[float, float]:
+    """Forward and backward FLOP/s."""
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, dtype=precision, device=device).to(memory_format=torch.channels_last)
+
+    images = drawn(BATCH, channels, side, side).requires_grad_()
+    weight = drawn(channels, channels, 3, 3).requires_grad_()
+    gradient = drawn(BATCH, channels, side, side)
+
+    def forward() -> torch.Tensor:
+        return F.conv2d(images, weight, padding=1)
+
+    def both() -> None:
+        torch.autograd.grad(forward(), (images, weight), gradient)
+
+    flops = 2 * BATCH * side**2 * channels**2 * 9
+    first = _seconds(device, forward)
+    return flops / first, 2 * flops / (_seconds(device, both) - first)
+
+
+def _seconds(device: torch.device, work: Callable[[], object]) -> float:
+    """The least of several."""
+    times = []
+    for _ in range(REPEATS + 2):
+        started = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - started)
+    return min(times[2:])

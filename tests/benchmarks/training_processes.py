@@ -1,0 +1,50 @@
+"""Several processes that train at once on one device, each a trial of its own."""
+
+import multiprocessing
+import time
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+
+import torch
+
+from resnet_core.cores import threads_each
+from tests.benchmarks.training_loops import our_loop
+from tests.benchmarks.training_setup import BATCH, NETWORKS, Bench, print_table
+
+COUNTS = (1, 2, 4, 8)
+WAIT_SECONDS = 600
+
+
+def run(bench: Bench) -> None:
+    print(
+        f"\nProcesses that train at once, the cores and the GPU's memory divided among them; {bench.rounds} epochs each.\n"
+    )
+    head = ["network", *(f"{count}: images/s" for count in COUNTS)]
+    print_table(head, ([name, *(f"{_rate(bench, name, count):,.1f}" for count in COUNTS)] for name in NETWORKS))
+
+
+def _rate(bench: Bench, name: str, count: int) -> float:
+    """Images a second of all together, from when the last of them is warm to when the last has done."""
+    context = multiprocessing.get_context("spawn")
+    barrier, spans = context.Barrier(count), context.Queue()
+    processes = [context.Process(target=_train, args=(bench, name, count, barrier, spans)) for _ in range(count)]
+    for process in processes:
+        process.start()
+    ends = [spans.get(timeout=WAIT_SECONDS) for _ in processes]
+    for process in processes:
+        process.join()
+    begun, ended = min(begin for begin, _ in ends), max(end for _, end in ends)
+    return count * bench.rounds * bench.used / (ended - begun)
+
+
+def _train(bench: Bench, name: str, count: int, barrier: Barrier, spans: "Queue[tuple[float, float]]") -> None:
+    torch.set_num_threads(threads_each(count))
+    if bench.device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(1 / count, bench.device)
+    network, data = bench.network(name), bench.data()
+    our_loop(bench, network, bench.data(2 * BATCH))()
+    barrier.wait(WAIT_SECONDS)
+    begun = time.time()
+    for _ in range(bench.rounds):
+        bench.timed(our_loop(bench, network, data))
+    spans.put((begun, time.time()))
