@@ -22,7 +22,8 @@ from jobs.settings import Settings
 from . import two_ranks
 from .conftest import tiny
 
-TRAINING = ("data.limit=600", "sweep={trials: 1, epochs: 1}", "training={optimizer: adamw, lr: 0.02, batchSize: 64, ema: 0.5}", "searchSpace={}", "finalTrain={epochs: 10}")  # fmt: skip
+EPOCHS = 30  # enough for the networks to be good, and for a signal to come before they are
+TRAINING = ("data.limit=600", "sweep={trials: 1, epochs: 1}", "training={optimizer: adamw, lr: 0.02, batchSize: 64, ema: 0.5}", "searchSpace={}", f"finalTrain={{epochs: {EPOCHS}}}")  # fmt: skip
 CHECKPOINT = "final/seed-0/trial-0/checkpoint-0.pt"
 
 
@@ -160,8 +161,8 @@ def test_interrupted_ranks_go_on_to_the_same_network_as_good_as_that_of_one_proc
         process = training.start()
         _, error = process.communicate(timeout=120)
         assert process.returncode == 0, error
-        assert error.count("final training epoch 10/10") == 1
-        assert [epoch.epoch for epoch in result.read_epochs(study, 0)] == list(range(1, 11))
+        assert error.count(f"final training epoch {EPOCHS}/{EPOCHS}") == 1
+        assert [epoch.epoch for epoch in result.read_epochs(study, 0)] == list(range(1, EPOCHS + 1))
         return study.sha256(result.weights_key(0)), accuracy(study)
 
     resumed = finish()
