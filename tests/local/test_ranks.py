@@ -173,7 +173,7 @@ def test_interrupted_ranks_go_on_to_the_same_network_as_good_as_that_of_one_proc
     for key in study.listing("final"):
         study.remove(key)
     final_train.run(tiny(*TRAINING), settings, root)
-    assert accuracy(study) == pytest.approx(resumed[1], abs=0.1)  # three standard errors of a proportion of 90
+    assert accuracy(study) == pytest.approx(resumed[1], abs=0.2)  # three standard errors: two times 90 images
 
 
 def accuracy(study: FolderArtifacts) -> float:
