@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -63,8 +64,9 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
             training = _FinalTraining(experiment, settings, root, device, group)
             for seed in seeds:
                 training.train(seed)
-    except RankLost:  # which has said why
-        raise SystemExit(interrupt.EXIT_INTERRUPTED) from None
+    except RankLost:  # which has said why; gloo's threads, still waiting for it, would abort an orderly end
+        logging.shutdown()
+        os._exit(interrupt.EXIT_INTERRUPTED)
 
 
 @contextmanager
@@ -73,7 +75,11 @@ def _group(settings: Settings, device: torch.device) -> Iterator[Group]:
         yield ALONE
         return
     ranks = Ranks(device, interrupt.beat)
-    yield ranks
+    try:
+        yield ranks
+    except interrupt.Interrupted:
+        ranks.leave()
+        raise
     ranks.close()
 
 

@@ -107,6 +107,11 @@ class Ranks(Group):
     def close(self) -> None:
         """Leaves together with the others. Not after an error: it would wait for those that are stuck."""
         self.first(lambda: None)
+        self.leave()
+
+    def leave(self) -> None:
+        """Without waiting for the others. Gloo's threads abort a process that ends while they run."""
+        self._raised = None
         dist.destroy_process_group()
 
     def _ask(self, flag: bool) -> tuple[dist.Work, Tensor]:
