@@ -86,8 +86,7 @@ def train(
     steps_per_epoch = len(data.train) // recipe.batch_size
     if steps_per_epoch == 0:
         raise ValueError(f"training.batchSize={recipe.batch_size}: at most {len(data.train)}, the training images")
-
-    recipe.rank_batch_size(group.size)
+    recipe.rank_batch_size(group.size)  # refused here, before anything is made
 
     model.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, recipe)
