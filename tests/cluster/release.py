@@ -63,9 +63,9 @@ class Release:
     def log(self, revision: int = 1) -> str:
         """What the pipeline has said, in all its pods."""
         pods = self.pods("pipeline", f"batch.kubernetes.io/job-name={NAME}-pipeline-{revision}")
-        return "".join(self._log_of(pod["metadata"]["name"]) for pod in pods)
+        return "".join(self.log_of(pod["metadata"]["name"]) for pod in pods)
 
-    def _log_of(self, pod: str) -> str:
+    def log_of(self, pod: str) -> str:
         try:
             return self.namespace.kubectl("logs", pod)
         except CommandFailed as failed:  # it has not begun
@@ -118,9 +118,12 @@ class Release:
         return self.log(revision)
 
     def until_half_way(self) -> None:
-        """Trials are settled, others run."""
+        """A trial is settled, and every worker has begun one."""
         self.until_log_has(r"trial \d+ (complete|stopped early)", 180)
-        self.until("a worker", lambda: self.running("sweep"), 60)
+        self.until("a trial of every worker", self._workers_have_begun, 60)
+
+    def _workers_have_begun(self) -> bool:
+        return all("begins" in self.log_of(pod["metadata"]["name"]) for pod in self.pods("sweep"))
 
     # What has come of it.
 

@@ -1,5 +1,6 @@
 """Whatever is killed, frozen, drained or away: N trials settled, each once, and a result that verifies."""
 
+import re
 import signal
 import time
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from .kubernetes_cluster import Cluster
-from .release import LEASE_SECONDS, NAME, Release, signal_process
+from .release import NAME, Release, signal_process
 from .single_node.cluster import SingleNode
 
 TRIALS = 8
@@ -16,7 +17,7 @@ EXPERIMENT: dict[str, Any] = {
     "data": {"limit": 300},
     "model": {"depths": [1, 1], "width": 8, "strides": [2, 2]},
     "pruning": {"method": "none", "target": None},
-    "sweep": {"trials": TRIALS, "epochs": 16, "earlyStopping": {"name": "none"}},
+    "sweep": {"trials": TRIALS, "epochs": 32, "earlyStopping": {"name": "none"}},
     "finalTrain": {"epochs": 4},
 }
 
@@ -41,20 +42,20 @@ def test_worker_pod_deleted_and_worker_process_killed(release: Release) -> None:
 
 
 def test_one_worker_frozen_for_a_while_and_then_one_for_good(release: Release) -> None:
-    """What the first still writes when it thaws is discarded. Others settle the trial of the second, sent by the
-    pipeline if all had left by then, and nobody waits for it.
+    """What the first still writes when it thaws is discarded. It settles the trial of the second, for whose end nobody
+    waits.
     """
     node_of(release)
-    trials = TRIALS + 6  # what the others do meanwhile must not be all
+    trials = 2 * TRIALS  # some are left when the lease of the first has run out
     release.install(experiment={**EXPERIMENT, "sweep": {**EXPERIMENT["sweep"], "trials": trials}})
     release.until_half_way()
-    frozen = hostname(release.running("sweep")[0])
-    signal_process(frozen, signal.SIGSTOP)
-    time.sleep(LEASE_SECONDS + 8)
-    signal_process(frozen, signal.SIGCONT)
-    release.until("a worker", lambda: release.running("sweep"), 60)
-    signal_process(hostname(release.running("sweep")[-1]), signal.SIGSTOP)
-    release.until_done()
+    first, second = release.running("sweep")
+    taken = freeze_in_a_trial(release, first)
+    release.until_log_has(rf"trial {taken} complete", 120)
+    lost = freeze_in_a_trial(release, second)
+    signal_process(hostname(first), signal.SIGCONT)
+    release.until("what it drops", lambda: "the trial is dropped" in release.log_of(first), 60)
+    assert f"trial {lost} complete" in release.until_done()
     release.check(trials)
 
 
@@ -110,23 +111,40 @@ def test_kubelet_and_api_server_restarted(release: Release) -> None:
 
 def test_node_lost_for_minutes(release: Release) -> None:
     """Its pods are to be deleted and cannot be: the pipeline takes the workers out of the books, so that the Job can
-    make others.
+    make others. Where all nodes are lost nobody deletes pods, hence the test does.
     """
-    node, trials = node_of(release), 6 * TRIALS
-    release.install(experiment={**EXPERIMENT, "sweep": {**EXPERIMENT["sweep"], "trials": trials}})
+    node = node_of(release)
+    release.install(experiment=EXPERIMENT)
     release.until_half_way()
-    lost = {pod["metadata"]["uid"] for pod in release.pods("sweep")}
+    lost = release.running("sweep")
     node.stop_kubelet()
     try:
+        for pod in lost:
+            signal_process(hostname(pod), signal.SIGSTOP)
+            release.namespace.kubectl("delete", "pod", pod, "--wait=false")
+        of_the_same_job = f"batch.kubernetes.io/job-name={hostname(hostname(lost[0]))}"
         release.until(
             "others in their place",
-            lambda: lost.isdisjoint(pod["metadata"]["uid"] for pod in release.pods("sweep")),
-            300,
+            lambda: {pod["metadata"]["name"] for pod in release.pods("sweep", of_the_same_job)}.isdisjoint(lost),
+            120,
         )
+        assert len(release.pods("sweep", of_the_same_job)) == len(lost)
     finally:
         node.start_kubelet()
-    release.until_done()
-    release.check(trials)
+    assert "is taken out of the books" in release.until_done()
+    release.check(TRIALS)
+
+
+def freeze_in_a_trial(release: Release, pod: str) -> str:
+    """The trial's number; it has begun, and there are epochs to come."""
+    last_epoch = EXPERIMENT["sweep"]["epochs"]
+    while True:
+        signal_process(hostname(pod), signal.SIGSTOP)
+        trial, came = re.findall(r"trial (\d+) (begins|epoch \d+|complete)", release.log_of(pod))[-1]
+        if came not in ("complete", f"epoch {last_epoch}"):
+            return str(trial)
+        signal_process(hostname(pod), signal.SIGCONT)
+        time.sleep(0.5)
 
 
 def hostname(pod: str) -> str:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+_STARTED: list[subprocess.Popen[bytes]] = []  # for good: one that is let go while it runs warns of it
+
 
 class ClusterError(Exception):
     pass
@@ -16,14 +18,13 @@ class ClusterError(Exception):
 class Processes:
     def __init__(self, folder: Path) -> None:
         self.logs, self._pids = folder / "log", folder / "pid"
-        self._children: dict[str, subprocess.Popen[bytes]] = {}  # one that is let go while it runs warns of it
 
     def start(self, name: str, command: Sequence[str | Path], **environment: str) -> None:
         assert not self.runs(name), name
         self.logs.mkdir(exist_ok=True)
         self._pids.mkdir(exist_ok=True)
         with (self.logs / f"{name}.log").open("ab") as log:
-            process = self._children[name] = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -31,6 +32,7 @@ class Processes:
                 start_new_session=True,
                 env={**os.environ, **environment},
             )
+        _STARTED.append(process)
         (self._pids / name).write_text(f"{process.pid} {_started(process.pid)}")
 
     def runs(self, name: str) -> bool:
@@ -44,8 +46,6 @@ class Processes:
                 return
             os.kill(pid, number)
             if poll(lambda: not self.runs(name), seconds):
-                if name in self._children:
-                    self._children.pop(name).wait()
                 return
         raise ClusterError(f"{name} cannot be stopped")
 
