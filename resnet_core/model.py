@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_core import winograd
 from resnet_core.config import Config, ModelConfig, PositiveInt
 
 
@@ -61,12 +62,27 @@ class Projection(nn.Conv2d):
         return super().forward(x)
 
 
+class Convolution(nn.Conv2d):
+    """A 3x3 convolution of a block; where it pays in training, with fewer multiplications.
+
+    Evaluation is torch's own everywhere, so that two machines differ as little as they can.
+    """
+
+    def __init__(self, channels: int, filters: int, stride: int = 1) -> None:
+        super().__init__(channels, filters, 3, stride, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.stride == (1, 1) and winograd.pays(x, self.weight):
+            return winograd.conv2d(x, self.weight)
+        return super().forward(x)
+
+
 class BasicBlock(nn.Module):
     def __init__(self, channels: int, config: BlockConfig) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, config.inner, 3, config.stride, 1, bias=False)
+        self.conv1 = Convolution(channels, config.inner, config.stride)
         self.norm1 = nn.BatchNorm2d(config.inner)
-        self.conv2 = nn.Conv2d(config.inner, config.outer, 3, 1, 1, bias=False)
+        self.conv2 = Convolution(config.inner, config.outer)
         self.norm2 = nn.BatchNorm2d(config.outer)
         self.shortcut: nn.Module = nn.Identity()
         if config.projection:

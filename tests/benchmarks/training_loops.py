@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 from PIL import Image
-from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -15,6 +14,7 @@ from resnet_core.model import ResNet
 from resnet_core.train import TrainingData, train
 from tests.benchmarks.training_arithmetic import product_rate
 from tests.benchmarks.training_setup import BATCH, NETWORKS, Bench, flops, print_table
+from tests.plain_network import plain_network
 
 
 class PilImages(Dataset[tuple[torch.Tensor, int]]):
@@ -30,8 +30,9 @@ class PilImages(Dataset[tuple[torch.Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def plain_loop(model: nn.Module, data: TrainingData, device: torch.device) -> Callable[[], None]:
+def plain_loop(network: ResNet, data: TrainingData, device: torch.device) -> Callable[[], None]:
     """One epoch of the plain loop, ready to be called again and again."""
+    model = plain_network(network)
     transform = transforms.Compose(
         [
             transforms.RandomCrop(32, padding=4),
