@@ -6,9 +6,22 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
+from resnet_core import winograd
 from tests.benchmarks.training_setup import BATCH, Bench, print_table
 
-CONVOLUTIONS = ((64, 32), (58, 32), (128, 16), (256, 8), (512, 4))  # channels, side: 3x3, as many filters
+Convolve = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+CONVOLUTIONS = (
+    (64, 32),
+    (58, 32),
+    (128, 16),
+    (256, 8),
+    (205, 8),
+    (512, 4),
+    (359, 4),
+    (96, 8),
+    (96, 4),
+)  # channels, side: 3x3, as many filters
 REPEATS = 10
 
 
@@ -20,19 +33,39 @@ def product_rate(device: torch.device, precision: torch.dtype) -> float:
 
 
 def run(bench: Bench) -> None:
-    print(f"\nGFLOP/s, the best of {REPEATS}: 3x3 convolutions of a batch of {BATCH}, channels_last.\n")
-    precisions = (torch.float32, torch.bfloat16)
-    rates = {precision: product_rate(bench.device, precision) for precision in precisions}
-    rows = [["matrix product", *(f"{rates[precision] / 1e9:,.0f}" for precision in precisions)]]
+    print(
+        f"\nGFLOP/s, the best of {REPEATS}: 3x3 convolutions of a batch of {BATCH}, channels_last; with fewer "
+        "multiplications (Winograd) as many as the direct sum would take.\n"
+    )
+    ways: dict[str, tuple[torch.dtype, Convolve]] = {
+        "float32": (torch.float32, direct), "bfloat16": (torch.bfloat16, direct)
+    }  # fmt: skip
+    products = [product_rate(bench.device, precision) for precision, _ in ways.values()]
+    ways["float32, Winograd"] = (torch.float32, winograd.conv2d)
+    rows = [["matrix product", *map(_giga, products), ""]]
     for channels, side in CONVOLUTIONS:
-        each = [_convolution_rates(bench.device, precision, channels, side) for precision in precisions]
+        each = [
+            _convolution_rates(bench.device, precision, convolve, channels, side)
+            if convolve is direct or (side <= max(winograd.SIDES) and bench.device.type == "cpu")
+            else (None, None)
+            for precision, convolve in ways.values()
+        ]
         for pass_, values in zip(("forward", "backward"), zip(*each, strict=True), strict=True):
-            name = f"{channels} channels, {side} x {side}, {pass_}"
-            rows.append([name, *(f"{value / 1e9:,.0f}" for value in values)])
-    print_table(["", *(str(precision).removeprefix("torch.") for precision in precisions)], rows)
+            rows.append([f"{channels} channels, {side} x {side}, {pass_}", *map(_giga, values)])
+    print_table(["", *ways], rows)
 
 
-def _convolution_rates(device: torch.device, precision: torch.dtype, channels: int, side: int) -> tuple[float, float]:
+def direct(images: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return F.conv2d(images, weight, padding=1)
+
+
+def _giga(rate: float | None) -> str:
+    return "" if rate is None else f"{rate / 1e9:,.0f}"
+
+
+def _convolution_rates(
+    device: torch.device, precision: torch.dtype, convolve: Convolve, channels: int, side: int
+) -> tuple[float, float]:
     """Forward and backward FLOP/s."""
 
     def drawn(*shape: int) -> torch.Tensor:
@@ -43,7 +76,7 @@ def _convolution_rates(device: torch.device, precision: torch.dtype, channels: i
     gradient = drawn(BATCH, channels, side, side)
 
     def forward() -> torch.Tensor:
-        return F.conv2d(images, weight, padding=1)
+        return convolve(images, weight)
 
     def both() -> None:
         torch.autograd.grad(forward(), (images, weight), gradient)
