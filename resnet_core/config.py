@@ -92,7 +92,7 @@ class PruningConfig(Config):
     )
     target: PositiveInt | None = Field(None, description="Parameters at most after pruning.")
     importance: Literal["l1", "l2", "random", "taylor"] = "l1"
-    round_to: PositiveInt = Field(1, description="Widths are rounded up to a multiple of this.")
+    round_to: PositiveInt = Field(1, description="Widths are rounded down to a multiple of this, not below it.")
 
     @model_validator(mode="after")
     def _check_method(self) -> "PruningConfig":
