@@ -37,55 +37,14 @@ from resnet_core.build import build_network
 from resnet_core.config import TrainingConfig
 from resnet_core.data import Images, RawDataset, channel_statistics, limit_images, read_source
 from resnet_core.device import describe, select_device, select_precision
-from resnet_core.model import BlockConfig, NetworkConfig, ResNet
+from resnet_core.model import ResNet
 from resnet_core.predict import predict
 from resnet_core.schedule import lr_factor
 from resnet_core.train import TrainingData, train, training_batches
+from tests.plain_network import plain_network
 
 Result = tuple[float, float]  # accuracy and cross-entropy of the test images
 ONE_ROUNDING = 1 + 2**-23
-
-
-class PlainBlock(nn.Module):
-    def __init__(self, channels: int, config: BlockConfig) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, config.inner, 3, config.stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(config.inner)
-        self.conv2 = nn.Conv2d(config.inner, config.outer, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(config.outer)
-        self.shortcut: nn.Module = nn.Identity()
-        if config.projection:
-            projection = nn.Conv2d(channels, config.outer, 1, bias=False)
-            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(config.outer))
-        self.stride = config.stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = torch.relu(self.norm1(self.conv1(x)))
-        # A strided 1x1 convolution of few channels is wrong in oneDNN (see resnet_core.model.Projection).
-        skipped = x[:, :, :: self.stride, :: self.stride].contiguous()
-        return torch.relu(self.norm2(self.conv2(out)) + self.shortcut(skipped))
-
-
-class PlainNetwork(nn.Module):
-    """The same function as a `ResNet` of the same widths, with the same names of its weights."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, config.stem, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(config.stem)
-        channels, stages = config.stem, []
-        for stage in config.stages:
-            blocks = []
-            for block in stage:
-                blocks.append(PlainBlock(channels, block))
-                channels = block.outer
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.Sequential(*stages)
-        self.classifier = nn.Linear(channels, config.classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stages(torch.relu(self.norm(self.stem(x))))
-        return self.classifier(x.mean(dim=(2, 3)))
 
 
 def plain_optimizer(model: nn.Module, recipe: TrainingConfig) -> torch.optim.Optimizer:
@@ -117,9 +76,7 @@ def train_plain(
     seed: int,
     scale: float = 1.0,
 ) -> Result:
-    model = PlainNetwork(network.config())
-    model.load_state_dict(network.state_dict())
-    model.to(data.mean.device, memory_format=torch.contiguous_format)
+    model = plain_network(network).to(data.mean.device, memory_format=torch.contiguous_format)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(scale)

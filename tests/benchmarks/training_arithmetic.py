@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.nn import functional as F
@@ -10,18 +11,10 @@ from resnet_core import winograd
 from tests.benchmarks.training_setup import BATCH, Bench, print_table
 
 Convolve = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+direct = partial(F.conv2d, padding=1)
 
-CONVOLUTIONS = (
-    (64, 32),
-    (58, 32),
-    (128, 16),
-    (256, 8),
-    (205, 8),
-    (512, 4),
-    (359, 4),
-    (96, 8),
-    (96, 4),
-)  # channels, side: 3x3, as many filters
+# channels, side: 3x3, as many filters
+CONVOLUTIONS = ((64, 32), (58, 32), (128, 16), (256, 8), (205, 8), (96, 8), (512, 4), (359, 4), (96, 4))
 REPEATS = 10
 
 
@@ -38,25 +31,23 @@ def run(bench: Bench) -> None:
         "multiplications (Winograd) as many as the direct sum would take.\n"
     )
     ways: dict[str, tuple[torch.dtype, Convolve]] = {
-        "float32": (torch.float32, direct), "bfloat16": (torch.bfloat16, direct)
-    }  # fmt: skip
-    products = [product_rate(bench.device, precision) for precision, _ in ways.values()]
-    ways["float32, Winograd"] = (torch.float32, winograd.conv2d)
-    rows = [["matrix product", *map(_giga, products), ""]]
+        "float32": (torch.float32, direct),
+        "bfloat16": (torch.bfloat16, direct),
+    }
+    if bench.device.type == "cpu":
+        ways["float32, Winograd"] = (torch.float32, winograd.conv2d)
+    products = (product_rate(bench.device, precision) for precision, _ in ways.values())
+    rows = [["matrix product", *map(_giga, products)]]
     for channels, side in CONVOLUTIONS:
         each = [
             _convolution_rates(bench.device, precision, convolve, channels, side)
-            if convolve is direct or (side <= max(winograd.SIDES) and bench.device.type == "cpu")
+            if convolve is direct or side in winograd.SIDES
             else (None, None)
             for precision, convolve in ways.values()
         ]
         for pass_, values in zip(("forward", "backward"), zip(*each, strict=True), strict=True):
             rows.append([f"{channels} channels, {side} x {side}, {pass_}", *map(_giga, values)])
     print_table(["", *ways], rows)
-
-
-def direct(images: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    return F.conv2d(images, weight, padding=1)
 
 
 def _giga(rate: float | None) -> str:

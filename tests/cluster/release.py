@@ -118,12 +118,16 @@ class Release:
         return self.log(revision)
 
     def until_half_way(self) -> None:
-        """A trial is settled, and every worker has begun one."""
+        """Trials are settled, others run."""
         self.until_log_has(r"trial \d+ (complete|stopped early)", 180)
-        self.until("a trial of every worker", self._workers_have_begun, 60)
+        self.until("a worker", lambda: self.running("sweep"), 60)
 
-    def _workers_have_begun(self) -> bool:
-        return all("begins" in self.log_of(pod["metadata"]["name"]) for pod in self.pods("sweep"))
+    def until_all_work(self) -> list[str]:
+        """The names of the workers' pods, each of which has begun a trial."""
+        self.until_half_way()
+        pods = [pod["metadata"]["name"] for pod in self.pods("sweep")]
+        self.until("a trial of every worker", lambda: all("begins" in self.log_of(pod) for pod in pods), 60)
+        return pods
 
     # What has come of it.
 

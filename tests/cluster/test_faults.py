@@ -32,8 +32,7 @@ def node_of(release: Release) -> SingleNode:
 def test_worker_pod_deleted_and_worker_process_killed(release: Release) -> None:
     node_of(release)
     release.install(experiment=EXPERIMENT)
-    release.until_half_way()
-    deleted, killed = release.running("sweep")
+    deleted, killed = release.until_all_work()
     release.namespace.kubectl("delete", "pod", deleted, "--wait=false")
     signal_process(hostname(killed), signal.SIGKILL)
     log = release.until_done()
@@ -48,8 +47,7 @@ def test_one_worker_frozen_for_a_while_and_then_one_for_good(release: Release) -
     node_of(release)
     trials = 2 * TRIALS  # some are left when the lease of the first has run out
     release.install(experiment={**EXPERIMENT, "sweep": {**EXPERIMENT["sweep"], "trials": trials}})
-    release.until_half_way()
-    first, second = release.running("sweep")
+    first, second = release.until_all_work()
     taken = freeze_in_a_trial(release, first)
     release.until_log_has(rf"trial {taken} complete", 120)
     lost = freeze_in_a_trial(release, second)
@@ -115,20 +113,19 @@ def test_node_lost_for_minutes(release: Release) -> None:
     """
     node = node_of(release)
     release.install(experiment=EXPERIMENT)
-    release.until_half_way()
-    lost = release.running("sweep")
+    lost = release.until_all_work()
+    job = hostname(lost[0]).rpartition("-")[0]
+
+    def replaced() -> bool:
+        pods = release.pods("sweep", f"batch.kubernetes.io/job-name={job}")
+        return len(pods) == len(lost) and {pod["metadata"]["name"] for pod in pods}.isdisjoint(lost)
+
     node.stop_kubelet()
     try:
         for pod in lost:
             signal_process(hostname(pod), signal.SIGSTOP)
             release.namespace.kubectl("delete", "pod", pod, "--wait=false")
-        of_the_same_job = f"batch.kubernetes.io/job-name={hostname(hostname(lost[0]))}"
-        release.until(
-            "others in their place",
-            lambda: {pod["metadata"]["name"] for pod in release.pods("sweep", of_the_same_job)}.isdisjoint(lost),
-            120,
-        )
-        assert len(release.pods("sweep", of_the_same_job)) == len(lost)
+        release.until("others in their place", replaced, 120)
     finally:
         node.start_kubelet()
     assert "is taken out of the books" in release.until_done()

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,20 +12,19 @@ from resnet_core.config import ModelConfig, PruningConfig
 
 CHANNELS, IMAGES = winograd.LEAST_CHANNELS, winograd.LEAST_IMAGES
 
+direct = partial(F.conv2d, padding=1)
+
 
 def drawn(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=dtype)
 
 
-def with_gradients(convolution: object, x: Tensor, weight: Tensor, gradient: Tensor) -> tuple[Tensor, ...]:
-    assert callable(convolution)
+def with_gradients(
+    convolution: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor, gradient: Tensor
+) -> tuple[Tensor, ...]:
     x, weight = x.clone().requires_grad_(), weight.clone().requires_grad_()
     y = convolution(x, weight)
     return (y.detach(), *torch.autograd.grad(y, (x, weight), gradient))
-
-
-def direct(x: Tensor, weight: Tensor) -> Tensor:
-    return F.conv2d(x, weight, padding=1)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
