@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resnet_core import winograd
+from resnet_core import batch_norm, winograd
 from resnet_core.config import Config, ModelConfig, PositiveInt
 
 
@@ -77,18 +77,33 @@ class Convolution(nn.Conv2d):
         return super().forward(x)
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm; where it pays in training, by groups of pixels."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and batch_norm.pays(x):
+            self.num_batches_tracked.add_(1)
+            return batch_norm.batch_norm(
+                x, self.weight, self.bias, self.running_mean, self.running_var, self.momentum, self.eps
+            )
+        return super().forward(x)
+
+
 class BasicBlock(nn.Module):
     def __init__(self, channels: int, config: BlockConfig) -> None:
         super().__init__()
         self.conv1 = Convolution(channels, config.inner, config.stride)
-        self.norm1 = nn.BatchNorm2d(config.inner)
+        self.norm1 = BatchNorm(config.inner)
         self.conv2 = Convolution(config.inner, config.outer)
-        self.norm2 = nn.BatchNorm2d(config.outer)
+        self.norm2 = BatchNorm(config.outer)
         self.shortcut: nn.Module = nn.Identity()
         if config.projection:
-            self.shortcut = nn.Sequential(
-                Projection(channels, config.outer, config.stride), nn.BatchNorm2d(config.outer)
-            )
+            self.shortcut = nn.Sequential(Projection(channels, config.outer, config.stride), BatchNorm(config.outer))
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.norm1(self.conv1(x)), inplace=True)
@@ -105,7 +120,7 @@ class ResNet(nn.Module):
     def __init__(self, config: NetworkConfig, dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, config.stem, 3, 1, 1, bias=False)
-        self.norm = nn.BatchNorm2d(config.stem)
+        self.norm = BatchNorm(config.stem)
         channels, stages = config.stem, []
         for stage in config.stages:
             blocks = []

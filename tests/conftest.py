@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ SHARED_IMAGES = Path(__file__).parents[2] / "shared/data/make_cifar10.py"
 
 @pytest.fixture(scope="session", autouse=True)
 def _two_threads() -> None:
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ loops       images a second of the plain loop and of ours. The plain loop is wha
             workers, torchvision's transforms on PIL images (crop, flip, AutoAugment, normalisation), fp32, the default
             memory format. Ours is `resnet_core.train.train` with the same augmentation, optimizer and batch size.
 arithmetic  what the device makes of fp32 and bf16
+batch_norm  batch norm of odd widths
 widths      the published odd widths, and rounded ones
 processes   several processes at once on one device
 costs       the largest costs of a step
@@ -26,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from resnet_core.device import describe, select_device
 from tests.benchmarks import (
     training_arithmetic,
+    training_batch_norm,
     training_costs,
     training_loops,
     training_processes,
@@ -36,6 +38,7 @@ from tests.benchmarks.training_setup import BATCH, RECIPE, Bench, load_images
 PARTS = {
     "loops": training_loops.run,
     "arithmetic": training_arithmetic.run,
+    "batch_norm": training_batch_norm.run,
     "widths": training_widths.run,
     "processes": training_processes.run,
     "costs": training_costs.run,

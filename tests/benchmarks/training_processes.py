@@ -8,8 +8,9 @@ from multiprocessing.synchronize import Barrier
 import torch
 
 from resnet_core.cores import threads_each
-from tests.benchmarks.training_loops import our_loop
-from tests.benchmarks.training_setup import BATCH, NETWORKS, Bench, print_table
+from resnet_core.epoch import EpochResult
+from resnet_core.train import Checkpoint, train
+from tests.benchmarks.training_setup import NETWORKS, Bench, print_table
 
 COUNTS = (1, 2, 4, 8)
 WAIT_SECONDS = 600
@@ -41,10 +42,12 @@ def _train(bench: Bench, name: str, count: int, barrier: Barrier, spans: "Queue[
     torch.set_num_threads(threads_each(count))
     if bench.device.type == "cuda":
         torch.cuda.set_per_process_memory_fraction(1 / count, bench.device)
-    network, data = bench.network(name), bench.data()
-    our_loop(bench, network, bench.data(2 * BATCH))()
-    barrier.wait(WAIT_SECONDS)
-    begun = time.time()
-    for _ in range(bench.rounds):
-        bench.timed(our_loop(bench, network, data))
-    spans.put((begun, time.time()))
+    begun: list[float] = []
+
+    def wait_when_warm(result: EpochResult, _checkpoint: Checkpoint) -> None:
+        if result.epoch == 1:
+            barrier.wait(WAIT_SECONDS)
+            begun.append(time.time())
+
+    train(bench.network(name), bench.recipe, bench.data(), 1 + bench.rounds, seed=0, on_epoch=wait_when_warm)
+    spans.put((begun[0], time.time()))

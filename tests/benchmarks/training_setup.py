@@ -40,6 +40,10 @@ class Bench:
         return select_precision(self.recipe.precision, self.device)
 
     @property
+    def on_gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
     def used(self) -> int:
         """Images of an epoch, those of the last, incomplete batch left out."""
         return len(self.images) // BATCH * BATCH
@@ -64,7 +68,7 @@ class Bench:
         return time.perf_counter() - started
 
     def _synchronize(self) -> None:
-        if self.device.type == "cuda":
+        if self.on_gpu:
             torch.cuda.synchronize(self.device)
 
 

@@ -2,8 +2,8 @@
 
 import statistics
 
-from tests.benchmarks.training_loops import our_loop
-from tests.benchmarks.training_setup import BATCH, NETWORKS, PRUNED, Bench, flops, print_table
+from tests.benchmarks.training_loops import our_epoch
+from tests.benchmarks.training_setup import NETWORKS, PRUNED, Bench, flops, print_table
 
 MULTIPLES = (1, 8, 16)
 
@@ -12,10 +12,8 @@ def run(bench: Bench) -> None:
     print("\nThe pruned network with its widths rounded down; rounds in turn.\n")
     model, _ = NETWORKS["pruned"]
     networks = [bench.built(model, PRUNED.model_copy(update={"round_to": multiple})) for multiple in MULTIPLES]
-    for network in networks:
-        our_loop(bench, network, bench.data(2 * BATCH))()
-    epochs = [our_loop(bench, network, bench.data()) for network in networks]
-    rounds = [[bench.used / bench.timed(epoch) for epoch in epochs] for _ in range(bench.rounds)]
+    data = bench.data()
+    rounds = [[bench.used / our_epoch(bench, network, data) for network in networks] for _ in range(bench.rounds)]
     rows = []
     for multiple, network, rates in zip(MULTIPLES, networks, zip(*rounds, strict=True), strict=True):
         rate = statistics.median(rates)

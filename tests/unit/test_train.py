@@ -166,7 +166,7 @@ PLAIN = {
 
 def of_fifty_steps(data: TrainingData, model: ResNet, optimizer: str) -> tuple[list[float], list[float]]:
     """Losses of our loop, which has an epoch for each step to tell its loss, and of plain steps: the default memory
-    format, torch's own convolutions, a parameter after the other.
+    format, torch's own layers, a parameter after the other.
     """
     lr = 0.1 if optimizer == "adadelta" else 0.001
     recipe = TrainingConfig(
@@ -199,6 +199,14 @@ def test_losses_of_fifty_steps_are_those_of_the_plain_step(data: TrainingData, o
 def test_losses_of_fifty_steps_with_fewer_multiplications_are_those_of_the_plain_step(data: TrainingData) -> None:
     """In a network of 8 x 8 and 4 x 4 pixels."""
     model = ModelConfig(depths=(1, 1), width=winograd.LEAST_CHANNELS, strides=(2, 2))
+    ours, plain = of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
+    assert ours == pytest.approx(plain, rel=2e-3)
+    assert ours != plain
+
+
+def test_losses_of_fifty_steps_with_batch_norm_by_groups_are_those_of_the_plain_step(data: TrainingData) -> None:
+    """All batch norms of a network of 16 x 16 pixels and an odd width."""
+    model = ModelConfig(depths=(1, 1), widths=(9, 11), strides=(1, 1))
     ours, plain = of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
     assert ours == pytest.approx(plain, rel=2e-3)
     assert ours != plain
