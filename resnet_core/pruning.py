@@ -2,10 +2,12 @@
 
 The published method goes through the blocks in order and removes, from conv1 and then from conv2 of each, the
 `int(amount * channels)` channels of the smallest L1 norm. Blocks joined by identity shortcuts share their outer
-width, so every block of a stage narrows the whole stage once more.
+width, so every block of a stage narrows the whole stage once more. Where widths are rounded, each is once: the last
+block that narrows it takes the rest.
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 import torch
 import torch_pruning
@@ -19,10 +21,12 @@ from resnet_core.model import BlockConfig, NetworkConfig, ResNet, example_input
 AMOUNT_STEPS = 1000  # a parameter target is met by a multiple of 1/1000
 
 
-def kept_channels(channels: int, amount: float, round_to: int = 1) -> int:
-    """Channels left when `amount` of them go and the rest is rounded down to a multiple (at least one)."""
+def kept_channels(channels: int, amount: float, round_to: int = 1, *, last: bool = True) -> int:
+    """Channels left when `amount` of them go, at least `round_to`; the `last` time rounded down to a multiple of it."""
     kept = channels - int(amount * channels)
-    return max(kept - kept % round_to, min(round_to, channels))
+    if last:
+        kept -= kept % round_to
+    return max(kept, min(round_to, channels))
 
 
 def pruned_config(config: NetworkConfig, amounts: tuple[float, ...], round_to: int = 1) -> NetworkConfig:
@@ -32,11 +36,11 @@ def pruned_config(config: NetworkConfig, amounts: tuple[float, ...], round_to: i
         raise ValueError(f"pruning.amounts={list(amounts)}: {len(blocks)} values expected, one a block")
     streams = [config.stem]  # widths between identity shortcuts; a projection begins the next one
     stream_of, inner = [], []
-    for block, amount in zip(blocks, amounts, strict=True):
+    for block, amount, last in zip(blocks, amounts, _ends_stream(blocks), strict=True):
         if block.projection:
             streams.append(block.outer)
         inner.append(kept_channels(block.inner, amount, round_to))
-        streams[-1] = kept_channels(streams[-1], amount, round_to)
+        streams[-1] = kept_channels(streams[-1], amount, round_to, last=last)
         stream_of.append(len(streams) - 1)
     pruned = iter(
         BlockConfig(inner=width, outer=streams[stream], stride=block.stride, projection=block.projection)
@@ -44,6 +48,11 @@ def pruned_config(config: NetworkConfig, amounts: tuple[float, ...], round_to: i
     )
     stages = tuple(tuple(next(pruned) for _ in stage) for stage in config.stages)
     return NetworkConfig(stem=streams[0], stages=stages, classes=config.classes)
+
+
+def _ends_stream(blocks: Sequence[BlockConfig]) -> list[bool]:
+    """Whether a block is the last that adds to its stream: a projection follows, or nothing."""
+    return [following.projection for following in blocks[1:]] + [True]
 
 
 def amounts_for_target(config: NetworkConfig, target: int, round_to: int = 1) -> tuple[float, ...]:
@@ -112,9 +121,11 @@ def prune(model: ResNet, pruning: PruningConfig, *, seed: int = 0, batch: tuple[
         importance = _importance(pruning.importance)
         example = example_input().to(next(model.parameters()).device)
         graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
-        for block, amount in zip(model.blocks(), amounts, strict=True):
-            for conv in (block.conv1, block.conv2):
-                _prune_convolution(graph, conv, kept_channels(conv.out_channels, amount, pruning.round_to), importance)
+        ends = _ends_stream([block for stage in before.stages for block in stage])
+        for block, amount, last in zip(model.blocks(), amounts, ends, strict=True):
+            for conv, rounded in ((block.conv1, True), (block.conv2, last)):
+                kept = kept_channels(conv.out_channels, amount, pruning.round_to, last=rounded)
+                _prune_convolution(graph, conv, kept, importance)
     model.zero_grad(set_to_none=True)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

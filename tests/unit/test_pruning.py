@@ -90,12 +90,21 @@ def test_planned_widths_are_the_pruned_ones_for_any_amounts(amounts: tuple[float
     assert sum(p.numel() for p in model.parameters()) == count_parameters(config)
 
 
-def test_widths_are_multiples_of_eight_when_rounded() -> None:
-    config = pruned_config(RESNET18, PAPER_AMOUNTS, round_to=8)
-    widths = {config.stem} | {w for stage in config.stages for b in stage for w in (b.inner, b.outer)}
-    assert all(width % 8 == 0 for width in widths)
-    assert count_parameters(config) < 4_493_525
+def widths(config: NetworkConfig) -> list[int]:
+    return [config.stem, *(width for stage in config.stages for block in stage for width in (block.inner, block.outer))]
+
+
+@pytest.mark.parametrize(("round_to", "parameters"), [(8, 4_283_610), (16, 4_151_962)])
+def test_every_width_is_rounded_down_once(round_to: int, parameters: int) -> None:
+    config = pruned_config(RESNET18, PAPER_AMOUNTS, round_to)
+    assert widths(config) == [width - width % round_to for width in widths(pruned_config(RESNET18, PAPER_AMOUNTS))]
+    assert count_parameters(config) == parameters
     assert count_macs(config) < count_macs(RESNET18)
+
+
+@given(amounts=st.tuples(*[st.floats(0, 0.99)] * 8), round_to=st.sampled_from([8, 16, 64]))
+def test_rounded_widths_are_multiples_however_much_is_pruned(amounts: tuple[float, ...], round_to: int) -> None:
+    assert all(width > 0 and width % round_to == 0 for width in widths(pruned_config(RESNET18, amounts, round_to)))
 
 
 def test_target_takes_the_smallest_amount_that_reaches_it() -> None:
