@@ -17,8 +17,10 @@ from jobs.best_trial import read_best_trial
 from jobs.checkpoints import Checkpoints
 from jobs.datasets import load_training_data
 from jobs.experiment import Experiment
+from jobs.failure import Failure
 from jobs.final_course import Course
 from jobs.manifest import MANIFEST
+from jobs.out_of_memory import told
 from jobs.outage import patiently
 from jobs.ranks import end_with
 from jobs.result import final_prefix, model_key, trained_trial, weights_key
@@ -26,17 +28,22 @@ from jobs.settings import Settings
 from jobs.status import TrialStatus
 from jobs.stored_dataset import StoredDataset, read_dataset
 from resnet_core.build import build_network
-from resnet_core.config import TrainingConfig
+from resnet_core.config import PruningConfig, TrainingConfig
 from resnet_core.count import check_budget, count_macs, count_parameters
 from resnet_core.device import describe, select_device, select_precision
 from resnet_core.distributed import ALONE, Group, RankLost, Ranks
 from resnet_core.model import ResNet
+from resnet_core.out_of_memory import is_out_of_memory
 from resnet_core.seeds import derive_seed
-from resnet_core.train import TrainingData, first_batch, train
+from resnet_core.train import Diverged, TrainingData, first_batch, train
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class TrainingFailed(Failure):
+    """The training came to no end: it diverged, or ran out of memory."""
 
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
@@ -49,7 +56,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         Interrupted: the process was asked to end; the checkpoint of the last epoch is kept.
         SweepNotOver: it has trials that are not settled.
         TooFewCompleted: it has fewer complete trials than sweep.minCompleted.
-        Diverged: the loss became infinite or not a number.
+        TrainingFailed: the loss became infinite or not a number, or memory ran out.
         OutageTooLong, Refused: database or artifacts cannot be reached.
 
     """
@@ -97,9 +104,20 @@ class _FinalTraining:
         """The training with one seed, as far as it is not done."""
         if self._group.first(lambda: self._is_done(seed)):
             return
+        recipe, pruning = self._experiment.with_parameters(self._best.parameters)
+        try:
+            self._train(seed, recipe, pruning)
+        except Diverged as error:
+            raise TrainingFailed(f"{error}, with {json.dumps(self._best.parameters)}") from None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            advice = "it takes a device with more memory, or several that share each batch (finalTrain.gpus)"
+            raise TrainingFailed(told(error, self._device, recipe.batch_size, None, advice)) from None
+
+    def _train(self, seed: int, recipe: TrainingConfig, pruning: PruningConfig) -> None:
         artifacts, best, prefix = self._artifacts, self._best, final_prefix(seed)
         experiment, device, ranks = self._experiment, self._device, self._group.size
-        recipe, pruning = experiment.with_parameters(best.parameters)
         dataset, data = self._data
         network_seed = derive_seed(experiment.seed, "final", *([seed] if seed else []))
         network = build_network(

@@ -51,6 +51,14 @@ def test_last_epoch_is_kept_unless_asked(settings: Settings, root: Artifacts) ->
     assert study.read_json(result.model_key(0))["epoch"] == 3
 
 
+def test_divergence_is_told_in_one_line(settings: Settings, root: Artifacts) -> None:
+    """A trial of one step ends before its update shows."""
+    recipe = "training={optimizer: sgd, lr: 1.0e+15, batchSize: 300, schedule: {name: constant}}"
+    experiment = tiny(*ONE_TRIAL, recipe, "finalTrain={epochs: 9}")
+    with pytest.raises(final_train.TrainingFailed, match=r"^the training loss of epoch \d is (nan|inf), with \{\}$"):
+        run_until_final(experiment, settings, root)
+
+
 def test_validation_images_can_be_trained_on_too(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 2, data: train+validation}")
     study = run_until_final(experiment, settings, root)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jobs import prepare
+from jobs import final_train, prepare, sweep
 from jobs.artifacts import FolderArtifacts
 from jobs.datasets import load_training_data
 from jobs.settings import Settings
@@ -16,6 +16,7 @@ from jobs.tables import SlotState
 from jobs.train_trial import train_trial
 from jobs.trial import TrialRun
 from jobs.worker import Worker
+from resnet_core.train import TrainingData
 
 from .conftest import tiny
 from .sweeps import status_of
@@ -45,6 +46,11 @@ except DatasetTooLarge as error:
 """
 
 
+def enlarged(data: TrainingData) -> TrainingData:
+    images = data.train.images[:, :, :1, :1].expand(-1, -1, SIDE, SIDE)
+    return replace(data, train=replace(data.train, images=images))
+
+
 def test_trial_out_of_memory_fails_in_one_line_and_the_sweep_goes_on(
     settings: Settings, root: FolderArtifacts, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -57,11 +63,8 @@ def test_trial_out_of_memory_fails_in_one_line_and_the_sweep_goes_on(
     dataset = read_dataset(root, experiment.study_name)
     data = load_training_data(root, experiment, dataset, CPU)
 
-    images = replace(data.train, images=data.train.images[:, :, :1, :1].expand(-1, -1, SIDE, SIDE))
-    too_large = replace(data, train=images)
-
     def body(run: TrialRun) -> None:
-        images = too_large if run.parameters["batchSize"] == 512 else data
+        images = enlarged(data) if run.parameters["batchSize"] == 512 else data
         train_trial(run, experiment, dataset, images, processes=2)
 
     worker = Worker(experiment, settings, root.under(experiment.study_name))
@@ -83,6 +86,23 @@ def test_trial_out_of_memory_fails_in_one_line_and_the_sweep_goes_on(
     assert len(told) == settings.max_attempts
     assert all(record.getMessage().startswith("slot 1 failed: out of memory on cpu with") for record in told)
     assert not any(record.exc_info for record in told)
+
+
+def test_final_training_out_of_memory_fails_in_one_line(
+    settings: Settings, root: FolderArtifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tiny("sweep={trials: 1, epochs: 1}", "searchSpace={}")
+    for stage in (prepare, sweep):
+        stage.run(experiment, settings, root)
+    monkeypatch.setattr(final_train, "load_training_data", lambda *_, **__: enlarged(data))
+    data = load_training_data(root, experiment, read_dataset(root, experiment.study_name), CPU)
+    with pytest.raises(final_train.TrainingFailed) as failure:
+        final_train.run(experiment, settings, root)
+    message = str(failure.value)
+    assert "\n" not in message
+    assert message.startswith("out of memory on cpu with batches of ")
+    assert "can't allocate memory: you tried to allocate" in message
+    assert message.endswith("; it takes a device with more memory, or several that share each batch (finalTrain.gpus)")
 
 
 def test_images_that_do_not_fit_are_told_in_one_line(settings: Settings, root: FolderArtifacts) -> None:
