@@ -12,7 +12,7 @@ from jobs.experiment import Experiment
 from jobs.failure import Failure
 from jobs.stored_dataset import POINTER, StoredDataset, StoredPart
 from resnet_core.data import Images, RawDataset, channel_statistics, limit_images, load, save, split
-from resnet_core.out_of_memory import is_out_of_memory, reason
+from resnet_core.out_of_memory import describe_out_of_memory, is_out_of_memory
 from resnet_core.seeds import derive_seed
 from resnet_core.train import TrainingData
 
@@ -56,10 +56,9 @@ def load_training_data(
         if not is_out_of_memory(error):
             raise
         size = 3 * stored.image_size**2 * (experiment.data.limit or stored.train.images) / 2**20
-        raise DatasetTooLarge(
-            f"{stored.title}: out of memory on {device} while {size:,.1f} MiB of images were loaded: {reason(error)}; "
-            "fewer images (data.limit) or smaller ones (data.imageSize) need less"
-        ) from None
+        doing = f"while {size:,.1f} MiB of images were loaded"
+        advice = "fewer images (data.limit) or smaller ones (data.imageSize) need less"
+        raise DatasetTooLarge(f"{stored.title}: {describe_out_of_memory(error, device, doing, advice)}") from None
 
 
 def _load_training_data(

@@ -20,7 +20,6 @@ from jobs.experiment import Experiment
 from jobs.failure import Failure
 from jobs.final_course import Course
 from jobs.manifest import MANIFEST
-from jobs.out_of_memory import told
 from jobs.outage import patiently
 from jobs.ranks import end_with
 from jobs.result import final_prefix, model_key, trained_trial, weights_key
@@ -33,7 +32,7 @@ from resnet_core.count import check_budget, count_macs, count_parameters
 from resnet_core.device import describe, select_device, select_precision
 from resnet_core.distributed import ALONE, Group, RankLost, Ranks
 from resnet_core.model import ResNet
-from resnet_core.out_of_memory import is_out_of_memory
+from resnet_core.out_of_memory import describe_out_of_memory, is_out_of_memory
 from resnet_core.seeds import derive_seed
 from resnet_core.train import Diverged, TrainingData, first_batch, train
 
@@ -113,7 +112,8 @@ class _FinalTraining:
             if not is_out_of_memory(error):
                 raise
             advice = "it takes a device with more memory, or several that share each batch (finalTrain.gpus)"
-            raise TrainingFailed(told(error, self._device, recipe.batch_size, None, advice)) from None
+            doing = f"with batches of {recipe.batch_size}"
+            raise TrainingFailed(describe_out_of_memory(error, self._device, doing, advice)) from None
 
     def _train(self, seed: int, recipe: TrainingConfig, pruning: PruningConfig) -> None:
         artifacts, best, prefix = self._artifacts, self._best, final_prefix(seed)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from jobs.experiment import Experiment
-from jobs.out_of_memory import told
 from jobs.stored_dataset import StoredDataset
 from jobs.tables import SlotState
 from jobs.trial import AttemptFails, TrialEnds, TrialRun
@@ -15,7 +14,7 @@ from resnet_core.config import PruningConfig
 from resnet_core.count import BudgetExceeded, check_budget, count_macs
 from resnet_core.epoch import EpochResult
 from resnet_core.model import NetworkConfig
-from resnet_core.out_of_memory import free_memory, is_out_of_memory
+from resnet_core.out_of_memory import describe_out_of_memory, free_memory, is_out_of_memory
 from resnet_core.pruning import planned_config
 from resnet_core.seeds import derive_seed
 from resnet_core.train import Checkpoint, Diverged, TrainingData, first_batch, train
@@ -97,7 +96,10 @@ def _out_of_memory(error: Exception, run: TrialRun, experiment: Experiment, data
     advice = f"smaller batches need less ({'searchSpace' if searched else 'training'}.batchSize)"
     if processes > 1:
         advice += f", and so do fewer than {processes} processes at once (PROCESSES, worker.processes in the chart)"
-    return told(error, data.train.images.device, recipe.batch_size, run.facts.get("parameters"), advice)
+    doing = f"with batches of {recipe.batch_size}"
+    if "parameters" in run.facts:
+        doing += f" and a network of {run.facts['parameters']:,} parameters"
+    return describe_out_of_memory(error, data.train.images.device, doing, advice)
 
 
 def _check_budget(run: TrialRun, experiment: Experiment, pruning: PruningConfig, dataset: StoredDataset) -> None:

@@ -14,7 +14,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
 
 
-def reason(error: BaseException) -> str:
+def describe_out_of_memory(error: BaseException, device: torch.device, doing: str, advice: str) -> str:
+    """One line: where, doing what, why, and what to change."""
+    return f"out of memory on {device} {doing}: {_reason(error)}; {advice}"
+
+
+def _reason(error: BaseException) -> str:
     """What the error says, on one line; torch's advice for its developers stays away."""
     text = " ".join(str(error).split())
     if "DefaultCPUAllocator" in text:

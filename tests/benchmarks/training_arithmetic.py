@@ -34,7 +34,7 @@ def run(bench: Bench) -> None:
         "float32": (torch.float32, direct),
         "bfloat16": (torch.bfloat16, direct),
     }
-    if bench.device.type == "cpu":
+    if not bench.on_gpu:
         ways["float32, Winograd"] = (torch.float32, winograd.conv2d)
     products = (product_rate(bench.device, precision) for precision, _ in ways.values())
     rows = [["matrix product", *map(_giga, products)]]

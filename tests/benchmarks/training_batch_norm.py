@@ -1,7 +1,7 @@
 """Batch norm of odd widths on a CPU, as torch does it and by groups of pixels."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -24,18 +24,14 @@ def run(bench: Bench) -> None:
     print(
         f"\nMilliseconds of forward and backward pass, batch {BATCH}, channels_last; medians of {REPEATS}, in turn.\n"
     )
-    head = [
-        "channels",
-        "side",
-        "pixels",
-        *(f"{way}, {count} threads" for count in (1, threads) for way in ("torch", "ours")),
-    ]
+    counts = {"1 thread": 1, f"{threads} threads": threads}
+    head = ["channels", "side", "pixels", *(f"{way}, {label}" for label in counts for way in ("torch", "ours"))]
     with memory_kept():
-        print_table(head, (_row(bench, channels, side, (1, threads)) for channels, side in SHAPES))
+        print_table(head, (_row(bench, channels, side, counts.values()) for channels, side in SHAPES))
     torch.set_num_threads(threads)
 
 
-def _row(bench: Bench, channels: int, side: int, thread_counts: tuple[int, int]) -> list[str]:
+def _row(bench: Bench, channels: int, side: int, thread_counts: Iterable[int]) -> list[str]:
     x = torch.randn(BATCH, channels, side, side, dtype=bench.precision).to(memory_format=torch.channels_last)
     gradient = torch.randn_like(x)
     x.requires_grad_()

@@ -40,7 +40,7 @@ def _rate(bench: Bench, name: str, count: int) -> float:
 
 def _train(bench: Bench, name: str, count: int, barrier: Barrier, spans: "Queue[tuple[float, float]]") -> None:
     torch.set_num_threads(threads_each(count))
-    if bench.device.type == "cuda":
+    if bench.on_gpu:
         torch.cuda.set_per_process_memory_fraction(1 / count, bench.device)
     begun: list[float] = []
 

@@ -94,8 +94,8 @@ def test_final_training_out_of_memory_fails_in_one_line(
     experiment = tiny("sweep={trials: 1, epochs: 1}", "searchSpace={}")
     for stage in (prepare, sweep):
         stage.run(experiment, settings, root)
-    monkeypatch.setattr(final_train, "load_training_data", lambda *_, **__: enlarged(data))
     data = load_training_data(root, experiment, read_dataset(root, experiment.study_name), CPU)
+    monkeypatch.setattr(final_train, "load_training_data", lambda *_, **__: enlarged(data))
     with pytest.raises(final_train.TrainingFailed) as failure:
         final_train.run(experiment, settings, root)
     message = str(failure.value)
