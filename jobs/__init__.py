@@ -1,1 +1,1 @@
-"""The processes: experiment, study and slots, artifacts, one module a stage, and the local runner."""
+"""The processes of a sweep: command line, experiment, queue, artifacts, stages, runners and report."""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable
 from jobs.artifacts.folder import FolderArtifacts
-from jobs.artifacts.options import S3Options
+from jobs.runtime.settings import S3Options
 
-__all__ = ["Artifacts", "ArtifactsRefused", "ArtifactsUnreachable", "FolderArtifacts", "S3Options", "open_artifacts"]
+__all__ = ["Artifacts", "ArtifactsRefused", "ArtifactsUnreachable", "FolderArtifacts", "open_artifacts"]
 
 
 def open_artifacts(url: str, options: S3Options) -> Artifacts:

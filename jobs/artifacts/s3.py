@@ -25,7 +25,7 @@ from botocore.exceptions import (
 from s3transfer.exceptions import RetriesExceededError
 
 from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable, disk_errors
-from jobs.artifacts.options import S3Options
+from jobs.runtime.settings import S3Options
 
 # In parts of so many bytes, so many at a time: at most 64 MiB of a file are in memory.
 TRANSFER = TransferConfig(

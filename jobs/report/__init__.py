@@ -1,5 +1,1 @@
-"""The report of a study: one HTML file that needs nothing else, and the same in Markdown."""
-
-from jobs.report.writing import write_report
-
-__all__ = ["write_report"]
+"""What a person reads of a result: the report of a study, the comparison of several, the model card."""

@@ -30,8 +30,8 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from jobs.experiment import Experiment
-from jobs.experiment_file import load_experiment
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import load_experiment
 from resnet_core.augment import normalize
 from resnet_core.build import build_network
 from resnet_core.config import TrainingConfig
@@ -41,7 +41,7 @@ from resnet_core.model import ResNet
 from resnet_core.predict import predict
 from resnet_core.schedule import lr_factor
 from resnet_core.train import TrainingData, train, training_batches
-from tests.plain_network import plain_network
+from tests.support.plain_network import plain_network
 
 Result = tuple[float, float]  # accuracy and cross-entropy of the test images
 ONE_ROUNDING = 1 + 2**-23

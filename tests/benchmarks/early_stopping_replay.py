@@ -13,13 +13,13 @@ from pathlib import Path
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from jobs.experiment import Experiment
-from jobs.experiment_file import dump_experiment
-from jobs.local import local_database
-from jobs.status import sweep_status
-from jobs.storage import FencedStorage
-from jobs.study import create_study, load_study
-from jobs.tables import SlotState
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import dump_experiment
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.status import sweep_status
+from jobs.queue.study import create_study, load_study
+from jobs.queue.tables import SlotState
+from jobs.runners.local import local_database
 
 Curve = list[float]  # validation accuracy after each epoch that was run
 ENDS = (SlotState.COMPLETE, SlotState.STOPPED_EARLY, SlotState.DIVERGED)

@@ -40,11 +40,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from jobs.experiment import Experiment
+from jobs.experiment.experiment import Experiment
 from tests.benchmarks.slots_crew import Crew, Disturbance, Observed, Ours, Plain, idle_megabytes
 from tests.benchmarks.slots_workers import Load
-from tests.services.postgres import Postgres
-from tests.services.reporting import experiment, kill
+from tests.support.postgres import Postgres
+from tests.support.reporting import experiment, kill
 
 STEPS = 5
 SMALL_STEP_SECONDS = 0.2
@@ -210,7 +210,12 @@ def print_place(server: Postgres, options: argparse.Namespace) -> None:
     print(f"{date.today()}, {model.partition(':')[2].strip()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}.")
     print(f"Python {platform.python_version()}, {versions}, PostgreSQL {postgres} with fsync off.")
     print(f"Sampler {options.sampler}, early stopping {options.early_stopping}. A fresh process imports", end=" ")
-    print(" and ".join(f"`{module}` in {import_seconds(module):.1f} s" for module in ("jobs.sweep", "optuna")) + ".")
+    print(
+        " and ".join(
+            f"`{module}` in {import_seconds(module):.1f} s" for module in ("jobs.stages.sweep.stage", "optuna")
+        )
+        + "."
+    )
 
 
 def import_seconds(module: str) -> float:

@@ -14,16 +14,16 @@ from typing import Protocol
 import psycopg2
 from optuna.storages import RDBStorage
 
-from jobs.database import connect
-from jobs.experiment import Experiment
-from jobs.settings import read_settings
-from jobs.slots import claimable
-from jobs.storage import FencedStorage
-from jobs.study import create_study
+from jobs.experiment.experiment import Experiment
+from jobs.queue.claims import claimable
+from jobs.queue.connections import connect
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.study import create_study
+from jobs.runtime.settings import read_settings
 from tests.benchmarks.slots_workers import Load, work_ours, work_plain
-from tests.services import reporting
-from tests.services.checker import check_sweep
-from tests.services.postgres import Postgres
+from tests.support import reporting
+from tests.support.checker import check_sweep
+from tests.support.postgres import Postgres
 
 LOOK_SECONDS, MEMORY_SECONDS = 0.05, 3
 RESTART_SECONDS = 1  # until a worker that failed is replaced; Kubernetes waits 10 s, and then ever longer

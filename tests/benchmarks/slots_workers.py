@@ -15,14 +15,14 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback, _optimize
 from optuna.trial import TrialState
 
-from jobs import interrupt
-from jobs.checkpoints import Checkpoints
-from jobs.experiment import Experiment
-from jobs.settings import Settings
-from jobs.study import load_study, suggest
-from jobs.trial import TrialRun
-from jobs.worker import Worker
-from tests.services.reporting import Reporting, artifacts
+from jobs.artifacts.checkpoints import Checkpoints
+from jobs.experiment.experiment import Experiment
+from jobs.queue.study import load_study, suggest
+from jobs.runtime import interrupt
+from jobs.runtime.settings import Settings
+from jobs.stages.sweep.trial import TrialRun
+from jobs.stages.sweep.worker import Worker
+from tests.support.reporting import Reporting, artifacts
 
 
 @dataclass(frozen=True)

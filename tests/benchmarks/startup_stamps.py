@@ -19,7 +19,7 @@ class Imports:
     """Asked by Python for every module before it is imported; finds none itself."""
 
     def __init__(self) -> None:
-        self._stages = {"torch": "experiment and settings read", "jobs.sweep": "import torch"}
+        self._stages = {"torch": "experiment and settings read", "jobs.stages.sweep.stage": "import torch"}
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
         if stage := self._stages.pop(name, None):
@@ -54,9 +54,9 @@ def watch() -> None:
     import torch  # noqa: PLC0415 - the stage has imported it, at its own time
     from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: PLC0415
 
-    import jobs.sweep  # noqa: PLC0415
-    import jobs.train_trial  # noqa: PLC0415
-    import jobs.trial  # noqa: PLC0415
+    import jobs.stages.sweep.stage  # noqa: PLC0415
+    import jobs.stages.sweep.train_trial  # noqa: PLC0415
+    import jobs.stages.sweep.trial  # noqa: PLC0415
 
     def begin_cuda() -> None:
         if torch.cuda.is_available() and os.environ["DEVICE"] != "cpu":
@@ -69,22 +69,22 @@ def watch() -> None:
         done("first step")
         os.kill(os.getpid(), signal.SIGTERM)
 
-    done("import jobs.sweep: Optuna, SQLAlchemy, torch-pruning")
-    after(jobs.sweep, "select_device", begin_cuda)
-    after(jobs.sweep, "Worker", lambda: done("database: connected, the study checked"))
-    after(jobs.sweep, "load_training_data", lambda: done("images read, checked, on the device"))
-    before(jobs.sweep, "train_trial", "slot claimed, parameters drawn")
+    done("import jobs.stages.sweep.stage: Optuna, SQLAlchemy, torch-pruning")
+    after(jobs.stages.sweep.stage, "select_device", begin_cuda)
+    after(jobs.stages.sweep.stage, "Worker", lambda: done("database: connected, the study checked"))
+    after(jobs.stages.sweep.stage, "load_training_data", lambda: done("images read, checked, on the device"))
+    before(jobs.stages.sweep.stage, "train_trial", "slot claimed, parameters drawn")
     before(
-        jobs.train_trial,
+        jobs.stages.sweep.train_trial,
         "train",
         "network counted (imports torch._dynamo, which the optimizer needs too), built, pruned",
     )
-    before(jobs.trial.TrialRun, "step", "optimizer, first batch")
+    before(jobs.stages.sweep.trial.TrialRun, "step", "optimizer, first batch")
     register_optimizer_step_post_hook(end)
 
 
 def main() -> int:
-    import jobs.__main__ as command_line  # noqa: PLC0415 - a stage of the start
+    import jobs.cli.main as command_line  # noqa: PLC0415 - a stage of the start
 
     done("Python, import of the command line")
     sys.meta_path.insert(0, Imports())  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from resnet_core.model import ResNet
 from resnet_core.train import TrainingData, train
 from tests.benchmarks.training_arithmetic import product_rate
 from tests.benchmarks.training_setup import BATCH, NETWORKS, Bench, flops, print_table
-from tests.plain_network import plain_network
+from tests.support.plain_network import plain_network
 
 
 class PilImages(Dataset[tuple[torch.Tensor, int]]):

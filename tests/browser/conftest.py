@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from jobs.report import write_report
-from jobs.tables import SlotState
-
-from ..local.conftest import TINY
-from ..services.missing import missing
-from ..unit.invented import STOPPED_EARLY, Ran, experiment, findings, store
+from jobs.queue.tables import SlotState
+from jobs.report.study import write_report
+from tests.local.conftest import TINY
+from tests.support.invented import STOPPED_EARLY, Ran, experiment, findings, store
+from tests.support.missing import missing
 
 PUBLISHED = "study.published=[{what: somebody's, accuracy: 0.9, parameters: 50000, where: {}}]"
 

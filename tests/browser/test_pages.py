@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
-from jobs.__main__ import main
+from jobs.cli.main import main
 
 
 @pytest.fixture(scope="session", params=["report", "invented report", "comparison"])

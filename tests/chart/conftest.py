@@ -1,6 +1,6 @@
 import pytest
 
-from .helm import EVERYTHING, Helm, Rendered, find_helm, installed_helms
+from tests.support.helm import EVERYTHING, Helm, Rendered, find_helm, installed_helms
 
 
 @pytest.fixture(scope="session", params=installed_helms())

@@ -2,10 +2,9 @@ from typing import Any
 
 import pytest
 
-from jobs.settings import Settings, read_settings
-
-from .helm import EVERYTHING, Helm, Rendered, leaves
-from .test_pods import OURS, component
+from jobs.runtime.settings import Settings, read_settings
+from tests.chart.test_pods import OURS, component
+from tests.support.helm import EVERYTHING, Helm, Rendered, leaves
 
 FIELDS = {name.upper() for name in Settings.model_fields}
 SET_BY_KUBERNETES = {"JOB_COMPLETION_INDEX"}  # in the pods of an indexed Job

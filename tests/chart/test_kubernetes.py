@@ -3,7 +3,7 @@
 import kubernetes_validate
 import pytest
 
-from .helm import KUBERNETES, Rendered
+from tests.support.helm import KUBERNETES, Rendered
 
 NEWEST = kubernetes_validate.latest_version()
 

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from .helm import Helm, Rendered
-from .test_pods import OURS, component
+from tests.chart.test_pods import OURS, component
+from tests.support.helm import Helm, Rendered
 
 DNS = {("any", 53), ("any", 5353)}
 DATABASE, BUCKET = ("postgresql", 5432), ("minio", 9000)

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from .helm import Helm, Rendered
-from .restricted import violations
+from tests.support.helm import Helm, Rendered
+from tests.support.restricted import violations
 
 OURS = {"prepare", "sweep", "final-train", "evaluate", "pipeline", "test", "upgrade"}
 SERVICES = {"postgresql", "minio"}

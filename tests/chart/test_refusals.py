@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .helm import Helm, Refused, one_line
+from tests.support.helm import Helm, Refused, one_line
 
 SECTIONS = [
     "", "image", "worker", "worker.resources", "finalTrain", "evaluate", "prepare", "pipeline", "gpu",

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from .helm import CHART, Helm
+from tests.support.helm import CHART, Helm
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.services.missing import missing
-
-from . import kind
-from .images import buildah
-from .images.build import Image, Images, build_all, into_registry
-from .kubernetes_cluster import Cluster
-from .single_node.cluster import REGISTRY, SingleNode
-from .single_node.layout import Layout
+from tests.cluster import kind
+from tests.cluster.images import buildah
+from tests.cluster.images.build import Image, Images, build_all, into_registry
+from tests.cluster.kubernetes_cluster import Cluster
+from tests.cluster.single_node.cluster import REGISTRY, SingleNode
+from tests.cluster.single_node.layout import Layout
+from tests.support.missing import missing
 
 KUBECONFIG = "RESNET_SWEEP_KUBECONFIG"
 IMAGES = {

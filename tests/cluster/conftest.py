@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from .choice import chosen_cluster
-from .kubernetes_cluster import Cluster, Namespace
-from .release import Release
+from tests.cluster.choice import chosen_cluster
+from tests.cluster.kubernetes_cluster import Cluster, Namespace
+from tests.cluster.release import Release
 
 FAILED = pytest.StashKey[bool]()
 

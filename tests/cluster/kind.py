@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .images.build import REPOSITORY, Image, Images, build_all
+from tests.cluster.images.build import REPOSITORY, Image, Images, build_all
 
 NAME = "resnet-sweep-test"
 GPUS = 2

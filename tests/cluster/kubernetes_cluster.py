@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .images.build import Images
-from .single_node.cluster import SingleNode
-from .single_node.processes import poll
+from tests.cluster.images.build import Images
+from tests.cluster.single_node.cluster import SingleNode
+from tests.cluster.single_node.processes import poll
 
 
 class CommandFailed(AssertionError):

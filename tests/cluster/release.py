@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from jobs.artifacts import Artifacts, open_artifacts
-from jobs.manifest import read_manifest, verify
-from jobs.settings import read_settings
-from jobs.storage import FencedStorage
-from tests.services.checker import check_sweep
-
-from .kubernetes_cluster import CommandFailed, Namespace
+from jobs.artifacts.manifest import read_manifest, verify
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.runtime.settings import read_settings
+from tests.cluster.kubernetes_cluster import CommandFailed, Namespace
+from tests.support.checker import check_sweep
 
 CHART = Path(__file__).parents[2] / "charts/resnet-sweep"
 NAME = "run1"

@@ -4,8 +4,8 @@ import random
 from importlib import metadata
 from typing import Any
 
-from .images.build import Image
-from .kubernetes_cluster import Cluster, Namespace
+from tests.cluster.images.build import Image
+from tests.cluster.kubernetes_cluster import Cluster, Namespace
 
 PASSWORD = "s3cret/with+signs="
 PULL_SECONDS = 600  # gigabytes, if the node has not got them
@@ -22,7 +22,7 @@ def test_what_a_process_imports_is_compiled_in_our_image(cluster: Cluster, names
     """Nothing can write .pyc files at run time, so that every start would compile all that it imports."""
     program = """
 import pathlib, sys
-import jobs.evaluate, jobs.final_train, jobs.prepare, jobs.sweep, kubernetes.client
+import jobs.stages.evaluate.stage, jobs.stages.final_train.stage, jobs.stages.prepare, jobs.stages.sweep.stage, kubernetes.client
 files = {name: getattr(module, "__cached__", None) for name, module in sys.modules.items()}
 compiled = {name: file for name, file in files.items() if isinstance(file, str)}
 print(len(compiled), *(name for name, file in compiled.items() if not pathlib.Path(file).exists()))

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.missing import missing
-
-from .images.build import HERE, REPOSITORY
+from tests.cluster.images.build import HERE, REPOSITORY
+from tests.support.missing import missing
 
 
 @pytest.mark.parametrize("file", [REPOSITORY / "Dockerfile", *sorted(HERE.glob("*/Containerfile"))], ids=str)

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.experiment_file import load_experiment
-from tests.services.asking import ask
-
-from .kubernetes_cluster import CommandFailed
-from .release import NAME, Release
+from jobs.experiment.load import load_experiment
+from tests.cluster.kubernetes_cluster import CommandFailed
+from tests.cluster.release import NAME, Release
+from tests.support.asking import ask
 
 SHORT = {"sweep": {"trials": 4, "epochs": 3}, "finalTrain": {"epochs": 2}, "data": {"limit": 300}}
 

@@ -5,15 +5,14 @@ import pytest
 from PIL import Image
 
 from jobs.artifacts import FolderArtifacts
-from jobs.experiment import Experiment
-from jobs.experiment_file import load_experiment
-from jobs.model_out import publish_model
-from jobs.result import METRICS
-from jobs.settings import Settings, read_settings
+from jobs.artifacts.keys import METRICS
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import load_experiment
+from jobs.report.model_folder import publish_model
+from jobs.runtime.settings import Settings, read_settings
 from resnet_core.config import DataConfig
 from resnet_core.data import read_source
-
-from .trained_result import train_result
+from tests.support.trained_result import train_result
 
 # A network and a data set small enough for an epoch in a tenth of a second.
 TINY = [

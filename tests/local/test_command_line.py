@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import TINY
+from tests.local.conftest import TINY
 
 QUICK = ["--workers", "1", *(f"--set={override}" for override in TINY)]
 

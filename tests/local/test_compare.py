@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from jobs.__main__ import main
 from jobs.artifacts import FolderArtifacts
-from jobs.experiment_file import dump_experiment
-from jobs.manifest import write_manifest
-from jobs.pages.exhibits import write_csv
-from jobs.report.trials import trial_table
-from jobs.result import EXPERIMENT, METRICS, TRIALS, model_key
-
-from ..unit.invented import STOPPED_EARLY, Ran, experiment, findings
+from jobs.artifacts.keys import EXPERIMENT, METRICS, TRIALS, model_key
+from jobs.artifacts.manifest import write_manifest
+from jobs.cli.main import main
+from jobs.experiment.load import dump_experiment
+from jobs.report.pages.figure_files import write_csv
+from jobs.report.study.trial_table import trial_table
+from tests.support.invented import STOPPED_EARLY, Ran, experiment, findings
 
 PUBLISHED = "study.published=[{what: somebody's, accuracy: 0.9312, parameters: 50000, where: {}}]"
 
@@ -129,5 +128,5 @@ def test_unfinished_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_comparison_does_not_import_torch(tmp_path: Path) -> None:
 
-    code = "import sys, jobs.compare.writing, jobs.operations; sys.exit('torch' in sys.modules)"
+    code = "import sys, jobs.report.compare.compare_page, jobs.cli.operations; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

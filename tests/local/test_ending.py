@@ -9,22 +9,24 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from jobs import control, final_train, interrupt, prepare, slots
-from jobs.__main__ import main
 from jobs.artifacts import FolderArtifacts
-from jobs.best_trial import TooFewCompleted, best_trial
-from jobs.database import connect
-from jobs.experiment_file import ConfigurationError
-from jobs.manifest import write_manifest
-from jobs.settings import Settings
-from jobs.storage import FencedStorage
-from jobs.tables import SlotState
-from jobs.trial import TrialRun
-
-from ..services import reporting
-from ..services.reporting import Reporting
-from .conftest import tiny
-from .sweeps import CANCELLED, COMPLETE, EPOCHS, Body, prepared, report, rows, states, status_of, work
+from jobs.artifacts.manifest import write_manifest
+from jobs.cli.main import main
+from jobs.queue import claims
+from jobs.queue.best_trial import TooFewCompleted, best_trial
+from jobs.queue.connections import connect
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.tables import SlotState
+from jobs.runtime import interrupt
+from jobs.runtime.errors import ConfigurationError
+from jobs.runtime.settings import Settings
+from jobs.stages import prepare
+from jobs.stages.final_train import stage as final_train
+from jobs.stages.sweep.trial import TrialRun
+from tests.local.conftest import tiny
+from tests.support import reporting
+from tests.support.reporting import Reporting
+from tests.support.sweeps import CANCELLED, COMPLETE, EPOCHS, Body, prepared, report, rows, states, status_of, work
 
 
 def stopping(runs: Path, goes_on: Body, *options: str) -> Body:
@@ -80,7 +82,7 @@ def test_stop_now_ends_what_runs_and_its_owner_finds_the_lease_lost(
 
     with pytest.raises(interrupt.Interrupted):
         work(sweep, settings, is_interrupted)
-    assert slots.claim(connect(settings.database_url), "quick", "elsewhere", 600)  # takes that one up
+    assert claims.claim(connect(settings.database_url), "quick", "elsewhere", 600)  # takes that one up
     work(sweep, settings.model_copy(update={"renewal_seconds": renewal}), stopping(runs, goes_on, "--now"))
     (warning,) = [record for record in caplog.records if record.levelname != "INFO"]
     assert re.fullmatch(r"slot 1: .*; the trial is dropped", warning.getMessage())
@@ -97,13 +99,13 @@ def test_stop_by_two_at_once_ends_every_trial_once(runs: Path) -> None:
     _, settings = prepared(runs, 12)
     engine = connect(settings.database_url)
     for number in range(12):
-        assert slots.claim(engine, "quick", f"w{number}", 600)
+        assert claims.claim(engine, "quick", f"w{number}", 600)
     stopped, together = [], threading.Barrier(2)
 
     def stop() -> None:
         storage = FencedStorage(settings.database_url)
         together.wait()
-        stopped.append(control.stop(storage, "quick", now=True))
+        stopped.append(stop_sweep(storage, "quick", now=True))
         storage.engine.dispose()
 
     threads = [threading.Thread(target=stop) for _ in range(2)]

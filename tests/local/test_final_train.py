@@ -4,17 +4,22 @@ import pytest
 import torch
 from PIL import Image
 
-from jobs import best_trial, evaluate, final_train, interrupt, predictions, prepare, result, sweep
-from jobs.artifacts import Artifacts, FolderArtifacts
-from jobs.datasets import load_training_data
-from jobs.experiment import Experiment
-from jobs.settings import Settings
-from jobs.stored_dataset import read_dataset
+from jobs.artifacts import Artifacts, FolderArtifacts, keys
+from jobs.artifacts.dataset_images import load_training_data
+from jobs.artifacts.dataset_record import read_dataset
+from jobs.experiment.experiment import Experiment
+from jobs.queue import best_trial
+from jobs.report import predictions
+from jobs.runtime import interrupt
+from jobs.runtime.settings import Settings
+from jobs.stages import prepare
+from jobs.stages.evaluate import stage as evaluate
+from jobs.stages.final_train import stage as final_train
+from jobs.stages.sweep import stage as sweep
 from resnet_core.load import load_network
 from resnet_core.model import NetworkConfig, ResNet
 from resnet_core.predict import predict
-
-from .conftest import tiny
+from tests.local.conftest import tiny
 
 ONE_TRIAL = ("sweep={trials: 1, epochs: 1}", "data.limit=400", "training={optimizer: adamw, lr: 0.02, batchSize: 16}", "searchSpace={}")  # fmt: skip
 
@@ -26,16 +31,16 @@ def run_until_final(experiment: Experiment, settings: Settings, root: Artifacts)
 
 
 def rebuilt(study: Artifacts) -> ResNet:
-    model = study.read_json(result.model_key(0))
-    with study.reading(result.weights_key(0)) as path:
+    model = study.read_json(keys.model_key(0))
+    with study.reading(keys.weights_key(0)) as path:
         return load_network(NetworkConfig.model_validate(model["network"]), path)
 
 
 def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 6, select: best}", "training.ema=0.5")
     study = run_until_final(experiment, settings, root)
-    accuracies = [epoch.validation_accuracy for epoch in result.read_epochs(study, 0)]
-    model = study.read_json(result.model_key(0))
+    accuracies = [epoch.validation_accuracy for epoch in keys.read_epochs(study, 0)]
+    model = study.read_json(keys.model_key(0))
     assert len(accuracies) == 6
     assert model["epoch"] == accuracies.index(max(accuracies)) + 1
     data = load_training_data(root, experiment, read_dataset(root, "quick"), torch.device("cpu"))
@@ -48,7 +53,7 @@ def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifact
 
 def test_last_epoch_is_kept_unless_asked(settings: Settings, root: Artifacts) -> None:
     study = run_until_final(tiny(*ONE_TRIAL), settings, root)
-    assert study.read_json(result.model_key(0))["epoch"] == 3
+    assert study.read_json(keys.model_key(0))["epoch"] == 3
 
 
 def test_divergence_is_told_in_one_line(settings: Settings, root: Artifacts) -> None:
@@ -62,8 +67,8 @@ def test_divergence_is_told_in_one_line(settings: Settings, root: Artifacts) -> 
 def test_validation_images_can_be_trained_on_too(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 2, data: train+validation}")
     study = run_until_final(experiment, settings, root)
-    assert study.read_json(result.model_key(0))["trainingImages"] == 400
-    assert all(epoch.validation_accuracy is None for epoch in result.read_epochs(study, 0))
+    assert study.read_json(keys.model_key(0))["trainingImages"] == 400
+    assert all(epoch.validation_accuracy is None for epoch in keys.read_epochs(study, 0))
     evaluate.run(experiment, settings, root)
     assert study.exists("manifest.json")
 
@@ -90,10 +95,10 @@ def test_interrupted_final_training_keeps_the_best_epoch(
         with pytest.raises(interrupt.Interrupted):
             final_train.run(experiment, settings, root)
     study = root.under("quick")
-    assert not study.exists(result.model_key(0))
+    assert not study.exists(keys.model_key(0))
     final_train.run(experiment, settings, root)
-    assert study.sha256(result.weights_key(0)) == whole.sha256(result.weights_key(0))
-    assert study.read_json(result.model_key(0))["epoch"] == whole.read_json(result.model_key(0))["epoch"]
+    assert study.sha256(keys.weights_key(0)) == whole.sha256(keys.weights_key(0))
+    assert study.read_json(keys.model_key(0))["epoch"] == whole.read_json(keys.model_key(0))["epoch"]
 
 
 def test_sweep_without_a_complete_trial_ends_with_the_reason(settings: Settings, root: Artifacts) -> None:
@@ -121,7 +126,7 @@ def test_network_that_is_not_trained_is_not_evaluated(settings: Settings, root: 
 def test_checkpoint_of_another_trial_is_not_gone_on_from(settings: Settings, root: Artifacts) -> None:
     root.under("quick").write_text("final/seed-0/trial-99/checkpoint-0.pt", "of a trial that was the best once")
     study = run_until_final(tiny(*ONE_TRIAL), settings, root)
-    assert study.listing("final") == [result.epochs_key(0), result.model_key(0), result.weights_key(0)]
+    assert study.listing("final") == [keys.epochs_key(0), keys.model_key(0), keys.weights_key(0)]
 
 
 def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Settings, root: Artifacts) -> None:
@@ -130,14 +135,14 @@ def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Setti
     evaluate.run(experiment, settings, root)
     prepare.run(experiment, settings, root)
     assert study.exists("manifest.json")
-    tested = study.read_json(result.METRICS)
+    tested = study.read_json(keys.METRICS)
     for _ in range(2):  # also a second time, when the slot is there already
         prepare.run(more, settings, root)
         assert not study.exists("manifest.json")
     for stage in (sweep, final_train, evaluate):
         stage.run(more, settings, root)
     assert study.exists("manifest.json")
-    assert study.read_json(result.METRICS) == tested or study.read_json(result.model_key(0))["trial"]["number"] == 1
+    assert study.read_json(keys.METRICS) == tested or study.read_json(keys.model_key(0))["trial"]["number"] == 1
 
 
 def test_each_seed_is_a_training_of_its_own(settings: Settings, root: Artifacts) -> None:
@@ -146,24 +151,24 @@ def test_each_seed_is_a_training_of_its_own(settings: Settings, root: Artifacts)
         stage.run(experiment, settings, root)
     study = root.under("quick")
     final_train.run(experiment, settings.model_copy(update={"job_completion_index": 1}), root)
-    assert [result.trained_trial(study, seed) for seed in range(3)] == [None, 0, None]
+    assert [keys.trained_trial(study, seed) for seed in range(3)] == [None, 0, None]
     with pytest.raises(evaluate.NotTrained, match=r"no final/seed-0/model\.json"):
         evaluate.run(experiment, settings, root)
-    second = study.sha256(result.weights_key(1))
+    second = study.sha256(keys.weights_key(1))
     final_train.run(experiment, settings, root)
-    assert result.is_trained(study, 0, 3)
-    assert study.sha256(result.weights_key(1)) == second
-    assert len({study.sha256(result.weights_key(seed)) for seed in range(3)}) == 3
+    assert keys.is_trained(study, 0, 3)
+    assert study.sha256(keys.weights_key(1)) == second
+    assert len({study.sha256(keys.weights_key(seed)) for seed in range(3)}) == 3
 
     evaluate.run(experiment, settings, root)
-    metrics = study.read_json(result.METRICS)
+    metrics = study.read_json(keys.METRICS)
     tested = [seed["test"]["accuracy"] for seed in metrics["seeds"]]
     assert metrics["accuracy"]["mean"] == pytest.approx(sum(tested) / 3)
     assert metrics["accuracy"]["low"] < metrics["accuracy"]["mean"] < metrics["accuracy"]["high"]
     validated = [seed["validationAccuracy"] for seed in metrics["seeds"]]
     assert metrics["chosen"] == validated.index(max(validated))
     assert metrics["test"] == metrics["seeds"][metrics["chosen"]]["test"]
-    assert metrics["weightsSha256"] == study.sha256(result.weights_key(metrics["chosen"]))
+    assert metrics["weightsSha256"] == study.sha256(keys.weights_key(metrics["chosen"]))
 
 
 def test_predictions_say_what_the_metrics_count(settings: Settings, root: Artifacts) -> None:
@@ -172,7 +177,7 @@ def test_predictions_say_what_the_metrics_count(settings: Settings, root: Artifa
     evaluate.run(experiment, settings, root)
     rows = list(csv.DictReader(study.read_text(predictions.PREDICTIONS).splitlines()))
     wrong = [row for row in rows if row["label"] != row["predicted"]]
-    test = study.read_json(result.METRICS)["test"]
+    test = study.read_json(keys.METRICS)["test"]
     assert (len(rows), len(rows) - len(wrong)) == (60, round(60 * test["accuracy"]))
     assert all(float(row["confidence"]) >= float(row["probability_of_label"]) for row in rows)
     shown = [int(key.rpartition("/")[2].removesuffix(".png")) for key in study.listing(predictions.MISTAKES)]

@@ -10,16 +10,15 @@ import onnxruntime
 import pytest
 import yaml
 
-from jobs import logs
 from jobs.artifacts import FolderArtifacts
-from jobs.datasets import load_test_images
-from jobs.model_card import render_card
-from jobs.model_out import WeightsChanged, publish_model
-from jobs.result import METRICS, model_key, weights_key
-from jobs.stored_dataset import StoredDataset, read_dataset
+from jobs.artifacts.dataset_images import load_test_images
+from jobs.artifacts.dataset_record import StoredDataset, read_dataset
+from jobs.artifacts.keys import METRICS, model_key, weights_key
+from jobs.report.model_card import render_card
+from jobs.report.model_folder import WeightsChanged, publish_model
+from jobs.runtime import logs
 from resnet_core.load import load_model
-
-from .conftest import PUBLISHED, tiny
+from tests.local.conftest import PUBLISHED, tiny
 
 FILES = ["model/README.md", "model/model.json", "model/model.onnx", "model/model.safetensors"]
 EXPERIMENT = tiny(*PUBLISHED)

@@ -3,14 +3,16 @@
 import pytest
 from optuna.trial import TrialState
 
-from jobs import evaluate, final_train, prepare, sweep
 from jobs.artifacts import Artifacts
-from jobs.experiment_file import ConfigurationError
-from jobs.settings import Settings
-from jobs.tables import SlotState
-
-from .conftest import tiny
-from .test_trials import optuna_trials, run_trial, status_of, training
+from jobs.queue.tables import SlotState
+from jobs.runtime.errors import ConfigurationError
+from jobs.runtime.settings import Settings
+from jobs.stages import prepare
+from jobs.stages.evaluate import stage as evaluate
+from jobs.stages.final_train import stage as final_train
+from jobs.stages.sweep import stage as sweep
+from tests.local.conftest import tiny
+from tests.local.test_trials import optuna_trials, run_trial, status_of, training
 
 TWO = (
     "sweep={trials: 6, epochs: 1, earlyStopping: {name: none}, objectives: [accuracy, %s], sampler: {startupTrials: 2}}"

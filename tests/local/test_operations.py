@@ -8,21 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from jobs import slots
-from jobs.__main__ import main
 from jobs.artifacts import FolderArtifacts
-from jobs.database import connect
-from jobs.manifest import write_manifest
-from jobs.storage import create_tables
-
-from ..services import reporting
-from ..services.reporting import Reporting
-from .sweeps import EPOCHS, prepared, status_of, work
+from jobs.artifacts.manifest import write_manifest
+from jobs.cli.main import main
+from jobs.queue import claims
+from jobs.queue.connections import connect
+from jobs.queue.fenced_storage import create_tables
+from tests.support import reporting
+from tests.support.reporting import Reporting
+from tests.support.sweeps import EPOCHS, prepared, status_of, work
 
 
 def test_status_shows_what_runs_what_went_wrong_and_the_best(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep, settings = prepared(runs, 5)
-    assert slots.claim(connect(settings.database_url), "quick", "somewhere-7", 600)
+    assert claims.claim(connect(settings.database_url), "quick", "somewhere-7", 600)
     work(sweep, settings, Reporting(EPOCHS, 0, failing_slot=2))
     assert main(["status", "--runs", str(runs)]) == 0
     summary, tables = capsys.readouterr().out.split("\n", 1)
@@ -62,7 +61,7 @@ def test_no_command_imports_torch_and_watch_ends_with_the_sweep(runs: Path, tmp_
     ]
     database = f"sqlite:///{tmp_path}/other.db"
     script = (
-        "import os, sys; from jobs.__main__ import main\n"
+        "import os, sys; from jobs.cli.main import main\n"
         f"for command in {commands}: assert main(command) == 0, command\n"
         f"os.environ['DATABASE_URL'] = {database!r}\n"
         f"for command in {[['import', str(tmp_path / 'study')], ['status', '--watch']]}: assert main(command) == 0\n"

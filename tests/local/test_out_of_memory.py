@@ -7,19 +7,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jobs import final_train, prepare, sweep
 from jobs.artifacts import FolderArtifacts
-from jobs.datasets import load_training_data
-from jobs.settings import Settings
-from jobs.stored_dataset import read_dataset
-from jobs.tables import SlotState
-from jobs.train_trial import train_trial
-from jobs.trial import TrialRun
-from jobs.worker import Worker
+from jobs.artifacts.dataset_images import load_training_data
+from jobs.artifacts.dataset_record import read_dataset
+from jobs.queue.tables import SlotState
+from jobs.runtime.settings import Settings
+from jobs.stages import prepare
+from jobs.stages.final_train import stage as final_train
+from jobs.stages.sweep import stage as sweep
+from jobs.stages.sweep.train_trial import train_trial
+from jobs.stages.sweep.trial import TrialRun
+from jobs.stages.sweep.worker import Worker
 from resnet_core.train import TrainingData
-
-from .conftest import tiny
-from .sweeps import status_of
+from tests.local.conftest import tiny
+from tests.support.sweeps import status_of
 
 CPU = torch.device("cpu")
 SIDE = 2**20  # pixels, of images that are one pixel in memory until something is made of them
@@ -30,8 +31,8 @@ import resource, sys
 from pathlib import Path
 import torch
 from jobs.artifacts import FolderArtifacts
-from jobs.datasets import DatasetTooLarge, load_training_data
-from jobs.stored_dataset import read_dataset
+from jobs.artifacts.dataset_images import DatasetTooLarge, load_training_data
+from jobs.artifacts.dataset_record import read_dataset
 from tests.local.conftest import tiny
 
 experiment, root = tiny("data.limit=null"), FolderArtifacts(Path(sys.argv[1]))

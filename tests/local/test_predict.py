@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from jobs import predict
-from jobs.__main__ import main
 from jobs.artifacts import FolderArtifacts
+from jobs.cli import predict
+from jobs.cli.main import main
 from resnet_core.data.image_folder import read_image
 from resnet_core.load import load_model
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
-from jobs import prepare
 from jobs.artifacts import FolderArtifacts
-from jobs.datasets import DatasetChanged, load_test_images, load_training_data
-from jobs.experiment_file import ConfigurationError, load_experiment
-from jobs.settings import Settings
-from jobs.stored_dataset import read_dataset
-
-from .conftest import tiny
+from jobs.artifacts.dataset_images import DatasetChanged, load_test_images, load_training_data
+from jobs.artifacts.dataset_record import read_dataset
+from jobs.experiment.load import load_experiment
+from jobs.runtime.errors import ConfigurationError
+from jobs.runtime.settings import Settings
+from jobs.stages import prepare
+from tests.local.conftest import tiny
 
 
 @pytest.fixture

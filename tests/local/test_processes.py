@@ -10,16 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from jobs import prepare
 from jobs.artifacts import FolderArtifacts
-from jobs.experiment import Experiment
-from jobs.experiment_file import dump_experiment
-from jobs.settings import Settings
-from jobs.tables import SlotState
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import dump_experiment
+from jobs.queue.tables import SlotState
+from jobs.runtime.settings import Settings
+from jobs.stages import prepare
 from resnet_core.cores import threads_each
-
-from .conftest import tiny
-from .sweeps import states
+from tests.local.conftest import tiny
+from tests.support.sweeps import states
 
 TRIALS = 40  # so many that one process is still at them when the lease of the other, killed one has run out
 

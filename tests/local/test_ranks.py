@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 import torch
 
-from jobs import final_train, prepare, result, sweep
-from jobs.artifacts import FolderArtifacts
-from jobs.experiment import Experiment
-from jobs.experiment_file import dump_experiment
-from jobs.settings import Settings
-
-from . import two_ranks
-from .conftest import tiny
+from jobs.artifacts import FolderArtifacts, keys
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import dump_experiment
+from jobs.runtime.settings import Settings
+from jobs.stages import prepare
+from jobs.stages.final_train import stage as final_train
+from jobs.stages.sweep import stage as sweep
+from tests.local.conftest import tiny
+from tests.support import two_ranks
 
 EPOCHS = 30  # enough for the networks to be good, and for a signal to come before they are
 TRAINING = ("data.limit=600", "sweep={trials: 1, epochs: 1}", "training={optimizer: adamw, lr: 0.02, batchSize: 64, ema: 0.5}", "searchSpace={}", f"finalTrain={{epochs: {EPOCHS}}}")  # fmt: skip
@@ -34,7 +35,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
     place = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    command = [sys.executable, "-W", "error", "-m", "tests.local.two_ranks", str(folder)]
+    command = [sys.executable, "-W", "error", "-m", "tests.support.two_ranks", str(folder)]
     ranks = [subprocess.Popen(command, env={**place, "RANK": str(rank)}) for rank in range(2)]
     assert [rank.wait(timeout=240) for rank in ranks] == [0, 0]
     return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
@@ -162,14 +163,14 @@ def test_interrupted_ranks_go_on_to_the_same_network_as_good_as_that_of_one_proc
         _, error = process.communicate(timeout=120)
         assert process.returncode == 0, error
         assert error.count(f"final training epoch {EPOCHS}/{EPOCHS}") == 1
-        assert [epoch.epoch for epoch in result.read_epochs(study, 0)] == list(range(1, EPOCHS + 1))
-        return study.sha256(result.weights_key(0)), accuracy(study)
+        assert [epoch.epoch for epoch in keys.read_epochs(study, 0)] == list(range(1, EPOCHS + 1))
+        return study.sha256(keys.weights_key(0)), accuracy(study)
 
     resumed = finish()
     for key in study.listing("final"):
         study.remove(key)
     assert finish() == resumed  # without an interruption
-    assert study.read_json(result.model_key(0))["ranks"] == 2
+    assert study.read_json(keys.model_key(0))["ranks"] == 2
     for key in study.listing("final"):
         study.remove(key)
     final_train.run(tiny(*TRAINING), settings, root)
@@ -177,7 +178,7 @@ def test_interrupted_ranks_go_on_to_the_same_network_as_good_as_that_of_one_proc
 
 
 def accuracy(study: FolderArtifacts) -> float:
-    found: float = study.read_json(result.model_key(0))["validationAccuracy"]
+    found: float = study.read_json(keys.model_key(0))["validationAccuracy"]
     return found
 
 

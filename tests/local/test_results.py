@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.__main__ import main
 from jobs.artifacts import FolderArtifacts
-from jobs.fetch import Corrupted
-from jobs.fetch import fetch as fetch_result
-from jobs.manifest import MANIFEST, write_manifest
+from jobs.artifacts.fetch import Corrupted
+from jobs.artifacts.fetch import fetch as fetch_result
+from jobs.artifacts.manifest import MANIFEST, write_manifest
+from jobs.cli.main import main
 
 OBJECTS = {
     "experiment.yaml": "seed: 0\n",

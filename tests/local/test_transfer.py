@@ -11,17 +11,17 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
-from jobs import interrupt, slots, transfer
-from jobs.__main__ import main
-from jobs.database import connect
-from jobs.ledger import read_usage
-from jobs.storage import FencedStorage, create_tables
-from jobs.tables import SlotState, ledger
-from jobs.trial import TrialEnds, TrialRun
-
-from ..services.checker import check_sweep
-from ..services.reporting import Reporting
-from .sweeps import COMPLETE, place, prepared, report, rows, status_of, work
+from jobs.cli.main import main
+from jobs.queue import claims, export_import
+from jobs.queue.connections import connect
+from jobs.queue.fenced_storage import FencedStorage, create_tables
+from jobs.queue.ledger import read_usage
+from jobs.queue.tables import SlotState, ledger
+from jobs.runtime import interrupt
+from jobs.stages.sweep.trial import TrialEnds, TrialRun
+from tests.support.checker import check_sweep
+from tests.support.reporting import Reporting
+from tests.support.sweeps import COMPLETE, place, prepared, report, rows, status_of, work
 
 
 def trials_of(url: str) -> list[FrozenTrial]:
@@ -91,11 +91,11 @@ def test_study_that_is_carried_elsewhere_goes_on_there_with_the_same_trials(
 def test_time_between_export_and_import_is_no_time_of_the_sweep(runs: Path, tmp_path: Path, other: str) -> None:
     _, settings = prepared(runs, 1)
     engine = connect(settings.database_url)
-    assert slots.claim(engine, "quick", "vanished", 3600, gpus=1)
+    assert claims.claim(engine, "quick", "vanished", 3600, gpus=1)
     with engine.begin() as connection:  # ten hours ago, for one hour
         connection.execute(sa.update(ledger).values(at=ledger.c.at - 36_000))
-        connection.execute(sa.update(slots.slots).values(lease_end=slots.slots.c.lease_end - 36_000))
-    transfer.export_study(settings.database_url, "quick", tmp_path / "study")
+        connection.execute(sa.update(claims.slots).values(lease_end=claims.slots.c.lease_end - 36_000))
+    export_import.export_study(settings.database_url, "quick", tmp_path / "study")
     assert main(["import", str(tmp_path / "study")]) == 0
     with connect(other).connect() as connection:
         cost = read_usage(connection, "quick")
@@ -106,7 +106,7 @@ def test_time_between_export_and_import_is_no_time_of_the_sweep(runs: Path, tmp_
 def test_import_that_was_killed_half_way_is_made_anew(runs: Path, tmp_path: Path, other: str) -> None:
     sweep, settings = prepared(runs, 2)
     work(sweep, settings)
-    transfer.export_study(settings.database_url, "quick", tmp_path / "study")
+    export_import.export_study(settings.database_url, "quick", tmp_path / "study")
     create_tables(other)
     half = optuna.create_study(study_name="quick", storage=other, direction="maximize")
     half.add_trial(trials_of(settings.database_url)[0])
@@ -119,7 +119,7 @@ def test_study_that_is_there_already_is_not_overwritten(
 ) -> None:
     sweep, settings = prepared(runs, 2)
     file = tmp_path / "study"
-    transfer.export_study(settings.database_url, "quick", file)
+    export_import.export_study(settings.database_url, "quick", file)
     assert main(["import", str(file)]) == 0
     work(sweep, place(other, runs))
     before = rows(other)
@@ -162,8 +162,8 @@ def test_file_that_is_no_study_is_refused_and_left_as_it_is(
 
 def test_export_that_fails_leaves_nothing(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, settings = prepared(runs, 1)
-    with pytest.raises(transfer.TransferRefused, match="study nowhere: not in"):
-        transfer.export_study(settings.database_url, "nowhere", tmp_path / "study")
+    with pytest.raises(export_import.TransferRefused, match="study nowhere: not in"):
+        export_import.export_study(settings.database_url, "nowhere", tmp_path / "study")
     assert files(tmp_path) == {}
     file = tmp_path / "nowhere/study"
     assert main(["export", "--runs", str(runs), "--file", str(file)]) == 1

@@ -9,25 +9,29 @@ import sqlalchemy as sa
 import torch
 from optuna.trial import TrialState
 
-from jobs import evaluate, final_train, interrupt, prepare, slots, sweep
 from jobs.artifacts import Artifacts, FolderArtifacts
-from jobs.database import connect
-from jobs.datasets import load_training_data
-from jobs.experiment import Experiment
-from jobs.experiment_file import ConfigurationError
-from jobs.prepared import NotPrepared
-from jobs.settings import Settings
-from jobs.slots import Claim, LeaseLost
-from jobs.status import SweepStatus, sweep_status
-from jobs.storage import FencedStorage
-from jobs.stored_dataset import read_dataset
-from jobs.study import load_study
-from jobs.tables import SlotState
-from jobs.train_trial import train_trial
-from jobs.trial import TrialRun
-from jobs.worker import Worker
-
-from .conftest import tiny
+from jobs.artifacts.dataset_images import load_training_data
+from jobs.artifacts.dataset_record import read_dataset
+from jobs.experiment.experiment import Experiment
+from jobs.queue import claims
+from jobs.queue.claims import Claim, LeaseLost
+from jobs.queue.compatibility import NotPrepared
+from jobs.queue.connections import connect
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.status import SweepStatus, sweep_status
+from jobs.queue.study import load_study
+from jobs.queue.tables import SlotState
+from jobs.runtime import interrupt
+from jobs.runtime.errors import ConfigurationError
+from jobs.runtime.settings import Settings
+from jobs.stages import prepare
+from jobs.stages.evaluate import stage as evaluate
+from jobs.stages.final_train import stage as final_train
+from jobs.stages.sweep import stage as sweep
+from jobs.stages.sweep.train_trial import train_trial
+from jobs.stages.sweep.trial import TrialRun
+from jobs.stages.sweep.worker import Worker
+from tests.local.conftest import tiny
 
 Body = Callable[[TrialRun], None]
 
@@ -45,7 +49,7 @@ def run_trial(experiment: Experiment, settings: Settings, root: Artifacts, body:
 
 
 def claim(settings: Settings, owner: str = "a", lease: float = 60) -> Claim:
-    held = slots.claim(connect(settings.database_url), "quick", owner, lease)
+    held = claims.claim(connect(settings.database_url), "quick", owner, lease)
     assert held is not None
     return held
 
@@ -327,7 +331,7 @@ def test_stop_decision_of_the_former_owner_is_obeyed(settings: Settings, root: A
     experiment = tiny("sweep={trials: 1, epochs: 3, earlyStopping: {name: median}}")
     prepare.run(experiment, settings, root)
     former = claim(settings, lease=-1)
-    slots.decide_stop(connect(settings.database_url), former, 1, stops=True)
+    claims.decide_stop(connect(settings.database_url), former, 1, stops=True)
     run_trial(experiment, settings, root, training(experiment, root))
     (trial,) = status_of(experiment, settings).trials
     assert (trial.state, trial.epoch) == (SlotState.STOPPED_EARLY, 1)

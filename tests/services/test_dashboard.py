@@ -13,16 +13,15 @@ from typing import Any
 
 import pytest
 
-from jobs.experiment import Experiment
-from jobs.local import local_database
-from jobs.worker import Worker
-
-from . import reporting
-from .asking import ask
-from .missing import missing
-from .place import Place
-from .postgres import free_port
-from .reporting import Reporting
+from jobs.experiment.experiment import Experiment
+from jobs.runners.local import local_database
+from jobs.stages.sweep.worker import Worker
+from tests.support import reporting
+from tests.support.asking import ask
+from tests.support.missing import missing
+from tests.support.place import Place
+from tests.support.postgres import free_port
+from tests.support.reporting import Reporting
 
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts/resnet-sweep"

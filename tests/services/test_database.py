@@ -12,22 +12,24 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy as sa
 
-from jobs import interrupt, prepare, transfer
 from jobs.artifacts import FolderArtifacts
-from jobs.database import connect, database_place
-from jobs.experiment import Experiment
-from jobs.failure import Failure, Refused
-from jobs.outage import patiently
-from jobs.prepared import NotPrepared
-from jobs.settings import Settings
-from jobs.tables import SlotState
-from jobs.trial import TrialRun
-from jobs.worker import Worker
-
-from . import reporting
-from .place import Place
-from .postgres import PASSWORD, USER, Postgres, free_port
-from .reporting import Reporting
+from jobs.experiment.experiment import Experiment
+from jobs.queue import export_import
+from jobs.queue.compatibility import NotPrepared
+from jobs.queue.connections import connect
+from jobs.queue.tables import SlotState
+from jobs.runtime import interrupt
+from jobs.runtime.database_url import database_place
+from jobs.runtime.errors import Failure, Refused
+from jobs.runtime.retry import patiently
+from jobs.runtime.settings import Settings
+from jobs.stages import prepare
+from jobs.stages.sweep.trial import TrialRun
+from jobs.stages.sweep.worker import Worker
+from tests.support import reporting
+from tests.support.place import Place
+from tests.support.postgres import PASSWORD, USER, Postgres, free_port
+from tests.support.reporting import Reporting
 
 SECRET = "s3cret-pa55"
 QUOTED = quote(PASSWORD, safe="")
@@ -134,7 +136,7 @@ def test_study_is_carried_through_a_file_while_it_runs_and_goes_on_elsewhere(pla
     def body(run: TrialRun) -> None:
         if run.slot == 2:
             Reporting(1, 0)(run)
-            transfer.export_study(place.url(), sweep.study_name, file)
+            export_import.export_study(place.url(), sweep.study_name, file)
             raise interrupt.Interrupted
         Reporting(3, 0)(run)
 
@@ -142,15 +144,17 @@ def test_study_is_carried_through_a_file_while_it_runs_and_goes_on_elsewhere(pla
         Worker(sweep, settings, reporting.artifacts(settings, sweep)).work(body)
     elsewhere = Place(place.server, place.server.new_database(), place.folder)
     with pytest.raises(Refused, match="password authentication failed") as raised:
-        patiently(lambda: transfer.import_study(file, wrong_password(elsewhere)), place="there", deadline_seconds=30)
+        patiently(
+            lambda: export_import.import_study(file, wrong_password(elsewhere)), place="there", deadline_seconds=30
+        )
     assert not has_secret(str(raised.value))
-    assert transfer.import_study(file, elsewhere.url()) == sweep.study_name
+    assert export_import.import_study(file, elsewhere.url()) == sweep.study_name
     there = reporting.place(elsewhere.url(), place.folder)
     assert [row.state.settled for row in elsewhere.rows(sweep)] == [True, True, False, False]
     Worker(sweep, there, reporting.artifacts(there, sweep)).work(Reporting(3, 0))
     elsewhere.check(sweep)
-    with pytest.raises(transfer.TransferRefused, match=r"in database test_.* already"):
-        transfer.import_study(file, elsewhere.url())
+    with pytest.raises(export_import.TransferRefused, match=r"in database test_.* already"):
+        export_import.import_study(file, elsewhere.url())
     elsewhere.engine.dispose()
 
 

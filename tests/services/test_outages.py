@@ -13,17 +13,17 @@ import sqlalchemy as sa
 from psycopg2 import OperationalError, extensions
 from psycopg2 import connect as plain_connect
 
-from jobs import prepare, slots
 from jobs.artifacts import FolderArtifacts
-from jobs.database import connect
-from jobs.outage import OutageTooLong, is_outage
-from jobs.storage import FencedStorage
-from jobs.worker import Worker
-
-from . import reporting
-from .place import Place
-from .postgres import PASSWORD, Postgres, free_port
-from .reporting import Reporting
+from jobs.queue import claims
+from jobs.queue.connections import connect
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.runtime.retry import OutageTooLong, is_outage
+from jobs.stages import prepare
+from jobs.stages.sweep.worker import Worker
+from tests.support import reporting
+from tests.support.place import Place
+from tests.support.postgres import PASSWORD, Postgres, free_port
+from tests.support.reporting import Reporting
 
 FEW = 8  # connections that the small server takes
 
@@ -42,11 +42,11 @@ class Warned(logging.Handler):
             self._thread.start()
 
     def __enter__(self) -> "Warned":
-        logging.getLogger("jobs.outage").addHandler(self)
+        logging.getLogger("jobs.runtime.retry").addHandler(self)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        logging.getLogger("jobs.outage").removeHandler(self)
+        logging.getLogger("jobs.runtime.retry").removeHandler(self)
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -133,14 +133,14 @@ def test_holder_of_a_lock_that_freezes_is_thrown_out(place: Place) -> None:
     reporting.prepare(sweep, place.url())
     frozen, other = connect(place.url(), 0.5), connect(place.url(), 20)
     with frozen.connect() as held:
-        held.execute(sa.select(slots.slots.c.fence).with_for_update())
+        held.execute(sa.select(claims.slots.c.fence).with_for_update())
         with other.begin() as connection:  # waits for the lock
-            connection.execute(sa.update(slots.slots).values(fence=7))
+            connection.execute(sa.update(claims.slots).values(fence=7))
         with pytest.raises(sa.exc.DBAPIError) as raised:
             held.execute(sa.text("SELECT 1"))
         assert is_outage(raised.value)
     with frozen.connect() as again:
-        assert again.scalar(sa.select(slots.slots.c.fence)) == 7
+        assert again.scalar(sa.select(claims.slots.c.fence)) == 7
     for engine in (frozen, other):
         engine.dispose()
 

@@ -13,15 +13,14 @@ from typing import Literal
 
 import pytest
 
-from jobs import slots
-from jobs.database import connect
-from jobs.experiment import Experiment
-
-from . import reporting
-from .checker import Violation, check_ledger
-from .place import Place
-from .proxy import Act, Proxy, Statement
-from .reporting import LEASE, Guard, Reporting
+from jobs.experiment.experiment import Experiment
+from jobs.queue import claims
+from jobs.queue.connections import connect
+from tests.support import reporting
+from tests.support.checker import Violation, check_ledger
+from tests.support.place import Place
+from tests.support.proxy import Act, Proxy, Statement
+from tests.support.reporting import LEASE, Guard, Reporting
 
 EPOCHS = 2
 AT_ONCE = 10  # cases that mostly wait
@@ -52,7 +51,7 @@ def test_every_transaction_that_writes_holds_the_row_of_its_slot(place: Place) -
         first = next(filter(is_write, statements))
         before = statements[: statements.index(first)]
         fenced = first.startswith("UPDATE slots SET") and (
-            "slots.fence = " in first or "fence=(slots.fence + 1)" in first
+            "slots.fence = " in first or "fence=(claims.fence + 1)" in first
         )
         assert fenced or any("slots.fence = " in text and "FOR UPDATE" in text for text in before), statements
 
@@ -83,7 +82,7 @@ def without_lock(place: Place) -> None:
             engine = connect(place.url())
             engine.connect().close()
             together.wait()
-            while slots.claim(engine, study, owner, 60):
+            while claims.claim(engine, study, owner, 60):
                 owner += "+"
             engine.dispose()
 

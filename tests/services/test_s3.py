@@ -8,10 +8,10 @@ from typing import Literal
 
 import pytest
 
-from jobs.artifacts import ArtifactsRefused, ArtifactsUnreachable, S3Options
+from jobs.artifacts import ArtifactsRefused, ArtifactsUnreachable
 from jobs.artifacts.s3 import TRANSFER, make_client
-
-from .minio import Bucket, Minio
+from jobs.runtime.settings import S3Options
+from tests.support.minio import Bucket, Minio
 
 LARGE = 3 * TRANSFER.multipart_threshold + 12_345  # bytes: four parts
 
@@ -78,7 +78,7 @@ def test_large_object_is_never_whole_in_memory(bucket: Bucket, tmp_path: Path) -
 
     def peak(mebibytes: int) -> int:
         run = subprocess.run(
-            [sys.executable, "-m", "tests.services.move", bucket.url, str(mebibytes)],
+            [sys.executable, "-m", "tests.support.move", bucket.url, str(mebibytes)],
             env={"TMPDIR": str(tmp_path), **{name.upper(): value for name, value in bucket.settings().items()}},
             check=True,
             capture_output=True,

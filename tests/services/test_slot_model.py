@@ -2,9 +2,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from jobs.database import connect
-
-from .slot_model import SlotMachine
+from jobs.queue.connections import connect
+from tests.support.slot_model import SlotMachine
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])

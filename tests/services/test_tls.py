@@ -8,12 +8,11 @@ import pytest
 import trustme
 
 from jobs.artifacts import ArtifactsRefused
-from jobs.database import connect
-from jobs.failure import Refused
-from jobs.outage import patiently
-
-from .minio import Minio
-from .postgres import Postgres
+from jobs.queue.connections import connect
+from jobs.runtime.errors import Refused
+from jobs.runtime.retry import patiently
+from tests.support.minio import Minio
+from tests.support.postgres import Postgres
 
 
 @pytest.fixture(scope="module")

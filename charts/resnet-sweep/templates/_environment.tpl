@@ -1,5 +1,5 @@
 {{/*
-The environment of a container of our image: a variable for each field of jobs/settings.py that the place has to set.
+The environment of a container of our image: a variable for each field of jobs/runtime/settings.py that the place has to set.
 (dict "root" $ "component" NAME "values" BLOCK "training" BOOL), BLOCK being the stage's part of the values.
 */}}
 {{- define "resnet-sweep.environment" -}}

@@ -2,9 +2,9 @@
 
 import sys
 
-from ..single_node.layout import REGISTRY, Layout
-from . import buildah
-from .build import build_all, into_registry
+from tests.cluster.images import buildah
+from tests.cluster.images.build import build_all, into_registry
+from tests.cluster.single_node.layout import REGISTRY, Layout
 
 if obstacle := buildah.obstacle():
     sys.exit(obstacle)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import buildah
+from tests.cluster.images import buildah
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]

@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .cluster import ClusterError, SingleNode
-from .layout import Layout
+from tests.cluster.single_node.cluster import ClusterError, SingleNode
+from tests.cluster.single_node.layout import Layout
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from .layout import API_SERVER, API_SERVICE_IP, NODE, NODE_IP, Layout
+from tests.cluster.single_node.layout import API_SERVER, API_SERVICE_IP, NODE, NODE_IP, Layout
 
 DAYS = "30"
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")

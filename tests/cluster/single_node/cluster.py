@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import certificates, control_plane, network, node, remains, volumes
-from .layout import BINARIES, NODE, REGISTRY, Layout
-from .processes import ClusterError, Processes, poll
+from tests.cluster.single_node import certificates, control_plane, network, node, remains, volumes
+from tests.cluster.single_node.layout import BINARIES, NODE, REGISTRY, Layout
+from tests.cluster.single_node.processes import ClusterError, Processes, poll
 
 TOOLS = {
     "containerd": "containerd", "ctr": "containerd", "runc": "runc", "iptables": "iptables", "conntrack": "conntrack",

@@ -1,6 +1,6 @@
 """The commands of the processes that make the control plane."""
 
-from .layout import NODE_IP, POD_CIDR, SERVICE_CIDR, Layout
+from tests.cluster.single_node.layout import NODE_IP, POD_CIDR, SERVICE_CIDR, Layout
 
 LOST_SECONDS = 20  # without a heartbeat, of which there is one in ten seconds
 

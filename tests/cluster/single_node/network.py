@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .layout import NODE_BRIDGE, NODE_IP, POD_BRIDGE, Layout
+from tests.cluster.single_node.layout import NODE_BRIDGE, NODE_IP, POD_BRIDGE, Layout
 
 # set by us (the first), by the proxy and by the kubelet
 KERNEL_SETTINGS = (

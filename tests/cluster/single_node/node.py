@@ -3,8 +3,8 @@
 import json
 import subprocess
 
-from .layout import NODE, NODE_IP, PAUSE_IMAGE, POD_BRIDGE, POD_CIDR, REGISTRY, Layout
-from .pause_image import write_pause_image
+from tests.cluster.single_node.layout import NODE, NODE_IP, PAUSE_IMAGE, POD_BRIDGE, POD_CIDR, REGISTRY, Layout
+from tests.cluster.single_node.pause_image import write_pause_image
 
 
 def containerd(layout: Layout) -> list[str]:

@@ -5,8 +5,8 @@ import signal
 import subprocess
 from pathlib import Path
 
-from .layout import Layout
-from .processes import poll
+from tests.cluster.single_node.layout import Layout
+from tests.cluster.single_node.processes import poll
 
 
 def tasks(layout: Layout) -> list[str]:

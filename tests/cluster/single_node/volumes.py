@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from .layout import NODE
+from tests.cluster.single_node.layout import NODE
 
 COUNT = 40
 CLASS = "standard"

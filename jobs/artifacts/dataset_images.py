@@ -1,0 +1,110 @@
+"""Data sets among the artifacts: written once by `prepare`, read and checked by every worker."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.base import file_sha256
+from jobs.artifacts.dataset_record import POINTER, StoredDataset, StoredPart
+from jobs.experiment.experiment import Experiment
+from jobs.runtime.errors import Failure
+from resnet_core.data import Images, RawDataset, channel_statistics, limit_images, load, save, split
+from resnet_core.out_of_memory import describe_out_of_memory, is_out_of_memory
+from resnet_core.seeds import derive_seed
+from resnet_core.train import TrainingData
+
+
+class DatasetChanged(Failure):
+    """The images are not those that `prepare` stored."""
+
+
+class DatasetTooLarge(Failure):
+    """The images do not fit into the memory of the device that is to train on them."""
+
+
+def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset) -> StoredDataset:
+    """Writes the images unless they are there already, and the study's pointer to them."""
+    parts = {
+        name: _store_part(artifacts, source, name, images)
+        for name, images in (("train", raw.train), ("test", raw.test))
+    }
+    stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=raw.train.images.shape[-1], **parts)
+    artifacts.write_json(f"{study}/{POINTER}", stored.model_dump())
+    return stored
+
+
+def load_training_data(
+    artifacts: Artifacts,
+    experiment: Experiment,
+    stored: StoredDataset,
+    device: torch.device,
+    *,
+    merge: bool = False,
+) -> TrainingData:
+    """Training and validation images on the device; with `merge` all of them to train on.
+
+    Raises:
+        DatasetTooLarge: they do not fit into the device's memory.
+
+    """
+    try:
+        return _load_training_data(artifacts, experiment, stored, device, merge=merge)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        size = 3 * stored.image_size**2 * (experiment.data.limit or stored.train.images) / 2**20
+        doing = f"while {size:,.1f} MiB of images were loaded"
+        advice = "fewer images (data.limit) or smaller ones (data.imageSize) need less"
+        raise DatasetTooLarge(f"{stored.title}: {describe_out_of_memory(error, device, doing, advice)}") from None
+
+
+def _load_training_data(
+    artifacts: Artifacts, experiment: Experiment, stored: StoredDataset, device: torch.device, *, merge: bool
+) -> TrainingData:
+    train, validation = divide(experiment, _load_part(artifacts, stored.train))
+    mean, std = channel_statistics(train)
+    if merge:
+        train = Images(torch.cat((train.images, validation.images)), torch.cat((train.labels, validation.labels)))
+    return TrainingData(
+        train=train.to(device),
+        validation=None if merge else validation.to(device),
+        mean=mean.to(device),
+        std=std.to(device),
+    )
+
+
+def load_test_images(artifacts: Artifacts, experiment: Experiment, stored: StoredDataset) -> Images:
+    images = _load_part(artifacts, stored.test)
+    if experiment.data.limit_test is not None:
+        seed = derive_seed(experiment.seed, "test")
+        images = limit_images(images, experiment.data.limit_test, seed, "data.limitTest")
+    return images
+
+
+def divide(experiment: Experiment, images: Images) -> tuple[Images, Images]:
+    """The training and the validation images of an experiment: the same in every stage."""
+    data = experiment.data
+    return split(images, data.validation, derive_seed(experiment.seed, "split"), data.limit)
+
+
+def _store_part(artifacts: Artifacts, source: str, name: str, images: Images) -> StoredPart:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "images"
+        save(images, file)
+        sha256 = file_sha256(file)
+        key = f"datasets/{source}-{name}-{sha256[:16]}.safetensors"
+        if not artifacts.exists(key) or artifacts.sha256(key) != sha256:
+            with artifacts.writing(key) as path:
+                shutil.copyfile(file, path)
+    return StoredPart(key=key, sha256=sha256, images=len(images))
+
+
+def _load_part(artifacts: Artifacts, part: StoredPart) -> Images:
+    with artifacts.reading(part.key) as path:
+        found = file_sha256(path)
+        if found != part.sha256:
+            raise DatasetChanged(f"{part.key}: sha256 {found}, expected {part.sha256}; the file was changed")
+        return load(path)

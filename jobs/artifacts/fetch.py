@@ -1,0 +1,96 @@
+"""Bringing a result from where it lies to a folder of one's own."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+
+from jobs.artifacts import Artifacts, FolderArtifacts
+from jobs.artifacts.manifest import (
+    MANIFEST,
+    Manifest,
+    ManifestEntry,
+    Patiently,
+    describe,
+    difference,
+    is_database,
+    read_manifest,
+)
+from jobs.runtime.errors import Failure
+
+log = logging.getLogger(__name__)
+
+
+class Corrupted(Failure):
+    """An object is not the one that the manifest names."""
+
+
+@dataclass
+class Fetched:
+    objects: int = 0
+    there: int = 0  # of them, what was in the folder already
+    bytes: int = 0
+
+
+def fetch(source: Artifacts, target: FolderArtifacts, patiently: Patiently, *, partial: bool) -> Fetched:
+    """Copies what `target` does not have yet, each object whole or not at all, the manifest last.
+
+    Args:
+        source: a study's artifacts.
+        target: the folder.
+        patiently: runs what asks the source, again after an outage.
+        partial: also what has no manifest, and so cannot be checked.
+
+    Raises:
+        Failure: source and target are the same.
+        NotAResult: there is no manifest, and `partial` was not asked for.
+        Corrupted: an object is not as its manifest says, or is not there.
+
+    """
+    if isinstance(source, FolderArtifacts) and source.root.resolve() == target.root.resolve():
+        raise Failure(f"{target.location}: the result lies there already")
+    unfinished = partial and not patiently(lambda: source.exists(MANIFEST))
+    manifest = None if unfinished else patiently(lambda: read_manifest(source))
+    listed, keys = manifest.objects if manifest else {}, patiently(source.listing)
+    others = [key for key in keys if key != MANIFEST and key not in listed and not is_database(key)]
+    fetched = Fetched()
+
+    def take(key: str, expected: ManifestEntry | None) -> None:
+        there = patiently(lambda: _take(source, target, key, expected))
+        fetched.objects += 1
+        fetched.there += there
+        fetched.bytes += target.path(key).stat().st_size
+
+    target.remove(MANIFEST)  # until all is there
+    for key, expected in listed.items():
+        take(key, expected)
+    for key in others:  # logs, and what a run in progress has written so far
+        try:
+            take(key, None)
+        except FileNotFoundError:
+            log.debug("%s is gone meanwhile", key)
+    if manifest is not None:
+        take(MANIFEST, None)
+        _check_unchanged(manifest, target)
+    return fetched
+
+
+def _take(source: Artifacts, target: FolderArtifacts, key: str, expected: ManifestEntry | None) -> bool:
+    """Returns whether the object was there already."""
+    if expected and target.exists(key) and describe(target, key) == expected:
+        return True
+    try:
+        with source.reading(key) as found, target.writing(key) as path:
+            if expected and (entry := ManifestEntry.of(found)) != expected:
+                raise Corrupted(f"{source.location}/{key}: changed: {difference(expected, entry)}")
+            shutil.copyfile(found, path)
+    except FileNotFoundError:
+        if expected:
+            raise Corrupted(f"{source.location}/{key}: missing, although the manifest names it") from None
+        raise
+    return False
+
+
+def _check_unchanged(manifest: Manifest, target: FolderArtifacts) -> None:
+    if read_manifest(target) != manifest:
+        target.remove(MANIFEST)
+        raise Corrupted(f"{target.location}: the result was written anew meanwhile; fetch it again")

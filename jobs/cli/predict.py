@@ -1,0 +1,125 @@
+"""The command `predict`: what a trained network takes images for."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.manifest import Patiently
+from jobs.cli.operations import open_result
+from jobs.report.model_folder import DESCRIPTION, FOLDER, WEIGHTS
+from jobs.runtime.errors import ConfigurationError, Failure
+from jobs.runtime.settings import read_settings
+from resnet_core.data.image_folder import image_files, read_image
+from resnet_core.device import select_device, use_threads
+from resnet_core.load import TrainedModel, load_model
+
+BATCH_PIXELS = 2**18  # 256 images of 32x32: bounds the memory, whatever the images' size and number
+
+
+class NotAModel(Failure):
+    """There is no model, or its files do not belong together."""
+
+
+class NotAnImage(Failure):
+    """A file that was given is not there, or is no image."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of an image with their probabilities, the first the most probable."""
+
+    image: Path
+    top: list[tuple[str, float]]
+
+    def line(self) -> str:
+        return f"{self.image}: {', '.join(f'{name} {100 * probability:.2f} %' for name, probability in self.top)}"
+
+    def json(self) -> str:
+        top = [{"class": name, "probability": probability} for name, probability in self.top]
+        return json.dumps({"image": str(self.image), "top": top})
+
+
+def run(model: str, images: list[Path], *, top: int, device: str | None, as_json: bool) -> None:
+    """Prints the `top` classes of each image; nothing is printed unless all of them can be read.
+
+    Args:
+        model: a result, its folder `model`, or another folder that holds a model; or s3://bucket/prefix of one.
+        images: files, or folders of them.
+        top: how many classes.
+        device: default: the one that DEVICE names.
+        as_json: an object a line.
+
+    Raises:
+        ConfigurationError: more classes than there are, or a device that is not there.
+        NotAModel, NotAnImage: what is named is none.
+
+    """
+    if top < 1:
+        raise ConfigurationError(f"--top={top}: at least 1")
+    settings = read_settings(database_url="sqlite:///", artifacts_url=model, **({"device": device} if device else {}))
+    use_threads(settings.threads)
+    try:
+        selected = select_device(settings.device)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    trained = _read_model(*open_result(model), selected)
+    classes = len(trained.description.classes)
+    if top > classes:
+        raise ConfigurationError(f"--top={top}: at most {classes}, the classes that the model knows")
+    for prediction in list(_predict(trained, list(_files(images)), top)):
+        line = prediction.json() if as_json else prediction.line()
+        print(line.encode(errors="surrogateescape").decode(errors="replace"))  # a file's name need not be UTF-8
+
+
+def _read_model(artifacts: Artifacts, with_artifacts: Patiently, device: torch.device) -> TrainedModel:
+    def read() -> TrainedModel:
+        folder = next((f for f in (artifacts.under(FOLDER), artifacts) if f.exists(DESCRIPTION)), None)
+        if folder is None:
+            words = f"neither {FOLDER}/{DESCRIPTION} nor {DESCRIPTION}; a result has its model when it is evaluated"
+            raise NotAModel(f"{artifacts.location}: not a model: {words}")
+        if not folder.exists(WEIGHTS):
+            raise NotAModel(f"{folder.location}: not a model: no {WEIGHTS} beside {DESCRIPTION}")
+        with folder.reading(DESCRIPTION) as description, folder.reading(WEIGHTS) as weights:
+            try:
+                model = load_model(description, weights, device)
+            except ValueError as error:
+                raise NotAModel(f"{folder.location}: {error}") from None
+            expected, found = model.description.weights_sha256, folder.sha256(WEIGHTS)
+            if expected not in (None, found):
+                differing = f"{WEIGHTS} has sha256 {found}, but {DESCRIPTION} belongs to {expected}"
+                raise NotAModel(f"{folder.location}: {differing}; one of them was changed")
+            return model
+
+    return with_artifacts(read)
+
+
+def _files(images: list[Path]) -> Iterator[Path]:
+    for path in images:
+        if path.is_dir():
+            files = image_files(path)
+            if not files:
+                raise NotAnImage(f"{path}: no image in this folder ({', '.join(IMG_EXTENSIONS)})")
+            yield from files
+        elif path.is_file():
+            yield path
+        else:
+            raise NotAnImage(f"{path}: no such file")
+
+
+def _predict(model: TrainedModel, files: list[Path], top: int) -> Iterator[Prediction]:
+    size, names = model.description.image_size, model.description.classes
+    images = max(BATCH_PIXELS // size**2, 1)
+    for start in range(0, len(files), images):
+        batch = files[start : start + images]
+        try:
+            pixels = torch.stack([read_image(file, size) for file in batch])
+        except ValueError as error:
+            raise NotAnImage(str(error)) from None
+        shares, labels = model.logits(pixels).softmax(1).topk(top)
+        for file, row, indices in zip(batch, shares.tolist(), labels.tolist(), strict=True):
+            yield Prediction(file, [(names[index], share) for index, share in zip(indices, row, strict=True)])

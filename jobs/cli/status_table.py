@@ -1,0 +1,86 @@
+"""What `resnet-sweep status` shows: a table for people, JSON for programs."""
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+from rich.console import Group
+from rich.table import Table
+
+from jobs.experiment.experiment import Experiment
+from jobs.queue.status import SweepStatus, TrialStatus, duration
+from jobs.queue.tables import SlotState
+
+
+def status_table(experiment: Experiment, status: SweepStatus) -> Group:
+    """The sweep in one line, then what runs, what went wrong and the best of what is done."""
+    parts: list[Any] = [f"[bold]{experiment.study_name}[/bold]: {status.line()}"]
+    if status.running:
+        table = Table(
+            "trial", "epoch", "accuracy", "held", "lease left", "owner", title="running", title_justify="left"
+        )
+        for trial in status.running:
+            table.add_row(
+                _number(trial),
+                f"{trial.epoch}/{experiment.sweep.epochs}",
+                _accuracy(trial),
+                duration(trial.seconds or 0.0),
+                _lease(trial),
+                trial.owner or "–",
+            )
+        parts.append(table)
+    troubled = [trial for trial in status.trials if _is_troubled(trial)]
+    if troubled:
+        table = Table("trial", "state", "attempts", "crashes", "reason", title="in trouble", title_justify="left")
+        for trial in troubled:
+            table.add_row(_number(trial), trial.state, str(trial.attempts), str(trial.crashes), trial.message or "–")
+        parts.append(table)
+    complete = [trial for trial in status.trials if trial.state is SlotState.COMPLETE]
+    if complete:
+        table = Table("trial", "accuracy", "took", "parameters", title="best", title_justify="left")
+        for trial in sorted(complete, key=lambda trial: -(trial.accuracy or 0.0))[:5]:
+            values = ", ".join(
+                f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+                for name, value in trial.parameters.items()
+            )
+            table.add_row(_number(trial), _accuracy(trial), duration(trial.seconds or 0.0), values)
+        parts.append(table)
+    return Group(*parts)
+
+
+def status_json(experiment: Experiment, status: SweepStatus) -> dict[str, Any]:
+    return {
+        "study": experiment.study_name,
+        "trials": len(status.trials),
+        "settled": status.settled,
+        "states": {str(state): status.count(state) for state in SlotState if status.count(state)},
+        "best": _json(status.best) if status.best else None,
+        "secondsLeft": status.seconds_left,
+        "hours": status.usage.hours,
+        "gpuHours": status.usage.gpu_hours,
+        "slots": [_json(trial) for trial in status.trials],
+    }
+
+
+def _json(trial: TrialStatus) -> dict[str, Any]:
+    return {to_camel(name): value for name, value in asdict(trial).items()}
+
+
+def _is_troubled(trial: TrialStatus) -> bool:
+    return trial.state in (SlotState.FAILED, SlotState.CRASHED) or (
+        not trial.state.settled and (trial.attempts > 0 or trial.crashes > 0)
+    )
+
+
+def _number(trial: TrialStatus) -> str:
+    return f"(slot {trial.slot})" if trial.number is None else str(trial.number)
+
+
+def _accuracy(trial: TrialStatus) -> str:
+    return "–" if trial.accuracy is None else f"{trial.accuracy:.4f}"
+
+
+def _lease(trial: TrialStatus) -> str:
+    if trial.lease_left is None:
+        return "–"
+    return f"{trial.lease_left:.0f} s" if trial.lease_left >= 0 else f"ran out {-trial.lease_left:.0f} s ago"

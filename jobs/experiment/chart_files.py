@@ -1,0 +1,162 @@
+"""The experiment as the chart knows it: `python -m jobs.experiment.chart_files` writes what the chart takes from here.
+
+These are the `experiment` part of values.schema.json, from the model; the `experiment` block of values.yaml, from the
+preset `quick`; and a values file for each preset, for `helm install -f`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import preset_names, preset_tree
+from jobs.experiment.parameters import AMOUNT_OF_BLOCK, searchable_fields
+
+CHART = Path(__file__).parents[2] / "charts/resnet-sweep"
+DEFAULT_PRESET = "quick"
+PREFIX = "experiment."  # of the names of the definitions that are written here
+BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+BEGIN, END = "# BEGIN experiment", "# END experiment"
+
+
+def main() -> None:
+    for name, text in generated_files().items():
+        (CHART / name).write_text(text)
+
+
+def generated_files() -> dict[str, str]:
+    """Text of each file that is, in whole or in part, written from here, by its path in the chart."""
+    files = {f"experiments/{name}.yaml": _preset_values(name) for name in preset_names()}
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    files["values.schema.json"] = json.dumps(_with_experiment(schema), indent=2, ensure_ascii=False) + "\n"
+    head, rest = (CHART / "values.yaml").read_text().split(BEGIN)
+    first_line = BEGIN + rest.split("\n")[0]
+    tail = rest.split(END)[1]
+    defaults = _written(preset_tree(DEFAULT_PRESET), commented=True)
+    files["values.yaml"] = f"{head}{first_line}\n{defaults}{END}{tail}"
+    return files
+
+
+def experiment_schema() -> dict[str, Any]:
+    """The definitions of the experiment and its sections, as JSON Schema draft 7, which every Helm reads."""
+    schema = Experiment.model_json_schema(by_alias=True, ref_template=f"#/definitions/{PREFIX}{{model}}")
+    definitions = {f"{PREFIX}{name}": _plain(part) for name, part in schema.pop("$defs").items()}
+    experiment = _plain(schema)
+    parameter = {"$ref": f"#/definitions/{PREFIX}Parameter"}
+    block = f"^{AMOUNT_OF_BLOCK.pattern}$"
+    experiment["properties"]["searchSpace"] = {
+        "type": "object",
+        "description": "What is searched: any field of training, or of pruning as pruning.<field>.",
+        "additionalProperties": False,
+        "properties": dict.fromkeys(searchable_fields(), parameter),
+        "patternProperties": {block: parameter},
+    }
+    definitions[f"{PREFIX}Searchable"] = {"anyOf": [{"enum": searchable_fields()}, {"pattern": block}]}
+    # Not pydantic's oneOf, of which a validator can only say that neither fits. null takes a parameter out.
+    definitions[f"{PREFIX}Parameter"] = {
+        "if": {"type": "object"},
+        "then": {
+            "if": {"required": ["choices"]},
+            "then": {"$ref": f"#/definitions/{PREFIX}Choices"},
+            "else": {"$ref": f"#/definitions/{PREFIX}Range"},
+        },
+        "else": {"type": ["object", "null"]},
+    }
+    return {f"{PREFIX}Experiment": experiment, **definitions}
+
+
+def _plain(part: Any) -> Any:
+    """Without pydantic's titles and defaults, which are those of values.yaml here; a null as one of the types."""
+    if isinstance(part, list):
+        return [_plain(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if isinstance(part.get("additionalProperties"), dict):  # all of these are by the name of a searchable field
+        part = {**part, "propertyNames": {"$ref": f"#/definitions/{PREFIX}Searchable"}}
+    plain: dict[str, Any] = {}
+    for key, value in part.items():
+        if key in ("properties", "patternProperties"):  # of which one may be called title
+            plain[key] = {name: _plain(entry) for name, entry in value.items()}
+        elif key not in {"title", "default"}:
+            plain[key] = _plain(value)
+    alternatives: list[dict[str, Any]] = plain.get("anyOf", [])
+    if alternatives and all(list(alternative) == ["type"] for alternative in alternatives):
+        del plain["anyOf"]
+        return {"type": [alternative["type"] for alternative in alternatives], **plain}
+    match alternatives:
+        case [{"type": str() as kind, **constraints}, {"type": "null"}]:
+            del plain["anyOf"]
+            plain = {"type": [kind, "null"], **constraints, **plain}
+    return plain
+
+
+def _with_experiment(schema: dict[str, Any]) -> dict[str, Any]:
+    own = {name: part for name, part in schema["definitions"].items() if not name.startswith(PREFIX)}
+    return schema | {"definitions": own | experiment_schema()}
+
+
+def _preset_values(name: str) -> str:
+    values = _written(_over(preset_tree(DEFAULT_PRESET), preset_tree(name)), commented=False)
+    return (
+        f"# The preset `{name}` for `helm install -f`; jobs/experiment/presets/{name}.yaml says what it is for.\n"
+        f"# Written by `python -m jobs.experiment.chart_files`; null takes out what values.yaml has.\n{values}"
+    )
+
+
+def _over(default: Any, wanted: Any) -> Any:
+    """`wanted`, with a null for each key of `default` that it does not have, since Helm merges the two."""
+    if not isinstance(default, dict) or not isinstance(wanted, dict):
+        return wanted
+    missing = {key: None for key in default if key not in wanted}
+    return {key: _over(default.get(key), value) for key, value in wanted.items()} | missing
+
+
+def _written(experiment: dict[str, Any], *, commented: bool) -> str:
+    """The experiment as values, a field a line; `commented`: with what each is and what is allowed in a `# --` line."""
+    definitions = experiment_schema()
+    lines = ["experiment:"]
+
+    def write(section: dict[str, Any], tree: dict[str, Any], indent: str) -> None:
+        for key, value in tree.items():
+            part = section["properties"][key]
+            nested = definitions.get(part.get("$ref", "").removeprefix("#/definitions/"))
+            if commented and nested is None:
+                lines.append(f"{indent}# -- {' '.join(filter(None, (part.get('description'), _allowed(part))))}")
+            if nested is not None:
+                lines.append(f"{indent}{key}:")
+                write(nested, value, indent + "  ")
+            elif isinstance(value, dict):
+                lines.append(f"{indent}{key}:")
+                lines.extend(f"{indent}  {name}: {_flow(entry)}" for name, entry in value.items())
+            elif isinstance(value, list) and any(isinstance(entry, str | dict) for entry in value):
+                lines.append(f"{indent}{key}:")
+                lines.extend(f"{indent}  - {_flow(entry)}" for entry in value)
+            else:
+                lines.append(f"{indent}{key}: {_flow(value)}")
+
+    write(definitions[f"{PREFIX}Experiment"], experiment, "  ")
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value: Any) -> str:
+    """On one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    return text.removesuffix("...\n").strip()
+
+
+def _allowed(part: dict[str, Any]) -> str:
+    """In words what the schema allows: a list of values, or a type and its range."""
+    if "$ref" in part:
+        return "(object)"
+    if "enum" in part:
+        return f"({', '.join(part['enum'])})"
+    kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]
+    limits = [f"{sign} {part[key]}" for key, sign in BOUNDS.items() if key in part]
+    items = f"of {_allowed(part['items'])}" if "array" in kinds else ""
+    return f"({' '.join(filter(None, (' or '.join(kinds), items, ' and '.join(limits))))})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""The experiment: all that decides the result, as one validated tree.
+
+It knows nothing of the place it runs in (`jobs/runtime/settings.py` does) and imports neither torch nor optuna.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from jobs.experiment.parameters import field_of, put_parameters
+from jobs.experiment.search_space import (
+    Range,
+    Scalar,
+    SearchSpace,
+    end_points,
+    example_with,
+    grid_points,
+    ordered,
+    space_of,
+)
+from resnet_core.config import Config, DataConfig, ModelConfig, PositiveInt, PruningConfig, TrainingConfig
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+
+
+class PublishedConfig(Config):
+    """A value from the publication that the experiment follows; the report shows it beside its own, as published."""
+
+    what: str = Field(description="What has it, in a few words.")
+    accuracy: float = Field(gt=0, le=1)
+    parameters: PositiveInt | None = Field(None, description="Of the network.")
+    where: dict[str, Scalar] = Field(
+        default_factory=dict, description="Parameters of the trials that it stands beside; default: the final network."
+    )
+
+
+class StudyConfig(Config):
+    name: Name | None = Field(None, description="Default: the name of the preset, the file or the release.")
+    published: tuple[PublishedConfig, ...] = Field((), description="What the publication that it follows has reached.")
+    deviations: tuple[str, ...] = Field(
+        (), description="Where the experiment differs from the publication it follows; listed in the report."
+    )
+
+
+class BudgetConfig(Config):
+    parameters: PositiveInt = Field(5_000_000, description="Most parameters that a network may have.")
+
+
+class SamplerConfig(Config):
+    name: Literal["tpe", "random", "gp", "cmaes", "grid", "manual"] = Field(
+        "tpe", description="grid: every point of the search space; manual: sweep.configurations as they are."
+    )
+    startup_trials: PositiveInt = Field(10, description="tpe, gp, cmaes: trials that are drawn at random first.")
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether all parameters of all trials are known beforehand."""
+        return self.name in ("grid", "manual")
+
+
+class EarlyStoppingConfig(Config):
+    """When a trial that falls behind is ended before its last epoch."""
+
+    name: Literal["halving", "hyperband", "median", "none"] = "halving"
+    min_epochs: PositiveInt = Field(1, description="No trial is stopped before it has had so many.")
+    reduction_factor: int = Field(3, ge=2, description="halving, hyperband: one in so many goes on.")
+    startup_trials: PositiveInt = Field(5, description="median: complete trials before the first is stopped.")
+
+
+class SweepConfig(Config):
+    trials: PositiveInt = 20
+    epochs: PositiveInt = 25
+    objectives: tuple[Literal["accuracy", "parameters", "macs"], ...] = Field(
+        ("accuracy",),
+        min_length=1,
+        max_length=2,
+        description="accuracy, highest; and where there is a second one, parameters or macs, lowest.",
+    )
+    min_completed: int = Field(1, ge=1, description="Fewer complete trials, and there is no final training.")
+    max_hours: float | None = Field(None, gt=0, description="No trial begins once trials have run for so long.")
+    max_gpu_hours: float | None = Field(None, gt=0, description="No trial begins once so many are used.")
+    sampler: SamplerConfig = SamplerConfig()
+    configurations: tuple[dict[str, Scalar], ...] = Field(
+        (), description="manual: the parameters of each trial, named as in searchSpace."
+    )
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+
+    @model_validator(mode="after")
+    def _check_objectives(self) -> Self:
+        if self.objectives[0] != "accuracy" or "accuracy" in self.objectives[1:]:
+            raise ValueError(f"objectives={list(self.objectives)}: accuracy, then parameters or macs if anything")
+        if len(self.objectives) > 1:
+            two = f"with two of sweep.objectives={list(self.objectives)}"
+            if self.early_stopping.name != "none":
+                raise ValueError(f"earlyStopping.name={self.early_stopping.name}: none {two}")
+            if self.sampler.name == "cmaes":
+                raise ValueError(f"sampler.name=cmaes: tpe, gp, random, grid or manual {two}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_configurations(self) -> Self:
+        count = len(self.configurations)
+        if self.sampler.name == "manual" and count != self.trials:
+            raise ValueError(f"trials={self.trials}: sweep.configurations has {count}")
+        if self.sampler.name != "manual" and count:
+            raise ValueError(f"configurations: {count} given, but only with sweep.sampler.name=manual")
+        return self
+
+
+class FinalTrainConfig(Config):
+    epochs: PositiveInt = 200
+    seeds: PositiveInt = Field(1, description="Trainings that differ in their seed alone; the report has their mean.")
+    data: Literal["train", "train+validation"] = "train"
+    select: Literal["last", "best"] = Field("last", description="Which epoch's weights; best by validation accuracy.")
+
+    @model_validator(mode="after")
+    def _check_select(self) -> Self:
+        if self.select == "best" and self.data != "train":
+            raise ValueError("select=best: only with finalTrain.data=train, which leaves images to select by")
+        return self
+
+
+class EvaluationConfig(Config):
+    flip: bool = Field(False, description="Also report the accuracy averaged over each image and its mirror image.")
+
+
+class Experiment(Config):
+    seed: int = Field(0, ge=0, lt=2**32)
+    study: StudyConfig = StudyConfig()
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    pruning: PruningConfig = PruningConfig()
+    budget: BudgetConfig = BudgetConfig()
+    training: TrainingConfig = TrainingConfig()
+    search_space: SearchSpace = Field(default_factory=dict)
+    sweep: SweepConfig = SweepConfig()
+    final_train: FinalTrainConfig = FinalTrainConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _check_pruning(self) -> Self:
+        amounts, blocks = self.pruning.amounts, sum(self.model.depths)
+        if amounts is not None and len(amounts) not in (1, blocks):
+            raise ValueError(
+                f"pruning.amounts={list(amounts)}: {blocks} values expected, one for each block of "
+                f"model.depths={list(self.model.depths)}, or one for all"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_epochs(self) -> Self:
+        if self.sweep.min_completed > self.sweep.trials:
+            raise ValueError(f"sweep.minCompleted={self.sweep.min_completed}: at most sweep.trials={self.sweep.trials}")
+        shortest = min(self.sweep.epochs, self.final_train.epochs)
+        warmup = self.training.schedule.warmup_epochs
+        if warmup >= shortest:
+            raise ValueError(f"training.schedule.warmupEpochs={warmup:g}: less than the {shortest} epochs trained")
+        least = self.sweep.early_stopping.min_epochs
+        if self.sweep.early_stopping.name != "none" and least > self.sweep.epochs:
+            raise ValueError(f"sweep.earlyStopping.minEpochs={least}: at most sweep.epochs={self.sweep.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_search_space(self) -> Self:
+        ordered(self.search_space)
+        for name, parameter in self.search_space.items():
+            for value in end_points(parameter):
+                try:
+                    field = self.field_value(name, value)
+                except ValueError as error:
+                    raise ValueError(f"searchSpace.{name}={value!r}: {error}") from None
+                if isinstance(parameter, Range) and (isinstance(field, bool) or not isinstance(field, int | float)):
+                    raise ValueError(f"searchSpace.{name}: low and high are for numbers; give its choices")  # noqa: TRY004
+        if self.sweep.sampler.name == "grid":
+            points = len(grid_points(self.search_space))
+            if points != self.sweep.trials:
+                raise ValueError(f"sweep.trials={self.sweep.trials}: the grid of searchSpace has {points} points")
+        return self
+
+    @model_validator(mode="after")
+    def _check_configurations(self) -> Self:
+        if self.sweep.sampler.name == "manual" and self.search_space:
+            raise ValueError("searchSpace: empty with sweep.sampler.name=manual, whose sweep.configurations say it all")
+        for index, configuration in enumerate(self.sweep.configurations):
+            try:
+                self.with_parameters(configuration)
+            except ValueError as error:
+                raise ValueError(f"sweep.configurations.{index}={configuration}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _check_published(self) -> Self:
+        for index, value in enumerate(self.study.published):
+            for name in value.where:
+                if name not in self.searched:
+                    raise ValueError(f"study.published.{index}.where.{name}: not searched, so no trial has it")
+        return self
+
+    @property
+    def study_name(self) -> str:
+        assert self.study.name is not None  # load_experiment gives every study one
+        return self.study.name
+
+    @property
+    def searched(self) -> SearchSpace:
+        """What differs between trials: the search space, or what the list of configurations covers."""
+        return space_of(self.sweep.configurations) or self.search_space
+
+    def fixed_parameters(self) -> list[dict[str, Scalar]]:
+        """Of each trial, in the order of the slots, what is known beforehand: all of a grid or a list, else nothing."""
+        match self.sweep.sampler.name:
+            case "grid":
+                return grid_points(self.search_space)
+            case "manual":
+                return [dict(configuration) for configuration in self.sweep.configurations]
+            case _:
+                return [{} for _ in range(self.sweep.trials)]
+
+    def field_value(self, name: str, value: Scalar) -> Any:
+        """The value as the field `name` stores it in a trial that has it; a single amount for all blocks as a number.
+
+        Raises:
+            ValueError: the field is not there or does not allow the value.
+
+        """
+        return field_of(*self.example_with(name, value), name)
+
+    def example_with(self, name: str, value: Scalar) -> tuple[TrainingConfig, PruningConfig]:
+        """The recipe and the pruning of a trial that has the value; raises as `with_parameters` does."""
+        try:
+            return self.with_parameters({name: value})
+        except ValueError as alone:  # a pruning method needs what may be searched, too
+            if not name.startswith("pruning.") or name not in self.searched:
+                raise
+            example = example_with(self.searched, name, value)
+            try:
+                return self.with_parameters({key: v for key, v in example.items() if key.startswith("pruning.")})
+            except ValueError:
+                raise alone from None
+
+    def with_parameters(self, parameters: Mapping[str, Scalar]) -> tuple[TrainingConfig, PruningConfig]:
+        """The recipe and the pruning with a trial's parameters put in; raises ValueError as `put_parameters` does."""
+        return put_parameters(self.training, self.pruning, sum(self.model.depths), parameters)

@@ -1,0 +1,53 @@
+"""Which trial the final training takes, once the sweep is over."""
+
+from jobs.experiment.experiment import Experiment
+from jobs.queue.compatibility import check_prepared
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.status import SweepStatus, TrialStatus, sweep_status
+from jobs.queue.tables import SlotState
+from jobs.runtime.database_url import database_place
+from jobs.runtime.errors import Failure
+from jobs.runtime.retry import patiently
+from jobs.runtime.settings import Settings
+
+
+class SweepNotOver(Failure):
+    """Trials are still to be run: another one may become the best."""
+
+
+class TooFewCompleted(Failure):
+    """The sweep is over, and too little of it came to a value."""
+
+
+def best_trial(experiment: Experiment, status: SweepStatus) -> TrialStatus:
+    """The complete trial with the highest validation accuracy.
+
+    Raises:
+        SweepNotOver: not all trials are settled.
+        TooFewCompleted: fewer trials than sweep.minCompleted are complete.
+
+    """
+    if status.unsettled:
+        raise SweepNotOver(f"{status.unsettled} trials of the sweep are not settled ({status.line()})")
+    complete, needed = status.count(SlotState.COMPLETE), experiment.sweep.min_completed
+    if status.best is None or complete < needed:
+        raise TooFewCompleted(
+            f"sweep.minCompleted={needed}: {complete} trials of the sweep are complete ({status.line()})"
+        )
+    return status.best
+
+
+def read_best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
+    """The same from the database; raises Failure too where that cannot be reached."""
+
+    def read() -> SweepStatus:
+        storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
+        try:
+            check_prepared(storage.engine, experiment, place)
+            return sweep_status(storage.engine, storage, experiment.study_name)
+        finally:
+            storage.engine.dispose()
+
+    place = database_place(settings.database_url)
+    status = patiently(read, place=place, deadline_seconds=settings.outage_deadline_seconds)
+    return best_trial(experiment, status)

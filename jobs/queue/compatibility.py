@@ -1,0 +1,104 @@
+"""The experiment that a study was prepared for, held against the one at hand."""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.keys import EXPERIMENT
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import parse_experiment
+from jobs.queue.connections import connect
+from jobs.queue.slots import read_experiment
+from jobs.runtime.database_url import database_place, is_sqlite
+from jobs.runtime.errors import ConfigurationError, Failure
+from jobs.runtime.settings import Settings
+
+TRIALS = "sweep.trials"
+FREE = ("sweep.maxHours", "sweep.maxGpuHours", "sweep.minCompleted")  # may be changed: no trial depends on them
+
+
+class NotPrepared(Failure):
+    """There is no such sweep in the database."""
+
+
+def stored_experiment(engine: Engine, study: str) -> Experiment | None:
+    """What the study in the database was prepared for; None where there is no such study."""
+    with engine.connect() as connection:
+        known = sa.inspect(connection).has_table("sweeps")
+        text = read_experiment(connection, study) if known else None
+    return None if text is None else parse_experiment(text)
+
+
+def check_prepared(engine: Engine, experiment: Experiment, place: str) -> None:
+    """Makes sure that `prepare` has been there with this experiment. The number of trials is its concern alone.
+
+    Raises:
+        NotPrepared: it has not.
+        ConfigurationError: it has, with another experiment, which differs in the fields that the message names.
+
+    """
+    stored = stored_experiment(engine, experiment.study_name)
+    if stored is None:
+        raise NotPrepared(f"study {experiment.study_name}: not in {place}; `resnet-sweep prepare` makes it")
+    _refuse(_other_fields(stored, experiment, place))
+
+
+def check_extends(stored: Experiment, experiment: Experiment, place: str) -> None:
+    """Makes sure that the experiment is the one that the study was prepared for, with as many trials or more.
+
+    Raises:
+        ConfigurationError: it is not, for the fields that the message names.
+
+    """
+    lines = _other_fields(stored, experiment, place)
+    before, after = stored.sweep.trials, experiment.sweep.trials
+    if after < before:
+        lines.append(f"{TRIALS}={after}: the study has {before} already; trials can be added, not taken away")
+    _refuse(lines)
+
+
+def check_result(experiment: Experiment, study: Artifacts) -> None:
+    """The same for the study among the artifacts, if it is there; raises as `check_extends` does."""
+    if study.exists(EXPERIMENT):
+        check_extends(parse_experiment(study.read_text(EXPERIMENT)), experiment, study.location)
+
+
+def check_study(experiment: Experiment, settings: Settings) -> None:
+    """The same for the study in the database, if it is there; raises as `check_extends` does."""
+    place = database_place(settings.database_url)
+    if is_sqlite(settings.database_url) and not Path(place).exists():  # connecting would make the file
+        return
+    engine = connect(settings.database_url, settings.database_timeout_seconds)
+    try:
+        stored = stored_experiment(engine, experiment.study_name)
+        if stored is not None:
+            check_extends(stored, experiment, place)
+    finally:
+        engine.dispose()
+
+
+def _other_fields(stored: Experiment, experiment: Experiment, place: str) -> list[str]:
+    return [
+        f"{key}={after!r}: study {stored.study_name} in {place} belongs to another experiment, where it is "
+        f"{before!r}; choose another study.name"
+        for key, before, after in _differences(stored.model_dump(mode="json"), experiment.model_dump(mode="json"))
+        if key not in (TRIALS, *FREE)
+    ]
+
+
+def _differences(before: Any, after: Any, key: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        changes = []
+        for name in [*before, *(name for name in after if name not in before)]:
+            path = f"{key}.{name}" if key else name
+            changes += _differences(before.get(name), after.get(name), path)
+        return changes
+    return [] if before == after else [(key, before, after)]
+
+
+def _refuse(lines: list[str]) -> None:
+    if lines:
+        raise ConfigurationError("\n".join(lines))

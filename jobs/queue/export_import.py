@@ -1,0 +1,182 @@
+"""A study with its slots and ledger as one file, out of a database and into another.
+
+The file is a SQLite database with the same tables: `status` and Optuna's own tools read it as it is.
+"""
+
+import contextlib
+import secrets
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.trial import FrozenTrial
+from sqlalchemy import Connection
+
+from jobs.queue.claims import record_change
+from jobs.queue.connections import connect, exclusive
+from jobs.queue.fenced_storage import FencedStorage, create_tables
+from jobs.queue.slots import read_experiment
+from jobs.queue.tables import SlotState, ledger, metadata, slots, sweeps
+from jobs.runtime.database_url import database_place
+from jobs.runtime.errors import Failure
+
+READS = 20  # until tables and trials are of one moment
+PAUSE_SECONDS = 0.1
+
+
+class TransferRefused(Failure):
+    """There is no such study to take, or there is one already where it should go."""
+
+
+def export_study(database_url: str, study: str, file: Path) -> None:
+    """Writes the file, which appears only when it is whole.
+
+    Raises:
+        TransferRefused: no such study, the file exists, or there is no folder for it.
+
+    """
+    if file.exists():
+        raise TransferRefused(f"{file}: exists already")
+    if not file.parent.is_dir():
+        raise TransferRefused(f"{file}: there is no folder {file.parent}")
+    partial = file.with_name(f"{file.name}.partial-{secrets.token_hex(4)}")
+    try:
+        _copy(database_url, f"sqlite:///{partial}", study)
+        with contextlib.closing(sqlite3.connect(partial)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")  # all in the one file, which can be read wherever it lies
+        partial.replace(file)
+    finally:
+        for rest in file.parent.glob(f"{partial.name}*"):
+            rest.unlink()
+
+
+def import_study(file: Path, database_url: str) -> str:
+    """Copies the study of a file into a database and returns its name. Trials that ran are free to be taken up.
+
+    Raises:
+        TransferRefused: the file holds no study, or the database has one of this name.
+
+    """
+    if not file.is_file():
+        raise TransferRefused(f"{file}: no such file")
+    with _duplicate(file) as duplicate:
+        url = f"sqlite:///{duplicate}"
+        engine = connect(url)
+        try:
+            with engine.connect() as connection:
+                names = list(connection.scalars(sa.select(sweeps.c.study)))
+        except sa.exc.DatabaseError:
+            names = []
+        finally:
+            engine.dispose()
+        if len(names) != 1:
+            raise TransferRefused(f"{file}: not a file that `resnet-sweep export` wrote")
+        _copy(url, database_url, names[0])
+    return str(names[0])
+
+
+@contextlib.contextmanager
+def _duplicate(file: Path) -> Iterator[Path]:
+    """A copy to work with: the file itself is left as it is, and may lie where nothing can be written."""
+    with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
+        duplicate = Path(folder) / "study.db"
+        try:
+            with (
+                contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as source,
+                contextlib.closing(sqlite3.connect(duplicate)) as target,
+            ):
+                source.backup(target)
+        except sqlite3.Error as error:
+            raise TransferRefused(f"{file}: {error}") from None
+        yield duplicate
+
+
+def _copy(from_url: str, to_url: str, study: str) -> None:
+    source, target, lock = FencedStorage(from_url), None, connect(to_url)
+    try:
+        with exclusive(lock):
+            create_tables(to_url)
+            target = FencedStorage(to_url)
+            metadata.create_all(target.engine)
+            if _has_sweep(target, study):
+                raise TransferRefused(f"study {study}: in {database_place(to_url)} already")
+            if not _has_sweep(source, study):
+                raise TransferRefused(f"study {study}: not in {database_place(from_url)}")
+            _remove_half_copied(target, study)
+            tables, trials = _read(source, study)
+            ids = _copy_trials(source, target, study, trials)
+            with target.engine.begin() as connection:  # without its sweep a study counts as half copied
+                _insert(connection, study, tables, ids)
+    finally:
+        for engine in (source.engine, lock, *([target.engine] if target else [])):
+            engine.dispose()
+
+
+def _has_sweep(storage: FencedStorage, study: str) -> bool:
+    with storage.engine.connect() as connection:
+        return sa.inspect(connection).has_table("sweeps") and read_experiment(connection, study) is not None
+
+
+def _remove_half_copied(target: FencedStorage, study: str) -> None:
+    if study in optuna.get_all_study_names(target):
+        optuna.delete_study(study_name=study, storage=target)
+
+
+def _read(source: FencedStorage, study: str) -> tuple[dict[sa.Table, list[dict[str, Any]]], list[FrozenTrial]]:
+    """Tables and trials of one moment: read again where a trial was settled in between.
+
+    What differs for longer is no matter of moments: a trial that somebody has ended, or removed, from outside.
+    """
+    study_id = source.get_study_id_from_name(study)
+    for _ in range(READS):
+        with source.engine.connect() as connection:
+            tables = {
+                table: [dict(row) for row in connection.execute(_rows(table, study)).mappings()]
+                for table in (sweeps, slots, ledger)
+            }
+        trials = {trial._trial_id: trial for trial in source.get_all_trials(study_id)}
+        begun = [row for row in tables[slots] if row["trial_id"] in trials]
+        if all(trials[row["trial_id"]].state.is_finished() == SlotState(row["state"]).settled for row in begun):
+            break
+        time.sleep(PAUSE_SECONDS)
+    return tables, sorted((trials[row["trial_id"]] for row in begun), key=lambda trial: trial.number)
+
+
+def _rows(table: sa.Table, study: str) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.study == study).order_by(*table.primary_key.columns)
+
+
+def _copy_trials(source: FencedStorage, target: FencedStorage, study: str, trials: list[FrozenTrial]) -> dict[int, int]:
+    """Copies the study and returns the new ids of its trials by the old ones; their numbers stay."""
+    study_id = source.get_study_id_from_name(study)
+    new_id = target.create_new_study(source.get_study_directions(study_id), study)
+    ids = {}
+    for trial in trials:
+        ids[trial._trial_id] = target.create_new_trial(new_id, trial)
+        assert target.get_trial(ids[trial._trial_id]).number == trial.number
+    return ids
+
+
+def _insert(
+    connection: Connection, study: str, tables: dict[sa.Table, list[dict[str, Any]]], ids: dict[int, int]
+) -> None:
+    for row in tables[ledger]:
+        del row["id"]
+    running = [row for row in tables[slots] if row["state"] == SlotState.RUNNING]
+    owners = {row["slot"]: (row["owner"], row["lease_end"]) for row in running}
+    for row in tables[slots]:
+        row["trial_id"] = ids.get(row["trial_id"])
+    for row in running:  # its owner works for the other database
+        row |= {"state": SlotState.WAITING, "owner": None, "lease_end": None}
+    for table, rows in tables.items():
+        if rows:
+            connection.execute(sa.insert(table), rows)
+    for row in running:
+        owner, lease_end = owners[row["slot"]]
+        before, after = SlotState.RUNNING, SlotState.WAITING
+        record_change(connection, study, row["slot"], row["fence"], owner, row["gpus"], before, after, lease_end)

@@ -1,0 +1,79 @@
+"""Keeping a slot while its trial trains."""
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.queue.claims import Claim, LeaseLost, renew
+from jobs.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """Renews a claim from a thread of its own while the block runs.
+
+    The training thread calls `beat` at every step. Renewal stops when the beats stop for `hang_seconds`; an
+    unreachable database is tried again until the lease has run out.
+    """
+
+    def __init__(self, engine: Engine, held: Claim, settings: Settings, claimed_at: float) -> None:
+        self._engine, self._held, self._settings = engine, held, settings
+        self._deadline = claimed_at + settings.lease_seconds  # counted from before the database was asked
+        self._last_beat = time.monotonic()
+        self._lost = False
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def beat(self) -> None:
+        """Says that the training goes on.
+
+        Raises:
+            LeaseLost: the lease ran out or the slot went to somebody else.
+
+        """
+        self._last_beat = time.monotonic()
+        if self._lost:
+            raise LeaseLost(f"slot {self._held.slot}: another owner has it")
+        if self._last_beat > self._deadline:
+            raise LeaseLost(f"slot {self._held.slot}: the lease has run out")
+
+    def _renew(self) -> None:
+        pause, failed = self._settings.renewal_seconds, False
+        while not self._closed.wait(pause) and not self._lost:
+            asked = time.monotonic()
+            if asked - self._last_beat > self._settings.hang_seconds:
+                log.warning(
+                    "slot %d: no training step for %.0f s, the lease is left to run out",
+                    self._held.slot,
+                    asked - self._last_beat,
+                )
+                return
+            try:
+                if renew(self._engine, self._held, self._settings.lease_seconds):
+                    self._deadline = asked + self._settings.lease_seconds
+                else:
+                    self._lost = True
+                if failed:
+                    log.info("slot %d: the lease %s", self._held.slot, "is lost" if self._lost else "is renewed again")
+                pause, failed = self._settings.renewal_seconds, False
+            except SQLAlchemyError as error:
+                if not failed:
+                    reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+                    log.warning("slot %d: the lease is not renewed, trying again: %s", self._held.slot, reason)
+                pause, failed = self._settings.renewal_seconds / 4, True

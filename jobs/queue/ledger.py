@@ -1,0 +1,99 @@
+"""What the ledger tells: every change of every slot, and the time that workers held them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from jobs.queue.tables import SlotState, database_now, ledger, slots
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a slot; `at` and `lease_end` in seconds since 1970 by the database's clock."""
+
+    slot: int
+    fence: int
+    owner: str | None
+    gpus: float
+    before: SlotState
+    after: SlotState
+    at: float
+    lease_end: float | None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a sweep has cost. `seconds` holds for every slot how long workers held it."""
+
+    hours: float  # during which any trial ran
+    gpu_hours: float
+    seconds: dict[int, float]
+
+
+def read_ledger(connection: Connection, study: str) -> list[Change]:
+    """All changes in the order in which they were made."""
+    columns = ledger.c
+    rows = connection.execute(
+        sa.select(
+            columns.slot,
+            columns.fence,
+            columns.owner,
+            columns.gpus,
+            columns.from_state,
+            columns.to_state,
+            columns.at,
+            columns.lease_end,
+        )
+        .where(columns.study == study)
+        .order_by(columns.id)
+    )
+    return [
+        Change(slot, fence, owner, gpus, SlotState(before), SlotState(after), at, end)
+        for slot, fence, owner, gpus, before, after, at, end in rows
+    ]
+
+
+def read_usage(connection: Connection, study: str) -> Usage:
+    """The cost so far; what runs counts until now, or until its lease ran out."""
+    now = connection.scalar(sa.select(database_now(connection))) or 0.0
+    leases = sa.select(slots.c.slot, slots.c.lease_end).where(slots.c.study == study)
+    ends = {slot: min(end or now, now) for slot, end in connection.execute(leases)}
+    return usage(read_ledger(connection, study), ends)
+
+
+def usage(changes: Sequence[Change], ends: dict[int, float]) -> Usage:
+    """The cost of a ledger; `ends` are the times until which the slots count that are held at its end."""
+    by_slot: dict[int, list[Change]] = defaultdict(list)
+    for change in changes:
+        by_slot[change.slot].append(change)
+    spans: list[tuple[float, float]] = []
+    seconds: dict[int, float] = {}
+    gpu_seconds = 0.0
+    for slot, own in by_slot.items():
+        seconds[slot] = 0.0
+        for change, following in zip(own, [*own[1:], None], strict=True):
+            if change.after is not SlotState.RUNNING:
+                continue
+            if following is None:
+                end = ends[slot]
+            elif following.lease_end is None:
+                end = following.at
+            else:  # its owner may have vanished before
+                end = min(following.at, following.lease_end)
+            length = max(end - change.at, 0.0)
+            spans.append((change.at, change.at + length))
+            seconds[slot] += length
+            gpu_seconds += length * change.gpus
+    return Usage(_covered(spans) / 3600, gpu_seconds / 3600, seconds)
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    """Seconds that lie in at least one span."""
+    total, until = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(end - max(start, until), 0.0)
+        until = max(until, end)
+    return total

@@ -1,0 +1,81 @@
+"""The slots of a sweep, a row a trial: written by `prepare`, read by anybody, claimed in `jobs.queue.claims`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+
+from jobs.queue.tables import SlotState, database_now, slots, sweeps
+
+
+@dataclass(frozen=True)
+class SlotRow:
+    """A slot as anybody may read it. `lease_left` is in seconds, below 0 when the lease has run out."""
+
+    slot: int
+    state: SlotState
+    trial_id: int | None
+    owner: str | None
+    fence: int
+    lease_left: float | None
+    attempts: int
+    crashes: int
+    message: str | None
+    traceback: str | None
+
+
+def create_sweep(engine: Engine, study: str, experiment: str, parameters: Sequence[dict[str, Any]]) -> int:
+    """The sweep and one slot for each set of fixed parameters, all or none; slots that exist stay as they are.
+
+    Returns how many slots are new.
+    """
+    with engine.begin() as connection:
+        if read_experiment(connection, study) is None:
+            connection.execute(sa.insert(sweeps).values(study=study, experiment=experiment))
+        else:  # locks the row: of two that prepare the study at once, the second finds the slots of the first
+            connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(experiment=experiment))
+        count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
+        existing = connection.scalar(count) or 0
+        rows = [
+            {
+                "study": study,
+                "slot": slot,
+                "parameters": json.dumps(fixed),
+                "state": SlotState.WAITING,
+                "gpus": 0,
+                "fence": 0,
+                "attempts": 0,
+                "crashes": 0,
+            }
+            for slot, fixed in enumerate(parameters)
+        ][existing:]
+        if rows:
+            connection.execute(sa.insert(slots), rows)
+    return len(rows)
+
+
+def read_experiment(connection: Connection, study: str) -> str | None:
+    """The experiment that the sweep was made for, as YAML; None where there is no such sweep."""
+    return connection.scalar(sa.select(sweeps.c.experiment).where(sweeps.c.study == study))
+
+
+def read_slots(connection: Connection, study: str) -> list[SlotRow]:
+    columns = slots.c
+    left = columns.lease_end - database_now(connection)
+    query = sa.select(
+        columns.slot,
+        columns.state,
+        columns.trial_id,
+        columns.owner,
+        columns.fence,
+        left,
+        columns.attempts,
+        columns.crashes,
+        columns.message,
+        columns.traceback,
+    )
+    rows = connection.execute(query.where(columns.study == study).order_by(columns.slot))
+    return [SlotRow(slot, SlotState(state), *rest) for slot, state, *rest in rows]

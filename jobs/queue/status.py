@@ -1,0 +1,151 @@
+"""How far a sweep is, read from the database alone."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine
+
+from jobs.queue.ledger import Usage, read_usage
+from jobs.queue.slots import SlotRow, read_slots
+from jobs.queue.tables import SlotState
+
+
+@dataclass(frozen=True)
+class TrialStatus:
+    """A slot with what Optuna knows of its trial; accuracies are of the validation images, times in seconds.
+
+    `seconds` is how long workers have held it, `lease_left` how long the present one may keep silent.
+    """
+
+    slot: int
+    number: int | None
+    state: SlotState
+    parameters: dict[str, Any]
+    epoch: int
+    accuracy: float | None
+    seconds: float | None
+    message: str | None
+    owner: str | None = None
+    lease_left: float | None = None
+    attempts: int = 0
+    crashes: int = 0
+    traceback: str | None = None
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    trials: list[TrialStatus]
+    usage: Usage
+
+    def count(self, state: SlotState) -> int:
+        return Counter(trial.state for trial in self.trials)[state]
+
+    @property
+    def settled(self) -> int:
+        return sum(trial.state.settled for trial in self.trials)
+
+    @property
+    def unsettled(self) -> int:
+        return len(self.trials) - self.settled
+
+    @property
+    def running(self) -> list[TrialStatus]:
+        return [trial for trial in self.trials if trial.state is SlotState.RUNNING]
+
+    @property
+    def best(self) -> TrialStatus | None:
+        """The complete trial of the highest accuracy, the earliest of equals."""
+        complete = [trial for trial in self.trials if trial.state is SlotState.COMPLETE]
+        return max(complete, key=lambda trial: (trial.accuracy or 0.0, -(trial.number or 0)), default=None)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it will take at today's pace: what is left at the mean time of a settled trial, over those that
+        run at once. None before the first is settled, or while none runs.
+        """
+        times = [trial.seconds or 0.0 for trial in self.trials if trial.state.settled and trial.number is not None]
+        if not times or not self.running:
+            return None
+        mean = sum(times) / len(times)
+        left = mean * self.count(SlotState.WAITING)
+        left += sum(max(mean - (trial.seconds or 0.0), 0.0) for trial in self.running)
+        return left / len(self.running)
+
+    def line(self) -> str:
+        """The whole sweep in one line."""
+        parts = [f"{self.settled}/{len(self.trials)} trials settled"]
+        parts += [f"{self.count(state)} {state}" for state in SlotState if self.count(state)]
+        if self.best is not None:
+            parts.append(f"best {self.best.accuracy:.4f} (trial {self.best.number})")
+        if self.seconds_left is not None:
+            parts.append(f"about {duration(self.seconds_left)} left")
+        if self.usage.gpu_hours:
+            parts.append(f"{self.usage.gpu_hours:.2f} GPU-hours")
+        return ", ".join(parts)
+
+
+def sweep_status(engine: Engine, storage: BaseStorage, study: str) -> SweepStatus:
+    """The slots of a study and what is known of their trials.
+
+    Raises:
+        KeyError: there is no such study.
+
+    """
+    study_id = storage.get_study_id_from_name(study)
+    with engine.connect() as connection:
+        rows = read_slots(connection, study)
+        usage = read_usage(connection, study)
+    # After the slots: what is settled by then is finished here, with its last value.
+    trials = {trial._trial_id: trial for trial in storage.get_all_trials(study_id, deepcopy=False)}
+    return SweepStatus(
+        [_trial_status(row, trials.get(row.trial_id or -1), usage.seconds.get(row.slot)) for row in rows], usage
+    )
+
+
+def trial_line(trial: TrialStatus) -> str:
+    """A settled trial in one line."""
+    name = f"slot {trial.slot}" if trial.number is None else f"trial {trial.number}"
+    reason = "" if trial.message is None else f": {trial.message}"
+    if trial.number is None:
+        return f"{name} {trial.state}{reason}"
+    accuracy = "" if trial.accuracy is None else f", validation accuracy {trial.accuracy:.4f}"
+    seconds = "" if trial.seconds is None else f" in {trial.seconds:.0f} s"
+    parameters = ", ".join(f"{name}={_short(value)}" for name, value in trial.parameters.items())
+    return f"{name} {trial.state}{reason}{accuracy} ({trial.epoch} epochs{seconds}; {parameters})"
+
+
+def duration(seconds: float) -> str:
+    """For people: 45 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _trial_status(row: SlotRow, trial: FrozenTrial | None, seconds: float | None) -> TrialStatus:
+    last = trial.last_step if trial else None
+    accuracy = None if trial is None or last is None else trial.intermediate_values[last]
+    if trial is not None and trial.state is TrialState.COMPLETE:
+        accuracy = trial.values[0]
+    return TrialStatus(
+        slot=row.slot,
+        number=trial.number if trial else None,
+        state=row.state,
+        parameters=trial.params if trial else {},
+        epoch=last or 0,
+        accuracy=accuracy,
+        seconds=seconds,
+        message=row.message,
+        owner=row.owner,
+        lease_left=row.lease_left,
+        attempts=row.attempts,
+        crashes=row.crashes,
+        traceback=row.traceback,
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,139 @@
+"""Studies as their results tell of them, and whether they can be compared."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.dataset_record import POINTER, StoredDataset
+from jobs.artifacts.fetch import Corrupted
+from jobs.artifacts.keys import EXPERIMENT, METRICS, TRIALS, model_key
+from jobs.artifacts.manifest import Manifest, ManifestEntry, NotAResult, Patiently, difference, read_manifest
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import parse_experiment
+from jobs.runtime.errors import ConfigurationError
+from resnet_core.figures.trials import Trial
+
+
+@dataclass(frozen=True)
+class Study:
+    """`label` names it among those that it is compared with; `low` and `high` are the interval of its accuracy."""
+
+    label: str
+    location: str
+    experiment: Experiment
+    dataset: StoredDataset
+    metrics: dict[str, Any]
+    model: dict[str, Any]
+    trials: list[Trial]
+    trial_hours: float
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.metrics["accuracy"]["mean"])
+
+    @property
+    def seeds(self) -> int:
+        return len(self.metrics["seeds"])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Over the seeds; of a single one, from the number of test images."""
+        if self.seeds > 1:
+            return max(self.metrics["accuracy"]["low"], 0.0), min(self.metrics["accuracy"]["high"], 1.0)
+        low, high = self.metrics["test"]["accuracy_interval"]
+        return low, high
+
+    @property
+    def interval_of(self) -> str:
+        return f"{self.seeds} seeds" if self.seeds > 1 else f"{self.metrics['test']['images']:,} test images"
+
+
+def read_studies(results: Sequence[tuple[Artifacts, Patiently]]) -> list[Study]:
+    """The studies in the order given, each object checked against its manifest.
+
+    Raises:
+        ConfigurationError: one is given twice, or they were not tested on the same images.
+        NotAResult: there is no manifest, or it lacks what a comparison needs.
+        Corrupted: an object is not the one that the manifest names.
+
+    """
+    places = Counter(artifacts.location for artifacts, _ in results)
+    twice = [place for place, count in places.items() if count > 1]
+    if twice:
+        raise ConfigurationError(f"{twice[0]}: given twice; a comparison takes different studies")
+    studies = [_read_study(artifacts, patiently) for artifacts, patiently in results]
+    for other in studies[1:]:
+        _check_comparable(studies[0], other)
+    names = Counter(study.label for study in studies)
+    return [study if names[study.label] == 1 else _relabelled(study) for study in studies]
+
+
+def _relabelled(study: Study) -> Study:
+    return Study(**{**vars(study), "label": study.location})
+
+
+def _read_study(artifacts: Artifacts, patiently: Patiently) -> Study:
+    manifest = patiently(lambda: read_manifest(artifacts))
+
+    def text(key: str) -> str:
+        return patiently(lambda: _checked_text(artifacts, manifest, key))
+
+    experiment = parse_experiment(text(EXPERIMENT))
+    metrics = json.loads(text(METRICS))
+    rows = list(csv.DictReader(io.StringIO(text(TRIALS))))
+    return Study(
+        label=experiment.study_name,
+        location=artifacts.location,
+        experiment=experiment,
+        dataset=StoredDataset.model_validate_json(text(POINTER)),
+        metrics=metrics,
+        model=json.loads(text(model_key(metrics["chosen"]))),
+        trials=sorted((_trial(row) for row in rows if row["trial"]), key=lambda trial: trial.number),
+        trial_hours=sum(float(row["seconds"] or 0.0) for row in rows) / 3600,
+    )
+
+
+def _checked_text(artifacts: Artifacts, manifest: Manifest, key: str) -> str:
+    if key not in manifest.objects:
+        raise NotAResult(f"{artifacts.location}: its manifest names no {key}, which a comparison needs")
+    try:
+        with artifacts.reading(key) as path:
+            found = ManifestEntry.of(path)
+            if found != manifest.objects[key]:
+                fault = difference(manifest.objects[key], found)
+                raise Corrupted(f"{artifacts.location}/{key}: changed: {fault}")
+            return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise Corrupted(f"{artifacts.location}/{key}: missing, although the manifest names it") from None
+
+
+def _trial(row: dict[str, str]) -> Trial:
+    accuracy = float(row["accuracy"]) if row["accuracy"] else None
+    return Trial(int(row["trial"]), row["state"], accuracy, parameters={}, by_epoch={})
+
+
+def _check_comparable(one: Study, other: Study) -> None:
+    tested = [_tested_on(study) for study in (one, other)]
+    for name in tested[0]:
+        values = [parts[name] for parts in tested]
+        if values[0] != values[1]:
+            raise ConfigurationError(
+                f"{one.location} and {other.location} cannot be compared, as they were tested on different images: "
+                f"{name} is {values[0]} and {values[1]}"
+            )
+
+
+def _tested_on(study: Study) -> dict[str, str]:
+    """All that decides which images those are."""
+    limit = study.experiment.data.limit_test
+    return {
+        "the data set": study.dataset.title,
+        "the sha256 of the test images": study.dataset.test.sha256,
+        "data.limitTest": "null" if limit is None else str(limit),
+        "the seed that draws them": "none" if limit is None else str(study.experiment.seed),
+    }

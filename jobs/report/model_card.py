@@ -1,0 +1,78 @@
+"""The model card: what a person has to know of a network who was not there when it came about."""
+
+import re
+from typing import Any
+
+import jinja2
+import yaml
+
+from jobs.artifacts.dataset_record import StoredDataset, stands_in_for
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import dump_experiment
+from resnet_core.count import count_parameters
+from resnet_core.model import NetworkConfig
+
+MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
+MANY_CLASSES = 20
+
+
+def render_card(experiment: Experiment, model: dict[str, Any], metrics: dict[str, Any], dataset: StoredDataset) -> str:
+    """The card as Markdown, headed by what hubs of models read; `model` and `metrics` are the two JSON files."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jobs.report", "."),
+        autoescape=False,  # Markdown, not HTML; `text` escapes what comes from outside
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    environment.filters["text"] = _escape
+    recipe, pruning = experiment.with_parameters(model["trial"]["parameters"])
+    images = experiment.data.limit or dataset.train.images
+    unpruned = count_parameters(NetworkConfig.from_model(experiment.model, len(model["classes"])))
+    return environment.get_template("model_card.md.j2").render(
+        front_matter=_yaml(_front_matter(experiment, metrics)).rstrip(),
+        experiment=experiment,
+        yaml=dump_experiment(experiment).rstrip(),
+        recipe=_yaml({"training": recipe.model_dump(mode="json"), "pruning": pruning.model_dump(mode="json")}).rstrip(),
+        model=model,
+        metrics=metrics,
+        images=images,
+        validated=images - model["trainingImages"],
+        other_than=stands_in_for(experiment.data.source, metrics["dataset"]),
+        weakest=_weakest(model["classes"], metrics["test"]["per_class_accuracy"]),
+        unpruned=unpruned,
+        many_classes=MANY_CLASSES,
+    )
+
+
+def _front_matter(experiment: Experiment, metrics: dict[str, Any]) -> dict[str, Any]:
+    result = {
+        "task": {"type": "image-classification"},
+        "dataset": {"name": metrics["dataset"], "type": experiment.data.source},
+        "metrics": [{"type": "accuracy", "name": "test accuracy", "value": round(metrics["test"]["accuracy"], 6)}],
+    }
+    return {
+        "library_name": "pytorch",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "resnet", "pruning", "safetensors", "onnx"],
+        "metrics": ["accuracy"],
+        "model-index": [{"name": experiment.study_name, "results": [result]}],
+    }
+
+
+def _weakest(classes: list[str], accuracies: list[float | None]) -> list[tuple[str, float]]:
+    """The three classes that are recognised least often."""
+    tested = [(name, share) for name, share in zip(classes, accuracies, strict=True) if share is not None]
+    return sorted(tested, key=lambda row: row[1])[:3]
+
+
+def _yaml(tree: dict[str, Any]) -> str:
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def _escape(text: str) -> str:
+    """One line of Markdown that shows the text as it is."""
+    return MARKUP.sub(r"\\\1", " ".join(text.split()))

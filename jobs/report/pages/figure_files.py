@@ -1,0 +1,43 @@
+"""Exhibits among the artifacts: each as PNG, SVG, and a CSV of the numbers behind it."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from jobs.artifacts import Artifacts
+from jobs.report.pages.inline_svg import inline_svg, svg_text
+from resnet_core.figures.exhibit import Cell, Exhibit
+
+DPI = 200
+MOST_NUMBERS = 40  # rows that a page shows below a figure; the CSV has them all
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An exhibit as a page shows it; `rows` only where they are few."""
+
+    name: str
+    caption: str
+    svg: Markup
+    header: tuple[str, ...]
+    rows: Sequence[Sequence[Cell]]
+
+
+def save_exhibit(artifacts: Artifacts, folder: str, exhibit: Exhibit) -> Shown:
+    """Writes `<folder>/<name>.png`, `.svg` and `.csv`."""
+    place, svg = f"{folder}/{exhibit.name}", svg_text(exhibit)
+    with artifacts.writing(f"{place}.png") as path:
+        exhibit.figure.savefig(path, format="png", dpi=DPI)
+    artifacts.write_text(f"{place}.svg", svg)
+    write_csv(artifacts, f"{place}.csv", exhibit.header, exhibit.rows)
+    rows = exhibit.rows if len(exhibit.rows) <= MOST_NUMBERS and len(exhibit.header) <= MOST_NUMBERS else ()
+    return Shown(exhibit.name, exhibit.caption, Markup(inline_svg(exhibit, svg)), exhibit.header, rows)
+
+
+def write_csv(artifacts: Artifacts, key: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    with artifacts.writing(key) as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,67 @@
+"""Values from a publication beside ours, and never as ours."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.search_space import Choices, Scalar
+from jobs.report.study.trial_table import trial_points
+from jobs.report.study_results import Findings
+from resnet_core.figures.exhibit import short
+from resnet_core.figures.trials import COMPLETE
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A published value, and what we measured where it applies; `kind` says on which images."""
+
+    what: str
+    where: str
+    published: float
+    published_parameters: int | None
+    ours: float | None
+    ours_parameters: int | None
+    kind: str
+
+
+def beside_published(findings: Findings) -> list[Beside]:
+    """In the order of the experiment."""
+    rows = []
+    for value in findings.experiment.study.published:
+        where = ", ".join(f"{name}={short(wanted)}" for name, wanted in value.where.items())
+        ours, parameters, kind = _of_trials(findings, value.where) if value.where else _of_final_network(findings)
+        rows.append(Beside(value.what, where, value.accuracy, value.parameters, ours, parameters, kind))
+    return rows
+
+
+def sole_choice(experiment: Experiment) -> tuple[str, tuple[Scalar, ...]] | None:
+    """The parameter that alone is searched, with its choices, if it is one of choices."""
+    if len(experiment.searched) != 1:
+        return None
+    ((name, parameter),) = experiment.searched.items()
+    return (name, parameter.choices) if isinstance(parameter, Choices) else None
+
+
+def published_by_choice(experiment: Experiment, name: str) -> dict[Scalar, float]:
+    """The published accuracy of each choice that one was published for."""
+    return {value.where[name]: value.accuracy for value in experiment.study.published if set(value.where) == {name}}
+
+
+def _of_final_network(findings: Findings) -> tuple[float, int, str]:
+    seeds = len(findings.metrics["seeds"])
+    kind = "test" if seeds == 1 else f"test, mean of {seeds} seeds"
+    return findings.metrics["accuracy"]["mean"], findings.metrics["parameters"], kind
+
+
+def _of_trials(findings: Findings, where: Mapping[str, Any]) -> tuple[float | None, int | None, str]:
+    matching = [
+        trial
+        for trial in trial_points(findings)
+        if trial.state == COMPLETE and all(trial.parameters.get(name) == value for name, value in where.items())
+    ]
+    if not matching:
+        return None, None, "no complete trial"
+    best = max(matching, key=lambda trial: trial.accuracy or 0.0)
+    known = {trial.number: trial for trial in findings.trials}
+    return best.accuracy, known[best.number].user_attrs.get("parameters"), f"validation, trial {best.number}"

@@ -1,0 +1,75 @@
+"""The trials as a table, and as what figures are drawn from."""
+
+from dataclasses import dataclass
+
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.search_space import Choices
+from jobs.queue.tables import SlotState
+from jobs.report.study_results import Findings
+from resnet_core.figures.exhibit import Cell
+from resnet_core.figures.trials import Axis, Trial
+
+SIZES = ("parameters", "macs")
+
+
+@dataclass(frozen=True)
+class TrialTable:
+    """A row a slot; `messages` and `is_best` go with the rows."""
+
+    header: tuple[str, ...]
+    rows: list[tuple[Cell, ...]]
+    messages: list[str | None]
+    is_best: list[bool]
+
+    def best(self, count: int) -> list[tuple[Cell, ...]]:
+        """The complete trials with the highest accuracy."""
+        complete = [row for row in self.rows if row[1] == SlotState.COMPLETE]
+        return sorted(complete, key=lambda row: -float(row[2] or 0.0))[:count]
+
+
+def trial_table(findings: Findings) -> TrialTable:
+    """Trial, state, accuracy, epochs, seconds; sizes where they are known; then the searched parameters."""
+    known = {trial.number: trial for trial in findings.trials}
+    sizes = [size for size in SIZES if any(size in trial.user_attrs for trial in findings.trials)]
+    names = list(findings.experiment.searched)
+    rows: list[tuple[Cell, ...]] = []
+    for trial in findings.status.trials:
+        attributes = {} if trial.number is None else known[trial.number].user_attrs
+        seconds = None if trial.seconds is None else round(trial.seconds, 1)
+        own = [attributes.get(size) for size in sizes] + [trial.parameters.get(name) for name in names]
+        rows.append((trial.number, str(trial.state), trial.accuracy, trial.epoch, seconds, *own))
+    return TrialTable(
+        ("trial", "state", "accuracy", "epochs", "seconds", *sizes, *names),
+        rows,
+        [trial.message for trial in findings.status.trials],
+        [trial.number == findings.model["trial"]["number"] for trial in findings.status.trials],
+    )
+
+
+def trial_points(findings: Findings) -> list[Trial]:
+    """The trials that have begun, by number."""
+    known = {trial.number: trial for trial in findings.trials}
+    two = len(findings.experiment.sweep.objectives) > 1
+    points = [
+        Trial(
+            trial.number,
+            str(trial.state),
+            trial.accuracy,
+            trial.parameters,
+            known[trial.number].intermediate_values,
+            known[trial.number].values[1] if two and trial.state is SlotState.COMPLETE else None,
+        )
+        for trial in findings.status.trials
+        if trial.number is not None
+    ]
+    return sorted(points, key=lambda point: point.number)
+
+
+def parameter_axes(experiment: Experiment) -> list[Axis]:
+    """The searched parameters, in the order of the experiment."""
+    return [
+        Axis.of_choices(name, parameter.choices)
+        if isinstance(parameter, Choices)
+        else Axis(name, parameter.low, parameter.high, parameter.log)
+        for name, parameter in experiment.searched.items()
+    ]

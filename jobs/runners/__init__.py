@@ -1,0 +1,1 @@
+"""What runs all stages: on this machine, or as Jobs on Kubernetes."""

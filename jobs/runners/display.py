@@ -1,0 +1,112 @@
+"""What a person sees of a local run: live bars on a terminal, plain lines in a pipe."""
+
+import logging
+import time
+from types import TracebackType
+from typing import Literal, Self
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.keys import METRICS, REPORT, read_epochs
+from jobs.experiment.experiment import FinalTrainConfig
+from jobs.queue.status import SweepStatus, TrialStatus, trial_line
+from jobs.queue.tables import SlotState
+from jobs.runtime import logs
+
+log = logging.getLogger(__name__)
+
+LINE_SECONDS = 30
+
+
+class Display:
+    """Shows a sweep and the final training from what the database and the results say of them."""
+
+    def __init__(self, log_format: Literal["text", "json"], *, live: bool = True) -> None:
+        console = Console(stderr=True)
+        self.live = live and console.is_terminal and log_format == "text"
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not self.live,
+        )
+        if self.live:
+            handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
+            logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+        else:
+            logs.configure(log_format)
+        self._tasks: dict[str, TaskID] = {}
+        self._announced: set[int] = set()
+        self._last_epoch: dict[int, int] = {}
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def sweep(self, status: SweepStatus, epochs: int) -> None:
+        """A line for each newly settled trial, and how far the others are."""
+        for trial in status.trials:
+            if trial.state.settled and trial.slot not in self._announced:
+                self._announced.add(trial.slot)
+                log.info("%s", trial_line(trial))
+        best = "" if status.best is None else f"best {status.best.accuracy:.4f}"
+        self._bar("sweep", status.settled, len(status.trials), best)
+        running = {
+            f"  trial {t.number}": t for t in status.trials if t.state is SlotState.RUNNING and t.number is not None
+        }
+        for name in [name for name in self._tasks if name.startswith("  trial") and name not in running]:
+            self._progress.remove_task(self._tasks.pop(name))
+        for name, trial in running.items():
+            self._bar(name, trial.epoch, epochs, _accuracy(trial))
+        if not self.live and time.monotonic() - self._last_line > LINE_SECONDS:
+            self._last_line = time.monotonic()
+            log.info("%s", status.line())
+
+    def final_training(self, study: Artifacts, config: FinalTrainConfig) -> None:
+        """How far it is, with each of its seeds."""
+        for seed in range(config.seeds):
+            epochs = read_epochs(study, seed)
+            if not epochs:
+                continue
+            last, name = epochs[-1], "final training" if config.seeds == 1 else f"final training, seed {seed}"
+            accuracy = last.validation_accuracy
+            self._bar(name, last.epoch, config.epochs, "" if accuracy is None else f"validation {accuracy:.4f}")
+            if not self.live and last.epoch > self._last_epoch.get(seed, 0):
+                self._last_epoch[seed] = last.epoch
+                validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
+                log.info("%s: epoch %d/%d%s", name, last.epoch, config.epochs, validation)
+
+    def result(self, study: Artifacts) -> None:
+        """What has come out, and where it lies."""
+        metrics = study.read_json(METRICS)
+        seeds = len(metrics["seeds"])
+        log.info(
+            "test accuracy %.4f%s on %d images of %s, %d parameters",
+            metrics["accuracy"]["mean"],
+            "" if seeds == 1 else f" (mean of {seeds} seeds)",
+            metrics["test"]["images"],
+            metrics["dataset"],
+            metrics["parameters"],
+        )
+        log.info("report: %s", study.under(REPORT).location)
+
+    def _bar(self, name: str, done: int, total: int, note: str) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total, note=note)
+        self._progress.update(self._tasks[name], completed=done, note=note)
+
+
+def _accuracy(trial: TrialStatus) -> str:
+    return "" if trial.accuracy is None else f"validation {trial.accuracy:.4f}"

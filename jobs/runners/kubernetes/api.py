@@ -1,0 +1,145 @@
+"""What the pipeline asks of the Kubernetes API, in one namespace.
+
+Objects are plain dictionaries, as `kubectl get -o json` shows them: the client's typed models refuse what the API
+server allows, a quantity written as a number for one. Lists are asked for anew each time: a watch would have to be
+picked up after each of its ends, and a list of some dozen objects costs a few milliseconds.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import kubernetes.client
+import kubernetes.config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+from urllib3.exceptions import HTTPError
+
+from jobs.runners.kubernetes import Object
+from jobs.runtime.errors import Failure, Unreachable
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+TIMEOUT_SECONDS = (5, 20)  # to connect, to answer
+NOT_FOUND, CONFLICT = 404, 409
+# A server that has just started may not know its roles and tokens yet, and a quota that is used up may be freed.
+PASSING = {0, 401, 403, 408, 429}
+
+
+class ApiUnreachable(Unreachable):
+    """The API server does not answer, or not with what was asked for; the message says why."""
+
+
+class ApiRefused(Failure):
+    """The API server will not have this, however often it is sent."""
+
+
+class Namespace:
+    """One namespace, with the rights of the service account or of the kubeconfig.
+
+    Every method raises ApiUnreachable or ApiRefused.
+    """
+
+    def __init__(self, name: str, configuration: kubernetes.client.Configuration) -> None:
+        self.name = name
+        self.location = f"Kubernetes at {configuration.host}"
+        self._client = kubernetes.client.ApiClient(configuration)
+        self._core = f"/api/v1/namespaces/{name}"
+        self._jobs = f"/apis/batch/v1/namespaces/{name}/jobs"
+
+    def jobs(self, selector: str) -> list[Object]:
+        return self._list(self._jobs, labelSelector=selector)
+
+    def pods(self, selector: str) -> list[Object]:
+        return self._list(f"{self._core}/pods", labelSelector=selector)
+
+    def events(self, name: str) -> list[Object]:
+        """The events about the object of that name, the newest last."""
+        events = self._list(f"{self._core}/events", fieldSelector=f"involvedObject.name={name}")
+        return sorted(events, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+
+    def owner_reference(self, config_map: str) -> Object:
+        """What makes an object vanish together with the ConfigMap."""
+        found = self._ask("GET", f"{self._core}/configmaps/{config_map}")
+        return {"apiVersion": "v1", "kind": "ConfigMap", "name": config_map, "uid": found["metadata"]["uid"]}
+
+    def create_job(self, manifest: Object) -> None:
+        """One of that name may be there already: it is the same, made by a try whose reply was lost."""
+        self._ask("POST", self._jobs, manifest, allowed=(CONFLICT,))
+
+    def adopt_job(self, name: str, owner: Object) -> None:
+        """From now on the Job vanishes with its owner, too."""
+        patch = {"metadata": {"ownerReferences": [owner]}}
+        self._ask("PATCH", f"{self._jobs}/{name}", patch, allowed=(NOT_FOUND,))
+
+    def delete_job(self, name: str) -> None:
+        """Its pods get SIGTERM; the Job is listed until the last of them is gone."""
+        self._ask("DELETE", f"{self._jobs}/{name}", {"propagationPolicy": "Foreground"}, allowed=(NOT_FOUND,))
+
+    def delete_lost_pod(self, pod: Object) -> None:
+        """Takes a pod out of the books whose node does not answer any more."""
+        uid, path = pod["metadata"]["uid"], f"{self._core}/pods/{pod['metadata']['name']}"
+        gone = (NOT_FOUND, CONFLICT)
+        # A Job counts a pod only once it has ended, and the node that would say so is lost.
+        lost = {"type": "DisruptionTarget", "status": "True", "reason": "NodeLost", "message": "its lease has run out"}
+        failed = {"metadata": {"uid": uid}, "status": {"phase": "Failed", "conditions": [lost]}}
+        self._ask("PATCH", f"{path}/status", failed, allowed=gone)
+        self._ask("DELETE", path, {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}, allowed=gone)
+
+    def _list(self, path: str, **selectors: str) -> list[Object]:
+        items: list[Object] = self._ask("GET", path, query=list(selectors.items()))["items"]
+        return items
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        *,
+        query: list[tuple[str, str]] | None = None,
+        allowed: tuple[int, ...] = (),
+    ) -> Object:
+        """The answer, which is an error's where its status is one of the `allowed`."""
+        kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Accept": "application/json", "Content-Type": kind}
+        try:
+            request = self._client.param_serialize(
+                method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            response = self._client.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
+            status, text = response.status, response.read()
+        except ApiException as error:  # of TLS
+            status, text = 0, json.dumps({"message": " ".join(str(error.reason).split())})
+        except (HTTPError, OSError) as error:
+            raise ApiUnreachable(f"{error}") from error
+        try:
+            answer: Object = json.loads(text)
+        except ValueError:  # of something between here and the server
+            answer = {"message": text.decode(errors="replace")[:200]}
+        if 200 <= status < 300 or status in allowed:
+            return answer
+        words = f"{status} {answer.get('message', '')}"
+        if status in PASSING or status >= 500:
+            raise ApiUnreachable(words)
+        raise ApiRefused(f"{self.location}: {method} {path}: {words}")
+
+
+def open_namespace() -> Namespace:
+    """The namespace this process runs in; outside of a cluster, the kubeconfig's.
+
+    Raises:
+        Failure: there is neither.
+
+    """
+    configuration = kubernetes.client.Configuration()
+    try:
+        if "KUBERNETES_SERVICE_HOST" in os.environ:
+            kubernetes.config.load_incluster_config(client_configuration=configuration)
+            name = (SERVICE_ACCOUNT / "namespace").read_text()
+        else:
+            kubernetes.config.load_kube_config(client_configuration=configuration)
+            _, context = kubernetes.config.list_kube_config_contexts()
+            name = context["context"].get("namespace", "default")
+    except (ConfigException, OSError) as error:
+        raise Failure(f"no Kubernetes to work with: {error}") from None
+    configuration.retries = False  # it is for the caller to wait and try again
+    return Namespace(name, configuration)

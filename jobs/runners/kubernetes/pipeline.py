@@ -1,0 +1,223 @@
+"""The pipeline: creates each stage's Job when the one before it has truly succeeded, and says what goes on.
+
+It keeps nothing: what is done is asked of the database and the artifacts, what runs of the API server. So it may be
+ended and started again at any time, and a new revision of the release takes over what runs.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from optuna.storages import BaseStorage, get_storage
+from rich.filesize import decimal
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.dataset_record import dataset_is_stored
+from jobs.artifacts.keys import EXPERIMENT, is_trained
+from jobs.artifacts.manifest import MANIFEST, read_manifest, verify
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import parse_experiment
+from jobs.queue.best_trial import best_trial
+from jobs.queue.claims import claimable
+from jobs.queue.compatibility import check_result, check_study, stored_experiment
+from jobs.queue.connections import connect
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.slots import read_slots
+from jobs.queue.status import SweepStatus, sweep_status
+from jobs.runners.display import Display
+from jobs.runners.kubernetes.api import open_namespace
+from jobs.runners.kubernetes.manifests import is_live, job_state, read_stage_job
+from jobs.runners.kubernetes.stage_jobs import POLL_SECONDS, STAGES, StageFailed, Stages
+from jobs.runners.kubernetes.sweep_jobs import Workers
+from jobs.runners.kubernetes.watcher import Lookout
+from jobs.runtime import interrupt
+from jobs.runtime.database_url import database_place
+from jobs.runtime.retry import patiently
+from jobs.runtime.settings import Settings
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 15  # between two looks at how far the final training is
+
+
+def run(
+    experiment: Experiment, settings: Settings, root: Artifacts, *, stages: Path, owner: str, revision: int
+) -> None:
+    """Sees the release's stages through to a verified result.
+
+    Args:
+        experiment: as the release has it.
+        settings: of this process; the stages' own come with their Jobs.
+        root: all artifacts.
+        stages: folder with the stages' manifests.
+        owner: name of the ConfigMap with which the Jobs vanish.
+        revision: of the release.
+
+    Raises:
+        StageFailed: a stage's Job has failed, or the result does not verify.
+        ConfigurationError: the study belongs to another experiment.
+        TooFewCompleted: the sweep has come to too little.
+        Interrupted: the process was asked to end; what runs goes on.
+        Failure: the database, the artifacts or the API server were away too long, or will not have us.
+
+    """
+    jobs = {stage: read_stage_job(stages, stage) for stage in STAGES}
+    namespace = open_namespace()
+    lookout = Lookout(namespace, jobs["prepare"].release, settings.lease_seconds)
+    in_cluster = Stages(namespace, lookout, jobs, revision, settings.outage_deadline_seconds)
+    in_cluster.take_over(owner)
+    with Display(settings.log_format, live=False) as display:
+        pipeline = _Pipeline(experiment, settings, root, in_cluster, display)
+        try:
+            pipeline.to_the_end()
+        finally:
+            pipeline.close()
+
+
+class _Pipeline:
+    def __init__(
+        self,
+        experiment: Experiment,
+        settings: Settings,
+        root: Artifacts,
+        stages: Stages,
+        display: Display,
+    ) -> None:
+        self._experiment, self._settings = experiment, settings
+        self._root, self._study = root, root.under(experiment.study_name)
+        self._stages, self._display = stages, display
+        self._engine = connect(settings.database_url, settings.database_timeout_seconds)
+        self._storage: FencedStorage | None = None  # not before there are tables
+        self._cached: BaseStorage | None = None
+        self._looked_at_epochs = 0.0
+
+    def close(self) -> None:
+        self._engine.dispose()
+        if self._storage is not None:
+            self._storage.engine.dispose()
+
+    def to_the_end(self) -> None:
+        self._finish("prepare", self._is_prepared)
+        self._sweep()
+        best = best_trial(self._experiment, self._ask(self._status)).number
+        assert best is not None  # of a complete trial
+        self._looked_at_epochs = time.monotonic()  # what a former training left is removed first
+        seeds = self._experiment.final_train.seeds
+        self._finish("final-train", lambda: is_trained(self._study, best, seeds), self._show_final_training)
+        self._finish("evaluate", lambda: self._study.exists(MANIFEST))
+        self._verify()
+        self._display.result(self._study)
+
+    # One stage.
+
+    def _finish(self, stage: str, is_done: Callable[[], bool], show: Callable[[], None] = lambda: None) -> None:
+        """Runs the stage's Job unless what it is to bring about is there."""
+        if self._ask(is_done):
+            log.info("stage %s is done", stage)
+            return
+        self._stages.clear_way(stage)
+        name, created = self._stages[stage].name(), False
+        log.info("stage %s: job %s", stage, name)
+        started = time.monotonic()
+        while True:
+            self._stages.look()
+            found = self._stages.find(stage)
+            if found is None:
+                if created and self._ask(is_done):  # it has ended and been removed meanwhile
+                    break
+                self._stages.create(stage)
+                created = True
+            elif not is_live(found):
+                if self._ask(is_done):
+                    break
+                if job_state(found) == "failed":
+                    raise StageFailed(self._stages.why(stage, found))
+                raise StageFailed(f"job {name} is complete, but the study is not as it would have left it")
+            elif self._stages.lookout.has_ended_well(found) and self._ask(is_done):
+                break  # the Job will say so in a moment
+            else:
+                show()
+            interrupt.pause(POLL_SECONDS)
+        log.info("stage %s: done in %.0f s", stage, time.monotonic() - started)
+
+    # Prepare.
+
+    def _is_prepared(self) -> bool:
+        """Whether database and artifacts hold all that `prepare` leaves for this very experiment.
+
+        Raises ConfigurationError where they hold another one.
+        """
+        check_study(self._experiment, self._settings)
+        check_result(self._experiment, self._study)
+        if stored_experiment(self._engine, self._experiment.study_name) != self._experiment:
+            return False
+        if not self._study.exists(EXPERIMENT) or not dataset_is_stored(self._root, self._experiment.study_name):
+            return False
+        if parse_experiment(self._study.read_text(EXPERIMENT)) != self._experiment:
+            return False
+        with self._engine.connect() as connection:
+            return len(read_slots(connection, self._experiment.study_name)) >= self._experiment.sweep.trials
+
+    # Sweep.
+
+    def _sweep(self) -> None:
+        """Keeps workers at it until every trial is settled."""
+        status = self._ask(self._status)
+        if not status.unsettled:
+            log.info("stage sweep is done: %s", status.line())
+            return
+        self._stages.clear_way("sweep")
+        log.info("stage sweep: %s", status.line())
+        workers = Workers(self._stages, self._settings.lease_seconds)
+        while True:
+            status = self._ask(self._status)
+            self._display.sweep(status, self._experiment.sweep.epochs)
+            if not status.unsettled:
+                break
+            workers.see_to(status, lambda: self._ask(self._count_claimable))
+            interrupt.pause(POLL_SECONDS)
+        log.info("%s", status.line())
+        workers.let_leave()
+
+    def _count_claimable(self) -> int:
+        return claimable(self._engine, self._experiment.study_name)
+
+    def _status(self) -> SweepStatus:
+        if self._storage is None or self._cached is None:
+            self._storage = FencedStorage(self._settings.database_url, self._settings.database_timeout_seconds)
+            self._cached = get_storage(self._storage)
+        return sweep_status(self._engine, self._cached, self._experiment.study_name)
+
+    # Final training and evaluation.
+
+    def _show_final_training(self) -> None:
+        if time.monotonic() - self._looked_at_epochs < PROGRESS_SECONDS:
+            return
+        self._looked_at_epochs = time.monotonic()
+        self._ask(lambda: self._display.final_training(self._study, self._experiment.final_train))
+
+    def _verify(self) -> None:
+        manifest = self._ask(lambda: read_manifest(self._study))
+        faults = verify(self._study, manifest, self._ask, self._beat)
+        if faults:
+            raise StageFailed(
+                f"{self._study.location}: {len(faults)} objects are not as the manifest says: {faults[0]}"
+            )
+        size = decimal(sum(entry.size for entry in manifest.objects.values()))
+        log.info("verified: %d objects, %s, all as the manifest says", len(manifest.objects), size)
+
+    # Services that may be away.
+
+    def _ask(self, action: Callable[[], T], /) -> T:
+        """Of the database or the artifacts."""
+        place = f"{database_place(self._settings.database_url)} or {self._root.location}"
+        return patiently(action, place=place, deadline_seconds=self._settings.outage_deadline_seconds, beat=self._beat)
+
+    def _beat(self) -> None:
+        """While a service is waited for, its own pod may be what is wrong."""
+        interrupt.check()
+        self._stages.lookout.look_now_and_then()

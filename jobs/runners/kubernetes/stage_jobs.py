@@ -1,0 +1,104 @@
+"""The stages' Jobs in the cluster: made, found, removed, and why one has failed."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from jobs.runners.kubernetes import Object
+from jobs.runners.kubernetes.api import Namespace
+from jobs.runners.kubernetes.job_failure import why_failed
+from jobs.runners.kubernetes.manifests import REVISION, SPEC, StageJob, is_live, job_state
+from jobs.runners.kubernetes.watcher import Lookout
+from jobs.runtime import interrupt
+from jobs.runtime.errors import Failure
+from jobs.runtime.retry import patiently
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+STAGES = ("prepare", "sweep", "final-train", "evaluate")
+POLL_SECONDS = 1.0
+
+
+class StageFailed(Failure):
+    """A stage has failed for good."""
+
+
+class Stages:
+    """Waits out an API server that does not answer, for as long as `deadline_seconds`."""
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        lookout: Lookout,
+        jobs: dict[str, StageJob],
+        revision: int,
+        deadline_seconds: float,
+    ) -> None:
+        self._namespace, self.lookout, self._jobs = namespace, lookout, jobs
+        self._revision, self._deadline_seconds = revision, deadline_seconds
+
+    def take_over(self, owner: str) -> None:
+        """The ConfigMap `owner` gets all Jobs from now on, this revision's pipeline, too: after a refused upgrade
+        Helm's newest manifest names another one, and an uninstall would leave it.
+        """
+        self._owner = self._patiently(lambda: self._namespace.owner_reference(owner))
+        self.look()
+        for job in self.lookout.jobs("pipeline"):
+            name = job["metadata"]["name"]
+            if name.endswith(f"-{self._revision}") and "ownerReferences" not in job["metadata"]:
+                self._patiently(lambda name=name: self._namespace.adopt_job(name, self._owner))  # type: ignore[misc]
+
+    def __getitem__(self, stage: str) -> StageJob:
+        return self._jobs[stage]
+
+    def look(self) -> None:
+        self._patiently(self.lookout.look)
+
+    def find(self, stage: str) -> Object | None:
+        """The stage's Job as it was at the last look."""
+        name = self._jobs[stage].name()
+        return next((job for job in self.lookout.jobs(stage) if job["metadata"]["name"] == name), None)
+
+    def create(self, stage: str, round_: int = 1, workers: int | None = None) -> None:
+        manifest = self._jobs[stage].build(self._owner, self._revision, round_, workers)
+        self._patiently(lambda: self._namespace.create_job(manifest))
+
+    def remove(self, jobs: Iterable[Object], reason: str) -> None:
+        for name in [job["metadata"]["name"] for job in jobs]:
+            log.info("job %s is removed: %s", name, reason)
+            self._patiently(lambda name=name: self._namespace.delete_job(name))  # type: ignore[misc]
+
+    def clear_way(self, stage: str) -> None:
+        """Removes the Jobs that stand in this stage's way, and those that work on a result which it is going to
+        change, and waits until they are gone. Workers are left to go on: trials that are added are theirs, too.
+        """
+        former = [job for job in self.lookout.jobs(stage) if self._is_in_the_way(stage, job)]
+        for later in STAGES[STAGES.index(stage) + 1 :]:
+            if later != "sweep":
+                former += filter(is_live, self.lookout.jobs(later))
+        self.remove(former, "the release has changed, or what it did is gone")
+        names = {job["metadata"]["name"] for job in former}
+        while names & {job["metadata"]["name"] for some in STAGES for job in self.lookout.jobs(some)}:
+            interrupt.pause(POLL_SECONDS)
+            self.look()
+
+    def is_of_now(self, job: Object) -> bool:
+        """Whether this revision of the release has made it."""
+        return bool(job["metadata"].get("annotations", {}).get(REVISION) == str(self._revision))
+
+    def why(self, stage: str, job: Object) -> str:
+        return f"stage {stage}: {why_failed(job, self.lookout.pods_of(job))}"
+
+    def _is_in_the_way(self, stage: str, job: Object) -> bool:
+        """Whether a former Job of the stage is another than is wanted now, or has ended in vain."""
+        if stage == "sweep" and not is_live(job):
+            return False  # what it did is in the slots
+        if job["metadata"]["labels"].get(SPEC) != self._jobs[stage].spec_hash:
+            return True
+        stands = job_state(job) == "failed" and self.is_of_now(job)  # its failure is this revision's
+        return not (is_live(job) or stands)
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        return patiently(action, place=self._namespace.location, deadline_seconds=self._deadline_seconds)

@@ -1,0 +1,81 @@
+"""The sweep's Jobs: workers as long as there are trials for them, Job after Job where one was not enough."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from jobs.queue.status import SweepStatus
+from jobs.runners.kubernetes import Object
+from jobs.runners.kubernetes.manifests import failure_reason, is_live, job_state, round_of
+from jobs.runners.kubernetes.stage_jobs import POLL_SECONDS, StageFailed, Stages
+from jobs.runtime import interrupt
+
+log = logging.getLogger(__name__)
+
+LEAVE_SECONDS = 30  # what workers get to leave by themselves when no trial is left
+FRUITLESS_ROUNDS = 3  # Jobs in a row that settle no trial
+FINAL_REASONS = ("PodFailurePolicy", "DeadlineExceeded")  # why a Job fails that another would not change
+
+
+class Workers:
+    def __init__(self, stages: Stages, lease_seconds: float) -> None:
+        self._stages, self._lookout, self._lease_seconds = stages, stages.lookout, lease_seconds
+        self._settled_before, self._fruitless = -1, 0
+        self._idle_since: float | None = None
+
+    def see_to(self, status: SweepStatus, count_claimable: Callable[[], int]) -> None:
+        """Makes a Job when none works and there are trials to claim; to be called again and again.
+
+        Raises:
+            StageFailed: Jobs settle nothing, or one has failed as another would.
+
+        """
+        self._stages.look()
+        jobs = self._lookout.jobs("sweep")
+        if any(is_live(job) for job in jobs) and not self._hang(jobs, status):
+            return
+        for job in jobs:
+            if self._stages.is_of_now(job) and failure_reason(job)[0] in FINAL_REASONS:
+                raise StageFailed(self._stages.why("sweep", job))
+        claimable = count_claimable()
+        if not claimable:  # a lease has to run out first
+            return
+        self._fruitless = self._fruitless + 1 if status.settled == self._settled_before else 0
+        self._settled_before = status.settled
+        if self._fruitless >= FRUITLESS_ROUNDS:
+            why = f"; {self._stages.why('sweep', jobs[-1])}" if jobs and job_state(jobs[-1]) == "failed" else ""
+            raise StageFailed(f"{self._fruitless} sweep Jobs in a row settled no trial ({status.line()}){why}")
+        sweep, round_ = self._stages["sweep"], 1 + max((round_of(job) for job in jobs), default=0)
+        workers = min(sweep.workers, -(-claimable // sweep.processes))
+        log.info("job %s: %d workers for %d trials", sweep.name(round_), workers, claimable)
+        self._stages.create("sweep", round_, workers)
+
+    def let_leave(self) -> None:
+        """Workers leave by themselves. Those that never got a place, or hang, are not needed any more."""
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while staying := [job for job in self._lookout.jobs("sweep") if is_live(job) and self._has_pods(job)]:
+            if time.monotonic() > deadline:
+                self._stages.remove(staying, "no trial is left for its workers")
+                return
+            interrupt.pause(POLL_SECONDS)
+            self._stages.look()
+
+    def _hang(self, jobs: list[Object], status: SweepStatus) -> bool:
+        """Whether workers run and none has held a trial for two leases: those that could have taken over had left
+        before the leases ran out.
+        """
+        phases = [phase for job in jobs if is_live(job) for phase in self._lookout.phases(job)]
+        held = any(trial.lease_left is not None and trial.lease_left > 0 for trial in status.running)
+        if held or "Running" not in phases or "Pending" in phases:
+            self._idle_since = None
+            return False
+        self._idle_since = self._idle_since or time.monotonic()
+        idle = time.monotonic() - self._idle_since
+        if idle < 2 * self._lease_seconds:
+            return False
+        log.warning("workers run, but none has held a trial for %.0f s: others are to take over", idle)
+        self._idle_since = None
+        return True
+
+    def _has_pods(self, job: Object) -> bool:
+        return not {"Succeeded", "Failed"}.issuperset(self._lookout.phases(job))

@@ -1,0 +1,51 @@
+"""DATABASE_URL taken apart: which database it names, and what libpq is told."""
+
+from typing import Any
+
+SCHEMES = ("postgresql", "postgres", "postgresql+psycopg2")
+FORMS = (
+    "neither sqlite:///file nor postgresql://user:password@host:port/database nor host=… dbname=…; in a URL the "
+    "characters % / : @ ? # of a password are written %25 %2F %3A %40 %3F %23"
+)
+
+
+def is_sqlite(url: str) -> bool:
+    return url.startswith("sqlite:")
+
+
+def database_place(url: str) -> str:
+    """Where the database is, for messages: host, port and name, and never the password."""
+    if is_sqlite(url):
+        return url.removeprefix("sqlite:///")
+    parts = libpq_parameters(url)
+    host = parts.get("host") or parts.get("hostaddr") or "the local socket"
+    name = parts.get("dbname") or parts.get("user")
+    return f"database {f'{name} ' if name else ''}at {host}:{parts.get('port') or 5432}"
+
+
+def engine_url(url: str) -> str:
+    """What SQLAlchemy is told: for PostgreSQL nothing but the driver, the rest goes to libpq as it is."""
+    return url if is_sqlite(url) else "postgresql+psycopg2://"
+
+
+def libpq_parameters(url: str) -> dict[str, Any]:
+    """The URL taken apart by libpq itself, so that whatever libpq allows is allowed.
+
+    Raises:
+        ValueError: libpq does not take it. Its own words are not passed on: they may quote the password.
+
+    """
+    import psycopg2  # noqa: PLC0415 - not on a machine that has only SQLite
+    from psycopg2.extensions import parse_dsn  # noqa: PLC0415
+
+    scheme, separator, rest = url.partition("://")
+    try:
+        if separator and scheme not in SCHEMES and "=" not in scheme:
+            raise ValueError(f"DATABASE_URL: {scheme}:// is neither sqlite:// nor postgresql://")
+        parts: dict[str, Any] = parse_dsn(f"postgresql://{rest}" if scheme in SCHEMES else url)
+        ports = str(parts.get("port") or "").split(",")
+    except psycopg2.ProgrammingError:
+        ports = ["?"]
+    if not all(port.isdigit() or not port for port in ports):
+        raise ValueError(f"DATABASE_URL: {FORMS}")
+    return parts

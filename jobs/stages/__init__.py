@@ -1,0 +1,1 @@
+"""The stages in order: prepare, sweep, final training, evaluation."""

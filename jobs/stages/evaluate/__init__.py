@@ -1,0 +1,1 @@
+"""The stage `evaluate`: the test images, read once."""

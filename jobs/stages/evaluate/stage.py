@@ -1,0 +1,83 @@
+"""The stage `evaluate`: the test images once, then the model that goes out, report and manifest."""
+
+import logging
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.checkpoints import remove_settled
+from jobs.artifacts.keys import METRICS, model_key, read_epochs
+from jobs.artifacts.manifest import MANIFEST, write_manifest
+from jobs.experiment.experiment import Experiment
+from jobs.queue.compatibility import check_prepared
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.status import sweep_status
+from jobs.queue.study import load_study
+from jobs.report.model_folder import publish_model
+from jobs.report.study import write_report
+from jobs.report.study_results import Findings
+from jobs.runtime.database_url import database_place
+from jobs.runtime.errors import Failure
+from jobs.runtime.retry import patiently
+from jobs.runtime.settings import Settings
+from jobs.stages.evaluate.scoring import run_final_test
+
+log = logging.getLogger(__name__)
+
+
+class NotTrained(Failure):
+    """There is no network to evaluate yet."""
+
+
+def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
+    """Tests the final network unless that is done, and writes what there is to see. The manifest comes last.
+
+    Raises:
+        NotPrepared, ConfigurationError: the study is not there, or belongs to another experiment.
+        NotTrained: the final training is not done.
+        OutageTooLong, Refused: database or artifacts cannot be reached.
+
+    """
+    patiently(
+        lambda: _evaluate(experiment, settings, root),
+        place=f"{root.location} or {database_place(settings.database_url)}",
+        deadline_seconds=settings.outage_deadline_seconds,
+    )
+
+
+def _evaluate(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
+    """Everything that is not there yet: after an outage it goes on from what it had written."""
+    artifacts = root.under(experiment.study_name)
+    if artifacts.exists(MANIFEST):
+        log.info("the evaluation is done")
+        return
+    storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
+    check_prepared(storage.engine, experiment, database_place(settings.database_url))
+    seeds = range(experiment.final_train.seeds)
+    for key in map(model_key, seeds):
+        if not artifacts.exists(key):
+            raise NotTrained(f"{artifacts.location}: no {key}; the final training writes it when it is done")
+    models = [artifacts.read_json(model_key(seed)) for seed in seeds]
+    if len({model["trial"]["number"] for model in models}) > 1:
+        raise NotTrained(f"{artifacts.location}: not all seeds are trained with the best trial's parameters yet")
+    if artifacts.exists(METRICS):
+        metrics = artifacts.read_json(METRICS)
+        log.info("the test images have been looked at before; their metrics stay as they are")
+    else:
+        metrics = run_final_test(experiment, settings, root, models)
+        artifacts.write_json(METRICS, metrics)
+    for tested in metrics["seeds"]:
+        name = "" if len(models) == 1 else f" with seed {tested['seed']}"
+        log.info("test accuracy%s %.4f on %d images", name, tested["test"]["accuracy"], tested["test"]["images"])
+
+    publish_model(artifacts, experiment, metrics)
+    trials = load_study(experiment, storage).trials
+    findings = Findings(
+        experiment=experiment,
+        metrics=metrics,
+        models=models,
+        epochs=[read_epochs(artifacts, seed) for seed in seeds],
+        status=sweep_status(storage.engine, storage, experiment.study_name),
+        trials=trials,
+    )
+    write_report(artifacts, findings)
+    remove_settled(artifacts, trials)
+    write_manifest(artifacts)

@@ -1,0 +1,1 @@
+"""The stage `final-train`: the best configuration, trained to the end."""

@@ -1,0 +1,84 @@
+"""The course of a final training: its checkpoints, its epochs, and if asked for the best epoch's weights."""
+
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.checkpoints import Checkpoints
+from jobs.artifacts.keys import epochs_key
+from jobs.artifacts.manifest import Patiently
+from jobs.experiment.experiment import FinalTrainConfig
+from resnet_core.checkpoint import load_checkpoint, save_checkpoint
+from resnet_core.epoch import EpochResult
+from resnet_core.model import ResNet
+from resnet_core.train import Checkpoint
+
+log = logging.getLogger(__name__)
+
+
+class Course:
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        checkpoints: Checkpoints,
+        config: FinalTrainConfig,
+        seed: int,
+        patiently: Patiently,
+    ) -> None:
+        self._artifacts, self._checkpoints, self._patiently = artifacts, checkpoints, patiently
+        self._config, self._seed = config, seed
+        self._best: dict[str, Any] | None = None
+        self.epochs: list[EpochResult] = []
+
+    def resume(self, device: torch.device) -> Checkpoint | None:
+        """The training's part of the newest checkpoint; None where it begins."""
+        saved = self._patiently(lambda: self._checkpoints.load(lambda path: load_checkpoint(path, device)))
+        if saved is None:
+            return None
+        self.epochs = [EpochResult(**row) for row in saved["epochs"]]
+        self._best = saved["best"]
+        log.info("final training goes on after epoch %d", self.epochs[-1].epoch)
+        training: Checkpoint = saved["training"]
+        return training
+
+    def on_epoch(self, result: EpochResult, training: Checkpoint) -> None:
+        """Saves all that a later process needs to go on, then tells."""
+        self.epochs.append(result)
+        accuracy = result.validation_accuracy
+        selects = self._config.select == "best" and accuracy is not None
+        if selects and (self._best is None or accuracy > self._best["accuracy"]):
+            weights = {name: tensor.clone() for name, tensor in training["evaluated"].items()}
+            self._best = {"epoch": result.epoch, "accuracy": accuracy, "weights": weights}
+        rows = [asdict(epoch) for epoch in self.epochs]
+        checkpoint = {"training": training, "epochs": rows, "best": self._best}
+
+        def write(path: Path) -> None:
+            save_checkpoint(checkpoint, path)
+
+        self._patiently(lambda: self._checkpoints.save(write))
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        self._patiently(lambda: self._artifacts.write_text(epochs_key(self._seed), text))
+        log.info(
+            "final training epoch %d/%d%s: training loss %.4f%s, %.1f s",
+            result.epoch,
+            self._config.epochs,
+            "" if self._config.seeds == 1 else f" with seed {self._seed}",
+            result.train_loss,
+            "" if accuracy is None else f", validation accuracy {accuracy:.4f}",
+            result.seconds,
+        )
+
+    def chosen(self, trained: ResNet) -> dict[str, torch.Tensor]:
+        """The weights to keep."""
+        weights: dict[str, torch.Tensor] = self._best["weights"] if self._best else trained.state_dict()
+        return weights
+
+    @property
+    def chosen_epoch(self) -> EpochResult:
+        """The epoch that they are of."""
+        return self.epochs[int(self._best["epoch"]) - 1] if self._best else self.epochs[-1]

@@ -1,0 +1,230 @@
+"""The stage `final-train`: the best configuration, trained to the end."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import save_file
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.checkpoints import Checkpoints
+from jobs.artifacts.dataset_images import load_training_data
+from jobs.artifacts.dataset_record import StoredDataset, read_dataset
+from jobs.artifacts.keys import final_prefix, model_key, trained_trial, weights_key
+from jobs.artifacts.manifest import MANIFEST
+from jobs.experiment.experiment import Experiment
+from jobs.queue.best_trial import read_best_trial
+from jobs.queue.status import TrialStatus
+from jobs.runtime import interrupt
+from jobs.runtime.errors import Failure
+from jobs.runtime.retry import patiently
+from jobs.runtime.settings import Settings
+from jobs.stages.final_train.course import Course
+from jobs.stages.final_train.ranks import end_with
+from resnet_core.build import build_network
+from resnet_core.config import PruningConfig, TrainingConfig
+from resnet_core.count import check_budget, count_macs, count_parameters
+from resnet_core.device import describe, select_device, select_precision
+from resnet_core.distributed import ALONE, Group, RankLost, Ranks
+from resnet_core.model import ResNet
+from resnet_core.out_of_memory import describe_out_of_memory, is_out_of_memory
+from resnet_core.seeds import derive_seed
+from resnet_core.train import Diverged, TrainingData, first_batch, train
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class TrainingFailed(Failure):
+    """The training came to no end: it diverged, or ran out of memory."""
+
+
+def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
+    """Trains with the parameters of the best complete trial, once a seed; goes on from the last checkpoint.
+
+    Where JOB_COMPLETION_INDEX is set, only the seed of that number is this process's. A final training of a trial that
+    is no longer the best, since more were run, is done anew. Of several ranks the first alone writes.
+
+    Raises:
+        Interrupted: the process was asked to end; the checkpoint of the last epoch is kept.
+        SweepNotOver: it has trials that are not settled.
+        TooFewCompleted: it has fewer complete trials than sweep.minCompleted.
+        TrainingFailed: the loss became infinite or not a number, or memory ran out.
+        OutageTooLong, Refused: database or artifacts cannot be reached.
+
+    """
+    if settings.launcher_pid is not None:
+        end_with(settings.launcher_pid)
+    device = select_device(settings.device, settings.own_rank)
+    seeds = range(experiment.final_train.seeds)
+    if settings.job_completion_index is not None:
+        seeds = range(settings.job_completion_index, settings.job_completion_index + 1)
+    try:
+        with _group(settings, device) as group:
+            training = _FinalTraining(experiment, settings, root, device, group)
+            for seed in seeds:
+                training.train(seed)
+    except RankLost:  # which has said why; gloo's threads, still waiting for it, would abort an orderly end
+        logging.shutdown()
+        os._exit(interrupt.EXIT_INTERRUPTED)
+
+
+@contextmanager
+def _group(settings: Settings, device: torch.device) -> Iterator[Group]:
+    if settings.ranks == 1:
+        yield ALONE
+        return
+    ranks = Ranks(device, interrupt.beat)
+    try:
+        yield ranks
+    except interrupt.Interrupted:
+        ranks.leave()
+        raise
+    ranks.close()
+
+
+class _FinalTraining:
+    """The trial that is trained, and the images once they are needed."""
+
+    def __init__(
+        self, experiment: Experiment, settings: Settings, root: Artifacts, device: torch.device, group: Group
+    ) -> None:
+        self._experiment, self._settings, self._device, self._group = experiment, settings, device, group
+        self._root, self._artifacts = root, root.under(experiment.study_name)
+        self._best = read_best_trial(experiment, settings)
+
+    def train(self, seed: int) -> None:
+        """The training with one seed, as far as it is not done."""
+        if self._group.first(lambda: self._is_done(seed)):
+            return
+        recipe, pruning = self._experiment.with_parameters(self._best.parameters)
+        try:
+            self._train(seed, recipe, pruning)
+        except Diverged as error:
+            raise TrainingFailed(f"{error}, with {json.dumps(self._best.parameters)}") from None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            advice = "it takes a device with more memory, or several that share each batch (finalTrain.gpus)"
+            doing = f"with batches of {recipe.batch_size}"
+            raise TrainingFailed(describe_out_of_memory(error, self._device, doing, advice)) from None
+
+    def _train(self, seed: int, recipe: TrainingConfig, pruning: PruningConfig) -> None:
+        artifacts, best, prefix = self._artifacts, self._best, final_prefix(seed)
+        experiment, device, ranks = self._experiment, self._device, self._group.size
+        dataset, data = self._data
+        network_seed = derive_seed(experiment.seed, "final", *([seed] if seed else []))
+        network = build_network(
+            experiment.model,
+            pruning,
+            len(dataset.classes),
+            dropout=recipe.dropout,
+            seed=network_seed,
+            batch=first_batch(data, recipe.batch_size),
+        ).to(device)
+        check_budget(network.config(), experiment.budget.parameters)
+        parameters = json.dumps(best.parameters)
+        place = describe(device) if ranks == 1 else f"{ranks} x {describe(device)}"
+        log.info("final training%s of trial %d on %s: %s", self._name(seed), best.number, place, parameters)
+
+        checkpoints = Checkpoints(artifacts, f"{prefix}/trial-{best.number}")
+        course = Course(artifacts, checkpoints, experiment.final_train, seed, self._patiently)
+        trained = train(
+            network,
+            recipe,
+            data,
+            experiment.final_train.epochs,
+            seed=derive_seed(network_seed, "training"),
+            group=self._group,
+            checkpoint=course.resume(device),
+            on_step=self._on_step,
+            on_epoch=course.on_epoch,
+        )
+        self._group.first(lambda: self._write(seed, course, trained, recipe))
+
+    def _is_done(self, seed: int) -> bool:
+        """Whether there is nothing left to train; what was trained from another trial is removed."""
+        artifacts, best = self._artifacts, self._best
+        done_for = self._patiently(lambda: trained_trial(artifacts, seed))
+        if done_for == best.number:
+            log.info("the final training%s is done", self._name(seed))
+            self._patiently(Checkpoints(artifacts, final_prefix(seed)).remove)
+            return True
+        if done_for is not None:
+            log.info("trial %d is better than trial %d, whose final training is dropped", best.number, done_for)
+            self._patiently(lambda: _remove(artifacts, seed))
+        return False
+
+    def _on_step(self) -> None:
+        """Ranks that are asked to end do so before the same step: one alone would leave the others waiting."""
+        if self._group.size == 1:
+            interrupt.check()
+            return
+        interrupt.beat()
+        if self._group.any(interrupt.requested()):
+            raise interrupt.Interrupted
+
+    def _write(self, seed: int, course: Course, trained: ResNet, recipe: TrainingConfig) -> None:
+        artifacts = self._artifacts
+        weights = {name: tensor.contiguous() for name, tensor in course.chosen(trained).items()}
+
+        def write_weights() -> None:
+            with artifacts.writing(weights_key(seed)) as path:
+                save_file(weights, path)
+
+        self._patiently(write_weights)
+        card = _describe_model(*self._data, trained, self._best, course)
+        precision = select_precision(recipe.precision, self._device)
+        card |= {"seed": seed, "precision": str(precision).removeprefix("torch."), "ranks": self._group.size}
+        self._patiently(lambda: artifacts.write_json(model_key(seed), card))
+        checkpoints = Checkpoints(artifacts, final_prefix(seed))  # also those of a trial that was the best before
+        self._patiently(checkpoints.remove)
+
+    @cached_property
+    def _data(self) -> tuple[StoredDataset, TrainingData]:
+        experiment, root = self._experiment, self._root
+        dataset = self._patiently(lambda: read_dataset(root, experiment.study_name))
+        merge = experiment.final_train.data == "train+validation"
+        data = self._patiently(lambda: load_training_data(root, experiment, dataset, self._device, merge=merge))
+        return dataset, data
+
+    def _name(self, seed: int) -> str:
+        return "" if self._experiment.final_train.seeds == 1 else f" with seed {seed}"
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        deadline = self._settings.outage_deadline_seconds
+        return patiently(action, place=self._root.location, deadline_seconds=deadline)
+
+
+def _remove(artifacts: Artifacts, seed: int) -> None:
+    """Takes away a final training with all that follows from it, what says that it is done first."""
+    after = (MANIFEST, *artifacts.listing("evaluation"), *artifacts.listing("model"))
+    for key in (*after, model_key(seed), *artifacts.listing(final_prefix(seed))):
+        artifacts.remove(key)
+
+
+def _describe_model(
+    dataset: StoredDataset, data: TrainingData, trained: ResNet, best: TrialStatus, course: Course
+) -> dict[str, Any]:
+    """All that is needed to build the network again and to feed it, and how it came about."""
+    config = trained.config()
+    return {
+        "network": config.model_dump(mode="json"),
+        "parameters": count_parameters(config),
+        "macs": count_macs(config, dataset.image_size),
+        "classes": list(dataset.classes),
+        "imageSize": dataset.image_size,
+        "mean": data.mean.tolist(),
+        "std": data.std.tolist(),
+        "trial": {"number": best.number, "parameters": best.parameters},
+        "epoch": course.chosen_epoch.epoch,
+        "validationAccuracy": course.chosen_epoch.validation_accuracy,
+        "trainingImages": len(data.train),
+        "seconds": sum(epoch.seconds for epoch in course.epochs),
+    }

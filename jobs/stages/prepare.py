@@ -1,0 +1,152 @@
+"""The stage `prepare`: checks everything, then writes data set, study and slots."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.dataset_images import divide, store_dataset
+from jobs.artifacts.dataset_record import dataset_is_stored, read_dataset
+from jobs.artifacts.keys import EXPERIMENT
+from jobs.artifacts.manifest import MANIFEST
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import dump_experiment
+from jobs.experiment.search_space import end_points
+from jobs.queue.compatibility import check_result, check_study
+from jobs.queue.connections import connect, exclusive
+from jobs.queue.fenced_storage import FencedStorage, create_tables
+from jobs.queue.slots import create_sweep, read_slots
+from jobs.queue.study import create_study
+from jobs.queue.tables import metadata
+from jobs.runtime.database_url import database_place, is_sqlite
+from jobs.runtime.errors import ConfigurationError
+from jobs.runtime.retry import patiently
+from jobs.runtime.settings import Settings
+from resnet_core.count import check_budget, count_parameters
+from resnet_core.data import RawDataset, read_source
+from resnet_core.device import select_device
+from resnet_core.model import NetworkConfig
+from resnet_core.pruning import planned_config
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
+    """Can be repeated: what is there already stays. More trials than before are added.
+
+    Raises:
+        ConfigurationError: the experiment cannot be run, or the study belongs to another one; nothing is written.
+        OutageTooLong: database or artifacts were away for longer than OUTAGE_DEADLINE_SECONDS.
+        Refused: the database will not have this process.
+
+    """
+    study, name = root.under(experiment.study_name), experiment.study_name
+
+    def with_artifacts(action: Callable[[], T]) -> T:
+        return patiently(action, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
+
+    with_artifacts(lambda: check_result(experiment, study))
+    raw = None if with_artifacts(lambda: dataset_is_stored(root, name)) else _read_checked(experiment, settings)
+    place = database_place(settings.database_url)
+    patiently(lambda: check_study(experiment, settings), place=place, deadline_seconds=settings.outage_deadline_seconds)
+    if raw is not None:
+        with_artifacts(lambda: store_dataset(root, name, experiment.data.source, raw))
+    with_artifacts(lambda: study.write_text(EXPERIMENT, dump_experiment(experiment)))
+    dataset = read_dataset(root, name)
+    log.info(
+        "data: %s, %d classes, %d images to train and validate on, %d to test",
+        dataset.title,
+        len(dataset.classes),
+        experiment.data.limit or dataset.train.images,
+        experiment.data.limit_test or dataset.test.images,
+    )
+    if not _searches_pruning(experiment):
+        network = planned_config(NetworkConfig.from_model(experiment.model, len(dataset.classes)), experiment.pruning)
+        log.info("network: %d parameters of %d allowed", count_parameters(network), experiment.budget.parameters)
+    added, unsettled = patiently(
+        lambda: _create_study(experiment, settings), place=place, deadline_seconds=settings.outage_deadline_seconds
+    )
+    if unsettled:
+        with_artifacts(lambda: study.remove(MANIFEST))  # a result of fewer trials is no longer the result
+    log.info(
+        "study %s: %d trials of %d epochs, %d of them new",
+        name,
+        experiment.sweep.trials,
+        experiment.sweep.epochs,
+        added,
+    )
+
+
+def _create_study(experiment: Experiment, settings: Settings) -> tuple[int, int]:
+    """Tables, study, sweep and slots, as far as they are not there.
+
+    Returns how many slots are new, and how many of all are not settled.
+    """
+    if is_sqlite(settings.database_url):
+        Path(database_place(settings.database_url)).parent.mkdir(parents=True, exist_ok=True)
+    engine = connect(settings.database_url, settings.database_timeout_seconds)
+    lock = connect(settings.database_url, settings.database_timeout_seconds)
+    try:
+        with exclusive(lock):
+            create_tables(settings.database_url)
+            metadata.create_all(engine)
+            storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
+            create_study(experiment, storage)
+            storage.engine.dispose()
+            text, fixed = dump_experiment(experiment), experiment.fixed_parameters()
+            added = create_sweep(engine, experiment.study_name, text, fixed)
+            with engine.connect() as connection:
+                rows = read_slots(connection, experiment.study_name)
+            return added, sum(not row.state.settled for row in rows)
+    finally:
+        engine.dispose()
+        lock.dispose()
+
+
+def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
+    """The data set, once it is certain that the experiment can be run on it here."""
+    try:
+        select_device(settings.device)
+        raw = read_source(experiment.data)
+        _check_data(experiment, raw)
+        _check_networks(experiment, NetworkConfig.from_model(experiment.model, len(raw.classes)))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    except OSError as error:
+        raise ConfigurationError(f"data.path={error.filename}: {error.strerror}") from None
+    return raw
+
+
+def _check_data(experiment: Experiment, raw: RawDataset) -> None:
+    training, _ = divide(experiment, raw.train)
+    largest, key = experiment.training.batch_size, "training.batchSize"
+    searched = experiment.searched.get("batchSize")
+    if searched is not None:
+        largest, key = max(int(value) for value in end_points(searched) if value is not None), "searchSpace.batchSize"
+    if largest > len(training):
+        raise ValueError(f"{key}={largest}: at most {len(training)}, the training images there are")
+    limit = experiment.data.limit_test
+    if limit is not None and limit > len(raw.test):
+        raise ValueError(f"data.limitTest={limit}: at most {len(raw.test)}, the test images there are")
+
+
+def _check_networks(experiment: Experiment, unpruned: NetworkConfig) -> None:
+    """The budget, where all trials train one network; else that each end of the search can be pruned at all, since
+    every trial checks its own.
+    """
+    if not _searches_pruning(experiment):
+        check_budget(planned_config(unpruned, experiment.pruning), experiment.budget.parameters)
+        return
+    for name, parameter in experiment.searched.items():
+        for value in end_points(parameter):
+            try:
+                planned_config(unpruned, experiment.example_with(name, value)[1])
+            except ValueError as error:
+                raise ValueError(f"searchSpace.{name}={value!r}: {error}") from None
+
+
+def _searches_pruning(experiment: Experiment) -> bool:
+    return any(name.startswith("pruning.") for name in experiment.searched)

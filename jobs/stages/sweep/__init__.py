@@ -1,0 +1,1 @@
+"""The stage `sweep`: workers that claim slots and train their trials."""

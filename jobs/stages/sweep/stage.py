@@ -1,0 +1,45 @@
+"""The stage `sweep`: one worker that runs trials until no slot is left to claim."""
+
+import logging
+from functools import partial
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.dataset_images import load_training_data
+from jobs.artifacts.dataset_record import StoredDataset, read_dataset
+from jobs.experiment.experiment import Experiment
+from jobs.runtime.retry import patiently
+from jobs.runtime.settings import Settings
+from jobs.stages.sweep.gpu_share import share_gpu
+from jobs.stages.sweep.train_trial import train_trial
+from jobs.stages.sweep.worker import Worker
+from resnet_core.device import describe, select_device
+from resnet_core.train import TrainingData
+
+log = logging.getLogger(__name__)
+
+
+def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
+    """Runs trials one after the other.
+
+    Raises:
+        Interrupted: the process was asked to end; the slot it held is free again.
+        NotPrepared, ConfigurationError: `prepare` has not been there, or with another experiment.
+        OutageTooLong: database or artifacts were away for longer than OUTAGE_DEADLINE_SECONDS.
+        Refused: the database will not have this process.
+
+    """
+    device = select_device(settings.device)
+    gpus = share_gpu(device, settings.gpu_processes, settings.cuda_mps_pipe_directory)
+    worker = Worker(experiment, settings, root.under(experiment.study_name), gpus)
+
+    def load() -> tuple[StoredDataset, TrainingData]:
+        dataset = read_dataset(root, experiment.study_name)
+        return dataset, load_training_data(root, experiment, dataset, device)
+
+    try:
+        dataset, data = patiently(load, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
+        log.info("worker %s on %s", worker.owner, describe(device))
+        processes = settings.gpu_processes
+        worker.work(partial(train_trial, experiment=experiment, dataset=dataset, data=data, processes=processes))
+    finally:
+        worker.close()

@@ -1,0 +1,112 @@
+"""What a trial of the sweep does: build, prune, train, validate."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jobs.artifacts.dataset_record import StoredDataset
+from jobs.experiment.experiment import Experiment
+from jobs.queue.tables import SlotState
+from jobs.stages.sweep.trial import AttemptFails, TrialEnds, TrialRun
+from resnet_core.build import build_network
+from resnet_core.checkpoint import load_checkpoint, save_checkpoint
+from resnet_core.config import PruningConfig
+from resnet_core.count import BudgetExceeded, check_budget, count_macs
+from resnet_core.epoch import EpochResult
+from resnet_core.model import NetworkConfig
+from resnet_core.out_of_memory import describe_out_of_memory, free_memory, is_out_of_memory
+from resnet_core.pruning import planned_config
+from resnet_core.seeds import derive_seed
+from resnet_core.train import Checkpoint, Diverged, TrainingData, first_batch, train
+
+
+def train_trial(
+    run: TrialRun, experiment: Experiment, dataset: StoredDataset, data: TrainingData, processes: int = 1
+) -> None:
+    """Trains with the trial's parameters, going on from the newest checkpoint there is.
+
+    Args:
+        run: the trial.
+        experiment: the sweep's.
+        dataset: what the study knows of the images.
+        data: the images.
+        processes: how many train at once here, for advice.
+
+    Raises:
+        TrialEnds: over budget, diverged or stopped early.
+        AttemptFails: out of memory; what the trial held of it is free again.
+
+    """
+    try:
+        _train(run, experiment, dataset, data)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        message = _out_of_memory(error, run, experiment, data, processes)
+    else:
+        return
+    free_memory()
+    raise AttemptFails(message)
+
+
+def _train(run: TrialRun, experiment: Experiment, dataset: StoredDataset, data: TrainingData) -> None:
+    recipe, pruning = experiment.with_parameters(run.parameters)
+    _check_budget(run, experiment, pruning, dataset)
+    device = data.train.images.device
+    seed = derive_seed(experiment.seed, run.slot)
+    network = build_network(
+        experiment.model,
+        pruning,
+        len(dataset.classes),
+        dropout=recipe.dropout,
+        seed=seed,
+        batch=first_batch(data, recipe.batch_size),
+    ).to(device)
+    saved = run.resume(lambda path: load_checkpoint(path, device))
+    if saved:
+        run.take_up([EpochResult(**row) for row in saved["epochs"]])
+
+    def on_epoch(result: EpochResult, training: Checkpoint) -> None:
+        rows = [asdict(epoch) for epoch in [*run.epochs, result]]
+        checkpoint: dict[str, Any] = {"training": training, "epochs": rows}
+
+        def write(path: Path) -> None:
+            save_checkpoint(checkpoint, path)
+
+        run.finish_epoch(result, write)
+
+    try:
+        train(
+            network,
+            recipe,
+            data,
+            experiment.sweep.epochs,
+            seed=derive_seed(seed, "training"),
+            checkpoint=saved["training"] if saved else None,
+            on_step=run.step,
+            on_epoch=on_epoch,
+        )
+    except Diverged as error:
+        raise TrialEnds(SlotState.DIVERGED, str(error)) from None
+
+
+def _out_of_memory(error: Exception, run: TrialRun, experiment: Experiment, data: TrainingData, processes: int) -> str:
+    recipe, _ = experiment.with_parameters(run.parameters)
+    searched = "batchSize" in experiment.searched
+    advice = f"smaller batches need less ({'searchSpace' if searched else 'training'}.batchSize)"
+    if processes > 1:
+        advice += f", and so do fewer than {processes} processes at once (PROCESSES, worker.processes in the chart)"
+    doing = f"with batches of {recipe.batch_size}"
+    if "parameters" in run.facts:
+        doing += f" and a network of {run.facts['parameters']:,} parameters"
+    return describe_out_of_memory(error, data.train.images.device, doing, advice)
+
+
+def _check_budget(run: TrialRun, experiment: Experiment, pruning: PruningConfig, dataset: StoredDataset) -> None:
+    network = planned_config(NetworkConfig.from_model(experiment.model, len(dataset.classes)), pruning)
+    try:
+        parameters = check_budget(network, experiment.budget.parameters)
+    except BudgetExceeded as error:
+        run.note_excess(error.excess)
+        raise TrialEnds(SlotState.INFEASIBLE, str(error)) from None
+    run.note(parameters=parameters, macs=count_macs(network, dataset.image_size))

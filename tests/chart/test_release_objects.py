@@ -1,0 +1,153 @@
+"""What belongs to a release beside the stages: throwaway services, hooks, notes, and the manifests without Helm."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.helm import CHART, EVERYTHING, REPOSITORY, Helm, Rendered
+
+
+@pytest.mark.parametrize("service", ["postgresql", "minio"])
+def test_a_throwaway_service_keeps_its_data_and_password(defaults: Rendered, service: str) -> None:
+    spec = defaults.one("StatefulSet", f"run1-{service}")["spec"]
+    assert spec["volumeClaimTemplates"][0]["metadata"]["name"] == "data"
+    assert "persistentVolumeClaimRetentionPolicy" not in spec  # the default: volumes stay
+    secret = defaults.one("Secret", f"run1-{service}")
+    assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert spec["template"]["spec"]["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+    assert spec["template"]["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] == 1
+    assert spec["serviceName"] == defaults.one("Service", f"run1-{service}")["metadata"]["name"]
+
+
+def test_a_volume_can_be_done_without(helm: Helm) -> None:
+    rendered = helm.render("--set=postgresql.persistence.enabled=false,minio.persistence.enabled=false")
+    for service in rendered.kind("StatefulSet"):
+        assert "volumeClaimTemplates" not in service["spec"]
+        assert {"name": "data", "emptyDir": {}} in service["spec"]["template"]["spec"]["volumes"]
+
+
+def test_every_process_has_its_connections(helm: Helm) -> None:
+    rendered = helm.render("--set=worker.count=100,worker.processes=2")
+    (service,) = (row for row in rendered.kind("StatefulSet") if row["metadata"]["name"] == "run1-postgresql")
+    (argument,) = (text for text in service["spec"]["template"]["spec"]["containers"][0]["args"] if "=" in text)
+    assert argument == "max_connections=860"  # two each, and as many again while workers are replaced
+
+
+def test_services_of_one_s_own_keep_the_throwaway_ones_away(helm: Helm, everything: Rendered) -> None:
+    assert everything.kind("StatefulSet") == everything.kind("Secret") == []
+    database = helm.render("--set=database.existingSecret=database")
+    assert [row["metadata"]["name"] for row in database.kind("StatefulSet")] == ["run1-minio"]
+
+
+def test_an_upgrade_is_checked_before_anything_is_changed(defaults: Rendered) -> None:
+    experiment, job = defaults.one("ConfigMap", "run1-upgrade"), defaults.one("Job", "run1-upgrade")
+    for document in (experiment, job):
+        assert document["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
+    weights = [int(row["metadata"]["annotations"]["helm.sh/hook-weight"]) for row in (experiment, job)]
+    assert weights[0] < weights[1]
+    annotations = job["metadata"]["annotations"]
+    assert annotations["helm.sh/hook-output-log-policy"] == "hook-failed"
+    assert "hook-failed" in annotations["helm.sh/hook-delete-policy"]  # else it would outlive the release
+    assert job["spec"]["backoffLimit"] == 0
+    assert job["spec"]["activeDeadlineSeconds"] < 300  # Helm's own patience
+    pod = job["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["check", "--config", "/etc/resnet-sweep/experiment.yaml"]
+    assert pod["volumes"][0]["projected"]["sources"] == [{"configMap": {"name": "run1-upgrade"}}]
+
+
+def test_helm_test_runs_our_image(defaults: Rendered) -> None:
+    pod = defaults.one("Pod", "run1-test")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert pod["spec"]["containers"][0]["args"] == ["check"]
+
+
+def test_a_new_revision_has_a_new_pipeline(helm: Helm) -> None:
+    assert helm.render("--is-upgrade").one("Job", "run1-pipeline-1")  # `helm template` knows no other revision
+    assert "{{ .Release.Revision }}" in (CHART / "templates/pipeline-job.yaml").read_text()
+
+
+def test_the_dashboard_tells_nobody_the_password(everything: Rendered, watched: Rendered) -> None:
+    (container,) = _dashboard(everything)["containers"]
+    assert "$(" not in str(container["command"])  # which Kubernetes would fill in
+    assert _urls(container) == {"DATABASE_URL": ("dashboard", "url")}
+    (url,) = watched.one("Secret", "run1-dashboard")["stringData"].values()
+    assert url not in str(watched.kind("Deployment"))
+
+
+def test_the_dashboard_only_reads(watched: Rendered) -> None:
+    """In the throwaway PostgreSQL its user is made before it starts; only the container that does it is the owner."""
+    (container,), (init,) = _dashboard(watched)["containers"], _dashboard(watched)["initContainers"]
+    reader, owner = ("run1-dashboard", "DATABASE_URL"), ("run1-postgresql", "DATABASE_URL")
+    assert _urls(container) == {"DATABASE_URL": reader}
+    assert _urls(init) == {"DATABASE_URL": reader, "OWNER_URL": owner}
+    assert container["command"][3:] == ["serve", "--host=0.0.0.0", "--port=8080"]
+    assert init["command"][3:] == ["reader"]
+    (url,) = watched.one("Secret", "run1-dashboard")["stringData"].values()
+    assert re.fullmatch(r"postgresql://reader:[A-Za-z0-9]{32}@run1-postgresql:5432/sweeps", url)
+
+
+def _dashboard(rendered: Rendered) -> dict[str, Any]:
+    spec: dict[str, Any] = rendered.one("Deployment", "run1-dashboard")["spec"]["template"]["spec"]
+    return spec
+
+
+def _urls(container: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    secrets = {row["name"]: row["valueFrom"]["secretKeyRef"] for row in container["env"] if "valueFrom" in row}
+    return {name: (secret["name"], secret["key"]) for name, secret in secrets.items()}
+
+
+def test_notes_say_how_to_watch_fetch_and_diagnose(helm: Helm) -> None:
+    notes = helm.notes()
+    assert "kubectl -n lab logs -f job/run1-pipeline-1 --pod-running-timeout=10m\n" in notes
+    assert "kubectl -n lab port-forward service/run1-minio 9000 &\n" in notes
+    assert "  resnet-sweep fetch s3://sweeps/run1 " in notes
+    assert "!! The PostgreSQL and the MinIO of this release are throwaway" in notes
+    assert "kubectl -n lab delete secret run1-postgresql run1-minio\n" in notes
+    assert "kubectl -n lab delete pvc data-run1-postgresql-0 data-run1-minio-0" in notes
+    assert "\n\n\n" not in notes
+
+
+def test_notes_fit_services_of_one_s_own(helm: Helm) -> None:
+    notes = helm.notes(f"--values={EVERYTHING}")
+    assert "resnet-sweep fetch s3://bucket/some/prefix/digits-again " in notes
+    assert "export AWS_ENDPOINT_URL=https://minio.example:9443 AWS_REGION=eu-central-1 S3_ADDRESSING=virtual\n" in notes
+    assert "get configmap authorities -o jsonpath='{.data.ca\\.crt}' > ca.crt; export AWS_CA_BUNDLE=ca.crt\n" in notes
+    assert "kubectl -n lab get secret bucket" in notes
+    assert "kubectl -n lab port-forward service/run1-dashboard 8080\n" in notes
+    assert not re.search(r"throwaway|delete (secret|pvc)|port-forward service/run1-minio|\n\n\n", notes)
+    half = helm.notes("--set=database.existingSecret=database")
+    assert "!! The MinIO of this release is throwaway" in half
+    assert "delete secret run1-minio\n" in half
+    assert "delete pvc data-run1-minio-0" in half
+
+
+def test_the_manifests_without_helm_are_up_to_date(helm: Helm) -> None:
+    folder = REPOSITORY / "k8s"
+    readme = (folder / "README.md").read_text()
+    (command,) = re.findall(r"helm (template resnet-sweep .*?) > k8s/resnet-sweep\.yaml", readme, re.DOTALL)
+    arguments = command.replace("\\\n", " ").replace("charts/", f"{REPOSITORY}/charts/").replace("k8s/", f"{folder}/")
+    rendered = _objects(helm.run(*arguments.split()))
+    assert rendered == _objects((folder / "resnet-sweep.yaml").read_text()), "k8s/README.md says how to render them"
+
+
+def test_the_manifests_without_helm_hold_no_hook_and_no_secret() -> None:
+    rendered = Rendered((REPOSITORY / "k8s/resnet-sweep.yaml").read_text())
+    assert "helm.sh/hook" not in rendered.text
+    assert rendered.kind("Secret") == []
+    assert rendered.one("Job", "resnet-sweep-pipeline-1")
+
+
+def test_kind_gets_a_release_without_gpus(helm: Helm) -> None:
+    rendered = helm.render(f"--values={REPOSITORY}/k8s/values-kind.yaml")
+    for _, pod in rendered.pods():
+        assert "nvidia.com/gpu" not in str(pod)
+    cluster = yaml.safe_load((REPOSITORY / "k8s/kind.yaml").read_text())
+    assert {node["image"].startswith("kindest/node:v1.34") for node in cluster["nodes"]} == {True}
+
+
+def _objects(text: str) -> dict[tuple[str, str], Any]:
+    return {
+        (document["kind"], document["metadata"]["name"]): document for document in yaml.safe_load_all(text) if document
+    }

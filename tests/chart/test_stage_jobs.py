@@ -1,0 +1,168 @@
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from jobs.cli.main import EXIT_CONFIGURATION, EXIT_STAGE_FAILED
+from jobs.runtime.interrupt import EXIT_INTERRUPTED
+from tests.support.helm import CHART, Helm, Rendered
+
+STAGES = ["prepare", "sweep", "final-train", "evaluate"]
+
+
+def test_the_stages_are_files_of_the_chart(defaults: Rendered) -> None:
+    assert sorted(defaults.stages) == sorted(STAGES)
+    assert sorted(file.name for file in (CHART / "stages").iterdir()) == sorted(f"{stage}-job.yaml" for stage in STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_ends_as_the_exit_codes_say(rendered: Rendered, stage: str) -> None:
+    job = rendered.stages[stage]
+    assert job["metadata"]["name"] == f"run1-{stage}"
+    assert "namespace" not in job["metadata"]
+    assert job["spec"]["podReplacementPolicy"] == "Failed"
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == [
+        stage,
+        "--config",
+        "/etc/resnet-sweep/experiment.yaml",
+    ]
+    disruption, interrupted, configuration = job["spec"]["podFailurePolicy"]["rules"]
+    assert (disruption["action"], disruption["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+    assert (interrupted["action"], interrupted["onExitCodes"]["values"]) == ("Ignore", [EXIT_INTERRUPTED])
+    assert (configuration["action"], configuration["onExitCodes"]["values"]) == ("FailJob", [EXIT_CONFIGURATION])
+    assert {rule["onExitCodes"]["containerName"] for rule in (interrupted, configuration)} == {stage}
+
+
+def test_the_sweep_is_an_indexed_job(defaults: Rendered, everything: Rendered) -> None:
+    for rendered, workers in ((defaults, 2), (everything, 3)):
+        spec = rendered.stages["sweep"]["spec"]
+        assert spec["completionMode"] == "Indexed"
+        assert spec["completions"] == spec["parallelism"] == workers
+        assert spec["backoffLimitPerIndex"] == 6
+        assert "backoffLimit" not in spec  # it would end the sweep with the first worker that fails for good
+
+
+def test_each_seed_of_the_final_training_is_an_index(helm: Helm, defaults: Rendered, everything: Rendered) -> None:
+    def pods(rendered: Rendered) -> tuple[int, int]:
+        spec = rendered.stages["final-train"]["spec"]
+        assert spec["completionMode"] == "Indexed"
+        assert spec["backoffLimitPerIndex"] == 6
+        assert "backoffLimit" not in spec  # the other seeds are worth their end
+        return spec["completions"], spec["parallelism"]
+
+    assert pods(defaults) == (1, 1)
+    assert pods(everything) == (5, 2)
+    assert pods(helm.render("--set=experiment.finalTrain.seeds=3")) == (3, 3)
+    assert pods(helm.render("--set=experiment.finalTrain.seeds=3,finalTrain.parallelism=8")) == (3, 3)
+    assert pods(helm.render("--set=experiment.finalTrain=null")) == (1, 1)
+
+
+def test_stages_name_the_values_that_they_are_made_of(defaults: Rendered) -> None:
+    named = {stage: job["metadata"]["annotations"]["resnet-sweep/values"] for stage, job in defaults.stages.items()}
+    assert named == {"prepare": "prepare", "sweep": "worker", "final-train": "finalTrain", "evaluate": "evaluate"}
+
+
+def test_another_experiment_makes_other_jobs_of_all_stages_but_the_sweep(helm: Helm, defaults: Rendered) -> None:
+    more = helm.render("--set=experiment.sweep.trials=24")
+    changed = {stage for stage in STAGES if more.stages[stage]["spec"] != defaults.stages[stage]["spec"]}
+    assert changed == {"prepare", "final-train", "evaluate"}
+    text = defaults.experiment_file()
+    checksum = defaults.stages["prepare"]["spec"]["template"]["metadata"]["annotations"]["checksum/experiment"]
+    assert checksum == hashlib.sha256(text.rstrip("\n").encode()).hexdigest()
+
+
+def test_a_new_version_of_the_chart_alone_makes_no_other_jobs(defaults: Rendered) -> None:
+    for stage, job in defaults.stages.items():
+        assert "0.1.0" not in json.dumps(job["spec"]["template"]["metadata"]), stage
+
+
+def test_hung_processes_are_found_by_the_age_of_their_heartbeats(helm: Helm, defaults: Rendered) -> None:
+    def container(rendered: Rendered, stage: str) -> dict[str, Any]:
+        found: dict[str, Any] = rendered.stages[stage]["spec"]["template"]["spec"]["containers"][0]
+        return found
+
+    slow = helm.render("--set=lease.hangSeconds=130")
+    for stage in ("sweep", "final-train", "evaluate"):
+        assert container(defaults, stage)["livenessProbe"]["exec"]["command"] == [
+            "sh",
+            "-c",
+            'test -z "$(find /tmp/heartbeats -type f -mmin +12 2>/dev/null)"',
+        ]
+        assert "-mmin +5 " in container(slow, stage)["livenessProbe"]["exec"]["command"][2]  # 130 s are 3 minutes
+        assert {"name": "HEARTBEAT_DIR", "value": "/tmp/heartbeats"} in container(defaults, stage)["env"]
+    assert "livenessProbe" not in container(defaults, "prepare")
+
+
+def test_only_stages_have_long_to_save_their_progress(rendered: Rendered) -> None:
+    seconds = {name: pod["spec"].get("terminationGracePeriodSeconds") for name, pod in rendered.pods()}
+    assert {seconds[f"Job run1-{stage}"] for stage in STAGES} == {120}
+    assert seconds["Job run1-pipeline-1"] == 30
+
+
+def test_limits_of_time_are_set_where_asked_for(defaults: Rendered, everything: Rendered) -> None:
+    assert all("activeDeadlineSeconds" not in job["spec"] for job in defaults.stages.values())
+    assert {stage: job["spec"]["activeDeadlineSeconds"] for stage, job in everything.stages.items()} == {
+        "prepare": 600,
+        "sweep": 86400,
+        "final-train": 3600,
+        "evaluate": 600,
+    }
+    assert {job["spec"]["ttlSecondsAfterFinished"] for job in defaults.stages.values()} == {604800}
+
+
+def test_finished_jobs_stay_where_asked_for(helm: Helm) -> None:
+    rendered = helm.render("--set=ttlSecondsAfterFinished=null")
+    assert all("ttlSecondsAfterFinished" not in job["spec"] for job in rendered.stages.values())
+
+
+def test_large_numbers_stay_numbers(helm: Helm) -> None:
+    rendered = helm.render("--set=ttlSecondsAfterFinished=2592000,outageDeadlineSeconds=2592000")
+    sweep = rendered.stages["sweep"]["spec"]
+    assert sweep["ttlSecondsAfterFinished"] == 2592000
+    environment = {row["name"]: row.get("value") for row in sweep["template"]["spec"]["containers"][0]["env"]}
+    assert float(environment["OUTAGE_DEADLINE_SECONDS"]) == 2592000
+
+
+def test_the_stages_wait_in_their_queue(everything: Rendered) -> None:
+    queues = {job["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") for job in everything.stages.values()}
+    assert queues == {"gpus"}
+
+
+def test_the_data_volume_is_mounted_where_data_is_prepared(everything: Rendered) -> None:
+    mounted = {
+        stage: any(
+            mount["mountPath"] == "/data" for mount in job["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+        )
+        for stage, job in everything.stages.items()
+    }
+    assert mounted == {"prepare": True, "sweep": False, "final-train": False, "evaluate": False}
+
+
+def test_the_pipeline_finds_the_stages_and_its_owner(rendered: Rendered) -> None:
+    pipeline = rendered.one("Job", "run1-pipeline-1")
+    spec = pipeline["spec"]["template"]["spec"]
+    assert spec["containers"][0]["args"] == [
+        "pipeline", "--config", "/etc/resnet-sweep/experiment.yaml",
+        "--stages", "/etc/resnet-sweep/stages", "--owner", "run1-stages", "--revision", "1",
+    ]  # fmt: skip
+    rules = pipeline["spec"]["podFailurePolicy"]["rules"]
+    assert rules[-1]["onExitCodes"]["values"] == [EXIT_STAGE_FAILED, EXIT_CONFIGURATION]
+    _, stages = spec["volumes"][0]["projected"]["sources"]
+    owner = rendered.one("ConfigMap", stages["configMap"]["name"])
+    assert owner["metadata"]["name"] == "run1-stages"
+    paths = {item["key"]: item["path"] for item in stages["configMap"]["items"]}
+    assert paths == {name: f"stages/{name}" for name in owner["data"]}
+
+
+def test_long_names_fit(helm: Helm) -> None:
+    rendered = helm.render(release="a" * 39 + ".b-very-long")
+    for document in rendered.documents:
+        kind, name = document["kind"], document["metadata"]["name"]
+        assert name.startswith("a" * 39), name
+        # a Job's name is a label of its pods, after a hash by the pipeline and an index; a StatefulSet's with a hash
+        longest = {"Job": 63 - len("-12345678"), "StatefulSet": 52}.get(kind, 63)
+        assert len(name) <= longest, name
+    for stage, index in (("sweep", 9999), ("final-train", 99)):
+        assert len(rendered.stages[stage]["metadata"]["name"]) <= 63 - len(f"-12345678-{index}")

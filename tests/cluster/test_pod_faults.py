@@ -1,0 +1,149 @@
+"""Whatever is killed, frozen, drained or away: N trials settled, each once, and a result that verifies."""
+
+import re
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from tests.cluster.kubernetes_cluster import Cluster
+from tests.cluster.release import NAME, Release, signal_process
+from tests.cluster.single_node.cluster import SingleNode
+
+TRIALS = 8
+# A network that is trained in seconds, all trials to the end: there is time to do harm, and not much more.
+EXPERIMENT: dict[str, Any] = {
+    "data": {"limit": 300},
+    "model": {"depths": [1, 1], "width": 8, "strides": [2, 2]},
+    "pruning": {"method": "none", "target": None},
+    "sweep": {"trials": TRIALS, "epochs": 32, "earlyStopping": {"name": "none"}},
+    "finalTrain": {"epochs": 4},
+}
+
+
+def node_of(release: Release) -> SingleNode:
+    node = release.namespace.cluster.single_node
+    if node is None:
+        pytest.skip("needs a cluster whose processes are on this machine")
+    return node
+
+
+def test_worker_pod_deleted_and_worker_process_killed(release: Release) -> None:
+    node_of(release)
+    release.install(experiment=EXPERIMENT)
+    deleted, killed = release.until_all_work()
+    release.namespace.kubectl("delete", "pod", deleted, "--wait=false")
+    signal_process(hostname(killed), signal.SIGKILL)
+    log = release.until_done()
+    assert f"pod {killed} was killed (SIGKILL)" in log
+    release.check(TRIALS)
+
+
+def test_one_worker_frozen_for_a_while_and_then_one_for_good(release: Release) -> None:
+    """What the first still writes when it thaws is discarded. It settles the trial of the second, for whose end nobody
+    waits.
+    """
+    node_of(release)
+    trials = 2 * TRIALS  # some are left when the lease of the first has run out
+    release.install(experiment={**EXPERIMENT, "sweep": {**EXPERIMENT["sweep"], "trials": trials}})
+    first, second = release.until_all_work()
+    taken = freeze_in_a_trial(release, first)
+    release.until_log_has(rf"trial {taken} complete", 120)
+    lost = freeze_in_a_trial(release, second)
+    signal_process(hostname(first), signal.SIGCONT)
+    release.until("what it drops", lambda: "the trial is dropped" in release.log_of(first), 60)
+    assert f"trial {lost} complete" in release.until_done()
+    release.check(trials)
+
+
+def test_database_and_bucket_deleted_in_mid_sweep(release: Release) -> None:
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    for service in ("postgresql", "minio"):
+        release.namespace.kubectl("delete", "pod", f"run1-{service}-0", "--grace-period=0", "--force")
+        release.namespace.wait(f"pod/run1-{service}-0", "condition=Ready", 60)
+    release.until_done()
+    release.check(TRIALS)
+
+
+def test_pipeline_pod_deleted(release: Release) -> None:
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    former = release.running("pipeline")[0]
+    release.namespace.kubectl("delete", "pod", former, "--wait=false")
+    log = release.until_done()
+    assert [pod["metadata"]["name"] for pod in release.pods("pipeline")] != [former]
+    assert log.count("2 workers for") <= 1  # the second one found the sweep's Job and made no other
+    release.check(TRIALS)
+
+
+def test_node_drained_and_uncordoned(release: Release, cluster: Cluster) -> None:
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    before = release.pods("sweep")
+    node = before[0]["spec"]["nodeName"]
+    drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s")
+    selector = f"--pod-selector=app.kubernetes.io/instance={NAME}"
+    try:
+        cluster.kubectl(*drain, selector)
+        assert release.running("sweep") == []
+    finally:
+        cluster.kubectl("uncordon", node)
+    release.until_done()
+    assert {pod["metadata"]["uid"] for pod in before}.isdisjoint(p["metadata"]["uid"] for p in release.pods("sweep"))
+    release.check(TRIALS)
+
+
+def test_kubelet_and_api_server_restarted(release: Release) -> None:
+    node = node_of(release)
+    release.install(experiment=EXPERIMENT)
+    release.until_half_way()
+    node.stop_kubelet()
+    time.sleep(5)
+    node.start_kubelet()
+    node.restart_api_server(seconds_down=5)
+    release.until_done()
+    release.check(TRIALS)
+
+
+def test_node_lost_for_minutes(release: Release) -> None:
+    """Its pods are to be deleted and cannot be: the pipeline takes the workers out of the books, so that the Job can
+    make others. Where all nodes are lost nobody deletes pods, hence the test does.
+    """
+    node = node_of(release)
+    release.install(experiment=EXPERIMENT)
+    lost = release.until_all_work()
+    job = hostname(lost[0]).rpartition("-")[0]
+
+    def replaced() -> bool:
+        pods = release.pods("sweep", f"batch.kubernetes.io/job-name={job}")
+        return len(pods) == len(lost) and {pod["metadata"]["name"] for pod in pods}.isdisjoint(lost)
+
+    node.stop_kubelet()
+    try:
+        for pod in lost:
+            signal_process(hostname(pod), signal.SIGSTOP)
+            release.namespace.kubectl("delete", "pod", pod, "--wait=false")
+        release.until("others in their place", replaced, 120)
+    finally:
+        node.start_kubelet()
+    assert "is taken out of the books" in release.until_done()
+    release.check(TRIALS)
+
+
+def freeze_in_a_trial(release: Release, pod: str) -> str:
+    """The trial's number; it has begun, and there are epochs to come."""
+    last_epoch = EXPERIMENT["sweep"]["epochs"]
+    while True:
+        signal_process(hostname(pod), signal.SIGSTOP)
+        trial, came = re.findall(r"trial (\d+) (begins|epoch \d+|complete)", release.log_of(pod))[-1]
+        if came not in ("complete", f"epoch {last_epoch}"):
+            return str(trial)
+        signal_process(hostname(pod), signal.SIGCONT)
+        time.sleep(0.5)
+
+
+def hostname(pod: str) -> str:
+    """Of an Indexed Job's pod: its name without the random end."""
+    return pod.rpartition("-")[0]

@@ -1,0 +1,197 @@
+"""The stages as a cluster runs them: processes that find PostgreSQL and a bucket in their environment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from jobs.artifacts.keys import model_key, weights_key
+from jobs.artifacts.manifest import read_manifest, verify
+from jobs.artifacts.s3 import S3Artifacts
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import dump_experiment
+from jobs.queue.status import sweep_status
+from jobs.runtime.settings import Settings, read_settings
+from jobs.stages import prepare
+from jobs.stages.evaluate import stage as evaluate
+from jobs.stages.final_train import stage as final_train
+from jobs.stages.sweep import stage as sweep
+from tests.local.conftest import tiny
+from tests.support.minio import Bucket
+from tests.support.place import Place
+
+SAMPLED_ALONE = "sweep={trials: 3, epochs: 4, sampler: {name: random}, earlyStopping: {name: none}}"
+
+
+@dataclass
+class Cluster:
+    """A database and a bucket."""
+
+    place: Place
+    bucket: Bucket
+
+    def environment(self) -> dict[str, str]:
+        times = {"lease_seconds": "6", "renewal_seconds": "2", "outage_deadline_seconds": "120"}
+        names = {"database_url": self.place.url(), "threads": "1", **times, **self.bucket.settings()}
+        return {**os.environ, **{name.upper(): value for name, value in names.items()}}
+
+    def settings(self) -> Settings:
+        return read_settings(database_url=self.place.url(), **self.bucket.settings())
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "jobs", *arguments]
+        return subprocess.Popen(
+            command, env=self.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def run(self, *arguments: str) -> tuple[int, str, str]:
+        process = self.start(*arguments)
+        out, error = process.communicate(timeout=180)
+        return process.returncode, out, error
+
+    def stage(self, name: str, file: Path) -> None:
+        code, _out, error = self.run(name, "--config", str(file))
+        assert code == 0, error
+
+    def results(self, experiment: Experiment) -> list[tuple[object, object]]:
+        """What each trial was and came to."""
+        status = sweep_status(self.place.engine, self.place.storage, experiment.study_name)
+        return [(trial.parameters, trial.accuracy) for trial in status.trials]
+
+
+@pytest.fixture
+def cluster(place: Place, bucket: Bucket) -> Cluster:
+    return Cluster(place, bucket)
+
+
+def written(experiment: Experiment, folder: Path) -> Path:
+    file = folder / f"{experiment.study_name}.yaml"
+    file.write_text(dump_experiment(experiment))
+    return file
+
+
+def test_stages_end_with_a_result_that_verifies_and_can_be_fetched(cluster: Cluster, tmp_path: Path) -> None:
+    experiment = tiny("study.name=whole", "sweep.trials=4", "finalTrain.epochs=2")
+    file = written(experiment, tmp_path)
+    cluster.stage("prepare", file)
+    workers = [cluster.start("sweep", "--config", str(file)) for _ in range(2)]
+    for worker in workers:
+        _out, error = worker.communicate(timeout=120)
+        assert worker.returncode == 0, error
+    cluster.stage("final-train", file)
+    cluster.stage("evaluate", file)
+    cluster.place.check(experiment)
+    result = f"{cluster.bucket.url}/whole"
+    code, out, error = cluster.run("verify", result)
+    assert code == 0, error
+    assert "all as the manifest says" in out
+
+    fetched = tmp_path / "fetched"
+    code, out, error = cluster.run("fetch", result, "--to", str(fetched))
+    assert code == 0, error
+    objects = json.loads((fetched / "manifest.json").read_text())["objects"]
+    assert all((fetched / key).stat().st_size == entry["size"] for key, entry in objects.items())
+    assert {log.name.split("-")[0] for log in (fetched / "logs").iterdir()} == {"prepare", "sweep", "final", "evaluate"}
+
+    secrets = ("p@ss:w", "s3cret")
+    for log in (fetched / "logs").iterdir():
+        assert not any(secret in log.read_text() for secret in secrets)
+
+    study = cluster.bucket.artifacts().under("whole")
+    study.write_text("final/seed-0/model.json", study.read_text("final/seed-0/model.json") + " ")
+    study.remove("evaluation/metrics.json")
+    study.write_text("evaluation/other.txt", "")
+    code, out, _error = cluster.run("verify", result)
+    assert code == 1
+    assert [line.split(" (")[0] for line in out.splitlines()[:3]] == [
+        "missing: evaluation/metrics.json",
+        "extra: evaluation/other.txt",
+        "changed: final/seed-0/model.json",
+    ]
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 75), (signal.SIGKILL, -9)])
+def test_interrupted_sweep_comes_to_the_very_same_results(
+    cluster: Cluster, tmp_path: Path, number: signal.Signals, expected: int
+) -> None:
+    undisturbed, disturbed = (tiny(SAMPLED_ALONE, f"study.name={name}") for name in ("undisturbed", "disturbed"))
+    for experiment in (undisturbed, disturbed):
+        prepare.run(experiment, cluster.settings(), cluster.bucket.artifacts())
+        written(experiment, tmp_path)
+    cluster.stage("sweep", tmp_path / "undisturbed.yaml")
+
+    worker = cluster.start("sweep", "--config", str(tmp_path / "disturbed.yaml"))
+    epochs = cluster.bucket.artifacts().under("disturbed")
+    until(lambda: any("checkpoint" in key for key in epochs.listing("trials")))
+    worker.send_signal(number)
+    started = time.monotonic()
+    _out, error = worker.communicate(timeout=60)
+    assert worker.returncode == expected, error
+    assert time.monotonic() - started < 20
+    if number == signal.SIGTERM:
+        assert not any(row.state == "running" for row in cluster.place.rows(disturbed)), "the lease is not given back"
+    until(lambda: cluster.place.claimable(disturbed) == 3 - settled(cluster, disturbed))
+    cluster.stage("sweep", tmp_path / "disturbed.yaml")
+    cluster.place.check(disturbed)
+    assert cluster.results(disturbed) == cluster.results(undisturbed)
+    assert any(change.fence > 1 for change in cluster.place.ledger(disturbed)), "it was not interrupted in a trial"
+
+
+class Cut(S3Artifacts):
+    """A bucket whose service dies when a certain object is about to be sent, once."""
+
+    key = ""
+    die: Callable[[], None]
+
+    def under(self, prefix: str) -> "Cut":
+        found = Cut(self._client, self._bucket, self._name(prefix))
+        found.key, found.die = self.key, self.die
+        return found
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[Path]:
+        with super().writing(key) as path:
+            yield path
+            if key == self.key:
+                self.die()
+
+
+@pytest.mark.parametrize("key", [weights_key(0), model_key(0), "evaluation/metrics.json", "manifest.json"])
+def test_service_that_dies_in_an_upload_of_the_result_is_waited_for(cluster: Cluster, key: str) -> None:
+    experiment = tiny("study.name=cut", "sweep={trials: 1, epochs: 1}", "finalTrain.epochs=1")
+    server, deaths = cluster.bucket.server, []
+
+    def die() -> None:
+        if not deaths:
+            deaths.append(key)
+            server.stop()
+            threading.Timer(1.5, server.start).start()
+
+    root = cluster.bucket.artifacts()
+    cut = Cut(root._client, root._bucket, root._prefix)
+    cut.key, cut.die = key, die
+    for stage in (prepare, sweep, final_train, evaluate):
+        stage.run(experiment, cluster.settings(), cut)
+    assert deaths == [key]
+    study = root.under("cut")
+    assert verify(study, read_manifest(study), lambda action: action(), lambda: None) == []
+
+
+def settled(cluster: Cluster, experiment: Experiment) -> int:
+    return sum(row.state.settled for row in cluster.place.rows(experiment))
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

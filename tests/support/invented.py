@@ -1,0 +1,196 @@
+"""Findings of studies that nobody ran, of any size."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from jobs.artifacts import FolderArtifacts
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import load_experiment
+from jobs.experiment.search_space import Choices, is_active, ordered
+from jobs.queue.ledger import Usage
+from jobs.queue.status import SweepStatus, TrialStatus
+from jobs.queue.study import distributions
+from jobs.queue.tables import SlotState
+from jobs.report.predictions import write_predictions
+from jobs.report.study_results import Findings
+from resnet_core.count import count_macs, count_parameters
+from resnet_core.data import Images
+from resnet_core.epoch import EpochResult
+from resnet_core.metrics import compute_metrics, mean_interval
+from resnet_core.model import NetworkConfig
+
+COMPLETE, STOPPED_EARLY = SlotState.COMPLETE, SlotState.STOPPED_EARLY
+OF_OPTUNA = {SlotState.COMPLETE: TrialState.COMPLETE, SlotState.FAILED: TrialState.FAIL}
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A slot: how it ended, and the accuracies of its epochs; parameters are drawn where none are given."""
+
+    state: SlotState = COMPLETE
+    accuracies: tuple[float, ...] = (0.5, 0.8)
+    parameters: dict[str, Any] | None = None
+    began: bool = True
+    attributes: dict[str, Any] = field(default_factory=lambda: {"parameters": 50_000, "macs": 9_000_000})
+
+
+def experiment(*overrides: str, preset: str = "quick") -> Experiment:
+    return load_experiment(preset, None, list(overrides))
+
+
+def findings(
+    experiment: Experiment, ran: list[Ran], *, seeds: int = 1, classes: int = 10, epochs: int = 3, gpus: float = 0
+) -> Findings:
+    """Their network is that of the experiment without pruning."""
+    draw = np.random.default_rng(0)
+    space = experiment.searched
+    statuses, trials = [], []
+    for slot, one in enumerate(ran):
+        parameters = _draw(experiment, draw) if one.parameters is None else one.parameters
+        number = len(trials) if one.began else None
+        if one.began:
+            own = {name: value for name, value in parameters.items() if name in space}
+            trials.append(_trial(experiment, len(trials), one, own))
+        last = one.accuracies[-1] if one.accuracies else None
+        seconds = 10.0 * len(one.accuracies) if one.began else None
+        message = None if one.state is COMPLETE else f"because it is {one.state}"
+        statuses.append(
+            TrialStatus(
+                slot,
+                number,
+                one.state,
+                trials[-1].params if one.began else {},
+                len(one.accuracies),
+                last,
+                seconds,
+                message,
+            )
+        )
+    used = {status.slot: status.seconds or 0.0 for status in statuses}
+    hours = sum(used.values()) / 3600
+    status = SweepStatus(statuses, Usage(hours / 2, hours * gpus, used))
+    best = status.best
+    assert best is not None
+    merged = experiment.final_train.data == "train+validation"
+    course = [
+        EpochResult(n, 0.1, 2 / n, n / epochs / 2, *(None, None) if merged else (1.5 / n, n / epochs / 2), 3.0)
+        for n in range(1, epochs + 1)
+    ]
+    network = NetworkConfig.from_model(experiment.model, classes)
+    models = [_model(network, best, seed, course, classes) for seed in range(seeds)]
+    return Findings(experiment, _metrics(experiment, models), models, [course] * seeds, status, trials)
+
+
+def store(root: Path, findings: Findings) -> FolderArtifacts:
+    """A folder with what `evaluate` writes before the report."""
+    artifacts = FolderArtifacts(root / findings.experiment.study_name)
+    images, logits = _test_images(len(findings.model["classes"]))
+    write_predictions(artifacts, images, logits, findings.model["classes"])
+    return artifacts
+
+
+def _draw(experiment: Experiment, draw: np.random.Generator) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
+    spaces = distributions(experiment)
+    for name in ordered(experiment.searched):
+        parameter = experiment.searched[name]
+        if not is_active(parameter, parameters):
+            continue
+        if isinstance(parameter, Choices):
+            parameters[name] = parameter.choices[draw.integers(len(parameter.choices))]
+            continue
+        low, high = (np.log(end) if parameter.log else end for end in (parameter.low, parameter.high))
+        value = draw.uniform(low, high)
+        value = float(np.clip(np.exp(value) if parameter.log else value, parameter.low, parameter.high))
+        space = spaces[name]
+        parameters[name] = (
+            space.to_external_repr(space.to_internal_repr(value)) if parameter.step is None else parameter.low
+        )
+        if isinstance(experiment.field_value(name, parameter.low), int):
+            parameters[name] = int(parameters[name])
+    return parameters
+
+
+def _trial(experiment: Experiment, number: int, one: Ran, parameters: dict[str, Any]) -> FrozenTrial:
+    spaces = distributions(experiment)
+    state = OF_OPTUNA.get(one.state, TrialState.PRUNED)
+    values = None
+    if state is TrialState.COMPLETE:
+        values = [one.accuracies[-1], *(float(one.attributes[size]) for size in experiment.sweep.objectives[1:])]
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return FrozenTrial(
+        number=number,
+        state=state,
+        value=None,
+        values=values,
+        datetime_start=now,
+        datetime_complete=now,
+        params=parameters,
+        distributions={name: spaces[name] for name in parameters},
+        user_attrs=one.attributes,
+        system_attrs={},
+        intermediate_values=dict(enumerate(one.accuracies, 1)),
+        trial_id=number,
+    )
+
+
+def _model(
+    network: NetworkConfig, best: TrialStatus, seed: int, course: list[EpochResult], classes: int
+) -> dict[str, Any]:
+    return {
+        "network": network.model_dump(mode="json"),
+        "parameters": count_parameters(network),
+        "macs": count_macs(network, 32),
+        "classes": [str(index) if classes == 10 else f"class {index}" for index in range(classes)],
+        "imageSize": 32,
+        "trial": {"number": best.number, "parameters": best.parameters},
+        "seed": seed,
+        "epoch": len(course),
+        "trainingImages": 1000,
+        "precision": "float32",
+        "seconds": 30.0,
+        "validationAccuracy": course[-1].validation_accuracy,
+    }
+
+
+def _metrics(experiment: Experiment, models: list[dict[str, Any]]) -> dict[str, Any]:
+    images, logits = _test_images(len(models[0]["classes"]))
+    test = asdict(compute_metrics(logits, images.labels))
+    seeds = [
+        {
+            "seed": model["seed"],
+            "validationAccuracy": model["validationAccuracy"],
+            "test": test | {"accuracy": test["accuracy"] + 0.001 * model["seed"]},
+            "weightsSha256": "ab" * 32,
+        }
+        for model in models
+    ]
+    mean, low, high = mean_interval([seed["test"]["accuracy"] for seed in seeds])
+    return {
+        "dataset": "invented digits",
+        "parameters": models[0]["parameters"],
+        "budget": max(experiment.budget.parameters, models[0]["parameters"]),
+        "macs": models[0]["macs"],
+        "accuracy": {"mean": mean, "low": low, "high": high},
+        "chosen": 0,
+        "test": test,
+        "weightsSha256": "ab" * 32,
+        "seeds": seeds,
+        "environment": {"device": "CPU", "resnet-sweep": "0.1.0"},
+    }
+
+
+def _test_images(classes: int) -> tuple[Images, torch.Tensor]:
+    """300 images, of which about a third is taken for another class."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(300) % classes
+    pixels = torch.randint(256, (300, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    logits = torch.randn(300, classes, generator=generator)
+    logits[torch.arange(300), labels] += 2
+    return Images(pixels, labels), logits

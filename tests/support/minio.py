@@ -1,0 +1,147 @@
+"""A real MinIO server of the tests' own."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from jobs.artifacts.s3 import S3Artifacts, make_client
+from jobs.runtime.settings import S3Options
+from tests.support.missing import missing
+from tests.support.postgres import free_port
+
+USER, PASSWORD = "sweep", "s3cret/with+signs="
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-sweep/cluster"
+
+
+class Minio:
+    def __init__(self, folder: Path) -> None:
+        self._binary = _binary()
+        self.folder, self.port = folder, free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._authority: Path | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def use_tls(self, certificate: trustme.LeafCert, authority: Path) -> None:
+        """Encrypted connections from the next start on; clients trust the file `authority`."""
+        self.endpoint, self._authority = f"https://localhost:{self.port}", authority
+        folder = self.folder / "certificates"
+        folder.mkdir()
+        certificate.cert_chain_pems[0].write_to_path(folder / "public.crt")
+        certificate.private_key_pem.write_to_path(folder / "private.key")
+
+    @property
+    def running(self) -> bool:
+        return self._server is not None
+
+    def start(self) -> None:
+        console = f"127.0.0.1:{free_port()}"
+        with (self.folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [
+                    self._binary, "server", self.folder / "data",
+                    "--address", f"127.0.0.1:{self.port}", "--console-address", console, "--quiet",
+                    "--certs-dir", self.folder / "certificates",
+                ],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD, "MINIO_BROWSER": "off"},
+                start_new_session=True,
+            )  # fmt: skip
+        client, deadline = self.client(), time.monotonic() + 60
+        while True:
+            try:
+                client.list_buckets()
+            except Exception:
+                assert time.monotonic() < deadline, (self.folder / "log").read_text()
+                time.sleep(0.1)
+            else:
+                return
+
+    def stop(self) -> None:
+        """At once, as when it is killed."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            self._server = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Connections are accepted by the kernel, and nothing answers."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
+
+    def options(self, **changes: object) -> S3Options:
+        keys = {"access_key_id": USER, "secret_access_key": PASSWORD, "endpoint_url": self.endpoint}
+        ca = {"ca_bundle": None if self._authority is None else str(self._authority)}
+        return S3Options(**{**keys, "addressing": "path", "timeout_seconds": 2.0, **ca, **changes})  # type: ignore[arg-type]
+
+    def client(self) -> Any:
+        return make_client(self.options())
+
+    def new_bucket(self) -> "Bucket":
+        name = f"test-{secrets.token_hex(4)}"
+        self.client().create_bucket(Bucket=name)
+        return Bucket(self, name)
+
+
+class Bucket:
+    def __init__(self, server: Minio, name: str) -> None:
+        self.server, self.name = server, name
+        self.url = f"s3://{name}/some/prefix"
+
+    def artifacts(self, **options: object) -> S3Artifacts:
+        return S3Artifacts(make_client(self.server.options(**options)), self.name, "some/prefix")
+
+    def settings(self) -> dict[str, str]:
+        """The fields of Settings with which it is found."""
+        keys = {"aws_access_key_id": USER, "aws_secret_access_key": PASSWORD, "s3_addressing": "path"}
+        return {**keys, "artifacts_url": self.url, "aws_endpoint_url": self.server.endpoint}
+
+    def keys(self) -> list[str]:
+        """Every object of the bucket, whatever its prefix."""
+        pages = self.server.client().get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return [row["Key"] for page in pages for row in page.get("Contents", ())]
+
+
+@pytest.fixture(scope="session")
+def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
+    server = Minio(tmp_path_factory.mktemp("minio"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def minio(minio_server: Minio) -> Iterator[Minio]:
+    """The server, running; also when a test ends while it is down."""
+    yield minio_server
+    if not minio_server.running:
+        minio_server.start()
+
+
+@pytest.fixture
+def bucket(minio: Minio) -> Bucket:
+    return minio.new_bucket()
+
+
+def _binary() -> Path:
+    found = shutil.which("minio", path=f"{os.environ.get('PATH', '')}{os.pathsep}{CACHE}")
+    if found is None:
+        missing(f"no minio on PATH or in {CACHE}; tests/services/install.sh puts it there")
+    return Path(found)

@@ -1,0 +1,20 @@
+"""Moves a file of so many MiB into a bucket and back, and prints the peak of this process's memory in bytes."""
+
+import resource
+import sys
+
+from jobs.artifacts import open_artifacts
+from jobs.runtime.settings import read_settings
+
+
+def main(url: str, mebibytes: str) -> None:
+    artifacts = open_artifacts(url, read_settings(database_url="sqlite://", artifacts_url=url).s3_options())
+    with artifacts.writing("moved") as path, path.open("wb") as file:
+        for _ in range(int(mebibytes)):
+            file.write(bytes(2**20))
+    with artifacts.reading("moved") as path:
+        assert path.stat().st_size == int(mebibytes) * 2**20
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+main(*sys.argv[1:])

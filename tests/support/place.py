@@ -1,0 +1,85 @@
+"""Where a sweep of the tests runs."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from jobs.experiment.experiment import Experiment
+from jobs.queue import claims
+from jobs.queue.fenced_storage import FencedStorage, create_tables
+from jobs.queue.ledger import Change, read_ledger
+from jobs.queue.slots import SlotRow, read_slots
+from jobs.runtime.retry import patiently
+from tests.support import reporting
+from tests.support.checker import check_sweep
+from tests.support.postgres import Postgres
+
+T = TypeVar("T")
+
+
+@dataclass
+class Place:
+    """A database of its own on the server, and a folder."""
+
+    server: Postgres
+    database: str
+    folder: Path
+
+    def url(self, port: int | None = None) -> str:
+        return self.server.url(self.database, port) + "?sslmode=disable&gssencmode=disable"
+
+    @cached_property
+    def storage(self) -> FencedStorage:
+        create_tables(self.url())
+        return FencedStorage(self.url())
+
+    @property
+    def engine(self) -> Engine:
+        return self.storage.engine
+
+    def prepare(self, sweep: Experiment) -> None:
+        reporting.add_study(sweep, self.storage)
+
+    def check(self, sweep: Experiment) -> None:
+        self._patiently(lambda: check_sweep(self.storage, sweep.study_name, sweep.sweep.trials))
+
+    def ledger(self, sweep: Experiment) -> list[Change]:
+        return self._read(lambda connection: read_ledger(connection, sweep.study_name))
+
+    def rows(self, sweep: Experiment) -> list[SlotRow]:
+        return self._read(lambda connection: read_slots(connection, sweep.study_name))
+
+    def settled(self, sweep: Experiment) -> bool:
+        return all(row.state.settled for row in self.rows(sweep))
+
+    def claimable(self, sweep: Experiment) -> int:
+        return self._patiently(lambda: claims.claimable(self.engine, sweep.study_name))
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        def read() -> T:
+            with self.engine.connect() as connection:
+                return query(connection)
+
+        return self._patiently(read)
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """The connection that is kept for this may have been cut by the test."""
+        return patiently(action, place=self.database, deadline_seconds=30)
+
+    def epochs_trained(self) -> Counter[tuple[int, int]]:
+        """How often each epoch of each slot was trained."""
+        lines = (self.folder / "journal").read_text().splitlines()
+        return Counter((int(slot), int(epoch)) for _process, slot, epoch in map(str.split, lines))
+
+
+@pytest.fixture
+def place(postgres: Postgres, tmp_path: Path) -> Iterator[Place]:
+    place = Place(postgres, postgres.new_database(), tmp_path)
+    yield place
+    place.engine.dispose()

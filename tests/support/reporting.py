@@ -1,0 +1,169 @@
+"""Workers whose trials only report: the protocol without the training, in processes that fork in milliseconds."""
+
+import contextlib
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import sqlalchemy as sa
+
+from jobs.artifacts import Artifacts, open_artifacts
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import dump_experiment, load_experiment
+from jobs.queue import claims
+from jobs.queue import fenced_storage as storage_module
+from jobs.queue.fenced_storage import FencedStorage, create_tables
+from jobs.queue.slots import create_sweep
+from jobs.queue.study import create_study
+from jobs.queue.tables import SlotState, metadata
+from jobs.runtime import interrupt
+from jobs.runtime.settings import Settings, read_settings
+from jobs.stages.sweep.trial import TrialRun
+from jobs.stages.sweep.worker import Worker
+from resnet_core.epoch import EpochResult
+
+LEASE, RENEWAL = 1.2, 0.3  # seconds: faults are found soon
+
+Guard = Literal["fence", "lock", "clock"]
+
+forks = multiprocessing.get_context("forkserver")
+forks.set_forkserver_preload(["tests.support.preload"])
+
+
+def experiment(trials: int, epochs: int, *overrides: str) -> Experiment:
+    return load_experiment(
+        "quick", None, [f"sweep={{trials: {trials}, epochs: {epochs}, earlyStopping: {{name: none}}}}", *overrides]
+    )
+
+
+def place(url: str, folder: Path | str, **limits: Any) -> Settings:
+    times = {"lease_seconds": LEASE, "renewal_seconds": RENEWAL, "outage_deadline_seconds": 60}
+    times |= {"database_timeout_seconds": 0.28, "storage_timeout_seconds": 0.28, "max_crashes": 50}
+    return read_settings(**{"database_url": url, "artifacts_url": str(folder), **times, **limits})
+
+
+def prepare(sweep: Experiment, url: str) -> None:
+    """Study and slots, as the stage `prepare` makes them, without a data set."""
+    create_tables(url)
+    storage = FencedStorage(url)
+    add_study(sweep, storage)
+    storage.engine.dispose()
+
+
+def add_study(sweep: Experiment, storage: FencedStorage) -> None:
+    metadata.create_all(storage.engine)
+    create_study(sweep, storage)
+    fixed = [{} for _ in range(sweep.sweep.trials)]
+    create_sweep(storage.engine, sweep.study_name, dump_experiment(sweep), fixed)
+
+
+class Reporting:
+    """A trial whose epochs last `seconds` and end in a checkpoint; each epoch is noted in a journal."""
+
+    def __init__(
+        self,
+        epochs: int,
+        seconds: float,
+        journal: Path | None = None,
+        *,
+        fatal_slot: int | None = None,
+        failing_slot: int | None = None,
+    ) -> None:
+        self._epochs, self._seconds, self._journal = epochs, seconds, journal
+        self._fatal_slot, self._failing_slot = fatal_slot, failing_slot
+
+    def __call__(self, run: TrialRun) -> None:
+        done = run.resume(lambda path: json.loads(path.read_text()))
+        if done:
+            run.take_up([EpochResult(**row) for row in done])
+        if run.slot == self._fatal_slot:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if run.slot == self._failing_slot:
+            raise RuntimeError("this one always fails")
+        for epoch in range(len(run.epochs) + 1, self._epochs + 1):
+            self._train(run)
+            if self._journal is not None:
+                with self._journal.open("a") as file:
+                    file.write(f"{os.getpid()} {run.slot} {epoch}\n")
+            accuracy = epoch / (epoch + 1 + run.parameters["dropout"])
+            result = EpochResult(epoch, 0.1, 1 / epoch, accuracy, 1 / epoch, accuracy, self._seconds)
+            rows = [vars(row) for row in (*run.epochs, result)]
+
+            def write(path: Path, text: str = json.dumps(rows)) -> None:
+                path.write_text(text)
+
+            run.finish_epoch(result, write)
+
+    def _train(self, run: TrialRun) -> None:
+        until = time.monotonic() + self._seconds
+        run.step()
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.02))
+            run.step()
+
+
+@contextlib.contextmanager
+def removed(guard: Guard | None) -> Iterator[None]:
+    """The protocol without one of its guards."""
+    with pytest.MonkeyPatch.context() as patch:
+        if guard == "fence":
+            patch.setattr(storage_module, "check_fence", lambda _connection, _held: None)
+            patch.setattr(claims, "_update", _update_without_fence)
+            patch.setattr(claims, "read_own", _read_whatever)
+        elif guard == "lock":
+            patch.setattr(sa.sql.selectable.Select, "with_for_update", lambda select, **_options: select)
+        elif guard == "clock":
+            patch.setattr(claims, "database_now", lambda _connection: sa.literal(time.time()))
+        yield
+
+
+def _update_without_fence(connection: sa.Connection, held: claims.Claim, **values: Any) -> bool:
+    row = sa.and_(claims.slots.c.study == held.study, claims.slots.c.slot == held.slot)
+    return connection.execute(sa.update(claims.slots).where(row).values(**values)).rowcount == 1
+
+
+def _read_whatever(_engine: sa.Engine, held: claims.Claim) -> tuple[SlotState, int | None]:
+    return SlotState.RUNNING, held.trial_id
+
+
+def work(
+    sweep: Experiment, settings: Settings, body: Reporting, clock_offset: float = 0, guard: Guard | None = None
+) -> None:
+    """One worker process to its end."""
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {os.getpid()} %(message)s")
+    interrupt.listen()
+    if clock_offset:
+        true = time.time
+        time.time = lambda: true() + clock_offset
+    with removed(guard):
+        try:
+            Worker(sweep, settings, artifacts(settings, sweep)).work(body)
+        except interrupt.Interrupted:
+            raise SystemExit(interrupt.EXIT_INTERRUPTED) from None
+
+
+def artifacts(settings: Settings, sweep: Experiment) -> Artifacts:
+    return open_artifacts(settings.artifacts_url, settings.s3_options()).under(sweep.study_name)
+
+
+def start(
+    sweep: Experiment, settings: Settings, body: Reporting, clock_offset: float = 0, guard: Guard | None = None
+) -> BaseProcess:
+    process = forks.Process(target=work, args=(sweep, settings, body, clock_offset, guard))
+    process.start()
+    return process
+
+
+def kill(process: BaseProcess, number: int = signal.SIGKILL) -> None:
+    """A signal, unless the process is gone."""
+    assert process.pid is not None
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)

@@ -1,0 +1,182 @@
+"""The slots as a few lines of Python would keep them, run side by side with the table.
+
+Time is what the test says it is: leases are long, and one runs out when the rule `run_out` says so.
+"""
+
+from dataclasses import dataclass
+
+import hypothesis.strategies as st
+import pytest
+import sqlalchemy as sa
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+from sqlalchemy import Engine
+
+from jobs.queue import claims
+from jobs.queue.claims import Claim, LeaseLost
+from jobs.queue.ledger import read_ledger
+from jobs.queue.slots import create_sweep, read_slots
+from jobs.queue.tables import SlotState, ledger, metadata, sweeps
+from tests.support.checker import check_ledger, check_settled
+
+STUDY, LEASE = "model", 3600.0
+OWNERS = st.sampled_from("abc")
+OUTCOMES = st.sampled_from([state for state in SlotState if state.settled and state is not SlotState.CANCELLED])
+
+
+@dataclass
+class Row:
+    """What the model knows of a slot."""
+
+    state: SlotState = SlotState.WAITING
+    owner: str | None = None
+    fence: int = 0
+    trial_id: int | None = None
+    attempts: int = 0
+    crashes: int = 0
+    ran_out: bool = False
+    decision: tuple[int, bool] | None = None
+
+    def is_free(self) -> bool:
+        return self.state is SlotState.WAITING or (self.state is SlotState.RUNNING and self.ran_out)
+
+    def release(self, state: SlotState) -> None:
+        self.state, self.owner, self.ran_out = state, None, False
+
+
+class SlotMachine(RuleBasedStateMachine):
+    """Owners that claim, renew, report, settle and give back, also long after they have lost the slot."""
+
+    claims: Bundle[Claim] = Bundle("claims")
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self.engine = engine
+        metadata.create_all(engine)
+        with engine.begin() as connection:
+            for table in (claims.slots, ledger, sweeps):
+                connection.execute(sa.delete(table))
+        self.rows: list[Row] = []
+        self.trials = 0
+        self.add_trials(2)
+
+    @precondition(lambda self: len(self.rows) < 6)
+    @rule(count=st.integers(0, 2))
+    def add_trials(self, count: int) -> None:
+        wanted = len(self.rows) + count
+        assert create_sweep(self.engine, STUDY, "", [{}] * wanted) == count
+        self.rows += [Row() for _ in range(count)]
+
+    @rule(target=claims, owner=OWNERS)
+    def claim(self, owner: str) -> object:
+        def rank(slot: int) -> tuple[int, int]:
+            row = self.rows[slot]
+            return (0 if row.owner == owner else 1 if row.trial_id is not None else 2, slot)
+
+        candidates = [slot for slot, row in enumerate(self.rows) if row.owner == owner or row.is_free()]
+        held = claims.claim(self.engine, STUDY, owner, LEASE)
+        if not candidates:
+            assert held is None
+            return multiple()
+        slot = min(candidates, key=rank)
+        row = self.rows[slot]
+        row.crashes += row.state is SlotState.RUNNING and row.owner != owner
+        row.state, row.owner, row.ran_out = SlotState.RUNNING, owner, False
+        row.fence += 1
+        assert held is not None
+        assert (held.slot, held.fence, held.trial_id) == (slot, row.fence, row.trial_id)
+        assert (held.attempts, held.crashes) == (row.attempts, row.crashes)
+        return held
+
+    @rule(slot=st.integers(0, 5))
+    def run_out(self, slot: int) -> None:
+        if slot < len(self.rows) and self.rows[slot].state is SlotState.RUNNING:
+            table = claims.slots
+            with self.engine.begin() as connection:
+                connection.execute(sa.update(table).where(table.c.slot == slot).values(lease_end=0.0))
+            self.rows[slot].ran_out = True
+
+    @rule(held=claims)
+    def renew(self, held: Claim) -> None:
+        """A lease that has run out is renewed as long as nobody has taken it over."""
+        assert claims.renew(self.engine, held, LEASE) is self.is_held(held)
+        if self.is_held(held):
+            self.rows[held.slot].ran_out = False
+
+    @rule(held=claims)
+    def attach_trial(self, held: Claim) -> None:
+        row = self.rows[held.slot]
+        self.trials += 1
+        with self.engine.connect() as connection, connection.begin():
+            if not self.is_held(held):
+                with pytest.raises(LeaseLost):
+                    claims.attach_trial(connection, held, self.trials)
+            elif row.trial_id is not None:
+                with pytest.raises(claims.TrialAttached):
+                    claims.attach_trial(connection, held, self.trials)
+            else:
+                claims.attach_trial(connection, held, self.trials)
+                row.trial_id = self.trials
+
+    @rule(held=claims)
+    def report(self, held: Claim) -> None:
+        with self.engine.connect() as connection, connection.begin():
+            if self.is_held(held):
+                claims.check_fence(connection, held)
+                claims.forget_crashes(connection, held)
+                self.rows[held.slot].crashes = 0
+            else:
+                with pytest.raises(LeaseLost):
+                    claims.check_fence(connection, held)
+
+    @rule(held=claims, epoch=st.integers(1, 2), stops=st.booleans())
+    def decide(self, held: Claim, epoch: int, stops: bool) -> None:
+        row = self.rows[held.slot]
+        if not self.is_held(held):
+            with pytest.raises(LeaseLost):
+                claims.decide_stop(self.engine, held, epoch, stops=stops)
+            return
+        if row.decision is None or row.decision[0] != epoch:
+            row.decision = (epoch, stops)
+        assert claims.decide_stop(self.engine, held, epoch, stops=stops) is row.decision[1]
+
+    @rule(held=claims, state=OUTCOMES)
+    def settle(self, held: Claim, state: SlotState) -> None:
+        with self.engine.connect() as connection, connection.begin():
+            if self.is_held(held):
+                claims.settle(connection, held, state, None)
+                self.rows[held.slot].release(state)
+            else:
+                with pytest.raises(LeaseLost):
+                    claims.settle(connection, held, state, None)
+
+    @rule(held=consumes(claims), failed=st.booleans())
+    def give_back(self, held: Claim, failed: bool) -> None:
+        claims.give_back(self.engine, held, failed=failed)
+        if self.is_held(held):
+            row = self.rows[held.slot]
+            row.release(SlotState.WAITING)
+            row.attempts += failed
+
+    @rule()
+    def cancel_unbegun(self) -> None:
+        unbegun = [row for row in self.rows if row.state is SlotState.WAITING and row.trial_id is None]
+        assert claims.cancel_unbegun(self.engine, STUDY, "person", "enough") == len(unbegun)
+        for row in unbegun:
+            row.release(SlotState.CANCELLED)
+            row.fence += 1
+
+    @invariant()
+    def table_is_as_the_model(self) -> None:
+        with self.engine.connect() as connection:
+            found = read_slots(connection, STUDY)
+            changes = read_ledger(connection, STUDY)
+        assert [(row.state, row.owner, row.fence, row.trial_id, row.attempts, row.crashes) for row in found] == [
+            (row.state, row.owner, row.fence, row.trial_id, row.attempts, row.crashes) for row in self.rows
+        ]
+        assert claims.claimable(self.engine, STUDY) == sum(row.is_free() for row in self.rows)
+        check_ledger(changes)
+        check_settled([row for row in found if row.state.settled], changes)
+
+    def is_held(self, held: Claim) -> bool:
+        row = self.rows[held.slot]
+        return row.state is SlotState.RUNNING and row.fence == held.fence

@@ -1,0 +1,59 @@
+"""A study whose network is trained and tested, without its sweep."""
+
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from jobs.artifacts import FolderArtifacts
+from jobs.artifacts.dataset_images import load_training_data, store_dataset
+from jobs.artifacts.keys import METRICS, model_key, weights_key
+from jobs.experiment.experiment import Experiment
+from jobs.runtime.settings import read_settings
+from jobs.stages.evaluate.scoring import run_final_test
+from resnet_core.build import build_network
+from resnet_core.count import count_macs, count_parameters
+from resnet_core.data import read_source
+from resnet_core.epoch import EpochResult
+from resnet_core.train import train
+
+PARAMETERS = {"lr": 0.03, "optimizer": "adamw"}
+
+
+def train_result(root: FolderArtifacts, experiment: Experiment) -> FolderArtifacts:
+    """The study's artifacts as the final training and the test leave them, `dataset.json` and metrics among them."""
+    study, name = root.under(experiment.study_name), experiment.study_name
+    dataset = store_dataset(root, name, experiment.data.source, read_source(experiment.data))
+    data = load_training_data(root, experiment, dataset, torch.device("cpu"))
+    recipe, pruning = experiment.with_parameters(PARAMETERS)
+    models: list[dict[str, Any]] = []
+    for seed in range(experiment.final_train.seeds):
+        epochs: list[EpochResult] = []
+        network = build_network(experiment.model, pruning, len(dataset.classes), seed=seed)
+        train(
+            network, recipe, data, experiment.final_train.epochs, seed=seed, on_epoch=lambda e, _, rows=epochs: rows.append(e)
+        )  # fmt: skip
+        models.append(
+            {
+                "network": network.config().model_dump(mode="json"),
+                "parameters": count_parameters(network.config()),
+                "macs": count_macs(network.config()),
+                "classes": list(dataset.classes),
+                "imageSize": dataset.image_size,
+                "mean": data.mean.tolist(),
+                "std": data.std.tolist(),
+                "trial": {"number": 2, "parameters": PARAMETERS},
+                "epoch": len(epochs),
+                "validationAccuracy": epochs[-1].validation_accuracy,
+                "trainingImages": len(data.train),
+                "seconds": sum(epoch.seconds for epoch in epochs),
+                "seed": seed,
+                "precision": "bfloat16",
+            }
+        )
+        with study.writing(weights_key(seed)) as path:
+            save_file({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, path)
+        study.write_json(model_key(seed), models[-1])
+    settings = read_settings(database_url="sqlite:///", artifacts_url=root.location, device="cpu")
+    study.write_json(METRICS, run_final_test(experiment, settings, root, models))
+    return study

@@ -1,0 +1,117 @@
+"""One of two ranks that train on the CPU: `python -m tests.support.two_ranks FOLDER` leaves what came of it there."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resnet_core.build import build_network
+from resnet_core.config import AugmentationConfig, ModelConfig, PruningConfig, TrainingConfig
+from resnet_core.data import Images
+from resnet_core.distributed import ALONE, Group, Ranks
+from resnet_core.train import Checkpoint, Diverged, TrainingData, train
+
+STEPS = 50
+FIXED = TrainingConfig(
+    lr=0.01, batch_size=20, label_smoothing=0.1, clip_norm=1.0, ema=0.9, precision="fp32",
+    augmentation=AugmentationConfig(policy="trivialaugment", mixup=0.2, cutmix=1.0),
+)  # fmt: skip
+FREE = FIXED.model_copy(update={"lr": 0.05, "dropout": 0.2})
+
+
+class FixedNorm(nn.BatchNorm2d):
+    """Normalises as in evaluation, so that what an image gives does not depend on the others of its batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.running_mean is not None
+        return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias)
+
+
+def data() -> TrainingData:
+    """Two classes that differ in brightness: 100 images to train on, 41 to validate, which two cannot halve."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(141) % 2
+    pixels = torch.randint(0, 120, (141, 3, 16, 16), generator=generator) + labels[:, None, None, None] * 60
+    images = pixels.to(torch.uint8)
+    mean, std = torch.full((3,), 0.35), torch.full((3,), 0.2)
+    return TrainingData(Images(images[:100], labels[:100]), Images(images[100:], labels[100:]), mean, std)
+
+
+def trained(recipe: TrainingConfig, epochs: int, group: Group = ALONE, *, fixed: bool = False, **options: Any) -> Any:
+    """Figures of all epochs, their checkpoints, and the weights at the end."""
+    seed = 1 + group.rank  # rank 0's weights are to be taken by all
+    model = build_network(ModelConfig(depths=(1, 1), width=8, strides=(1, 2)), PruningConfig(), 2, dropout=recipe.dropout, seed=seed)  # fmt: skip
+    if fixed:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.__class__ = FixedNorm
+    results: list[Any] = []
+    checkpoints: list[Checkpoint] = []
+
+    def on_epoch(result: Any, checkpoint: Checkpoint) -> None:
+        results.append((result.train_loss, result.train_accuracy, result.validation_loss, result.validation_accuracy))
+        checkpoints.append(copied(checkpoint))
+
+    network = train(model, recipe, data(), epochs, seed=7, group=group, on_epoch=on_epoch, **options)
+    return {"results": results, "checkpoints": checkpoints, "weights": copied(dict(network.state_dict()))}
+
+
+def copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
+
+
+def asked_at_step(group: Group, rank: int, step: int) -> int:
+    """How many steps each rank makes when one of them is asked to end before a step."""
+    steps = iter(range(1000))
+    made = -1
+
+    def on_step() -> None:
+        nonlocal made
+        made = next(steps)
+        if group.any(group.rank == rank and made == step):
+            raise InterruptedError
+
+    try:
+        trained(FREE, 3, group, on_step=on_step)
+    except InterruptedError:
+        return made
+    raise AssertionError
+
+
+def diverged(group: Group) -> str:
+    try:
+        trained(FREE.model_copy(update={"lr": 1e30}), 2, group)
+    except Diverged as error:
+        return str(error)
+    raise AssertionError
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    beats: list[None] = []
+    group = Ranks(torch.device("cpu"), lambda: beats.append(None))
+    cases: dict[str, Callable[[], Any]] = {
+        "fixed": lambda: trained(FIXED, STEPS // 5, group, fixed=True),
+        "free": lambda: trained(FREE, 3, group),
+        "asked": lambda: asked_at_step(group, 1, 7),
+        "diverged": lambda: diverged(group),
+    }
+    found = {name: case() for name, case in cases.items()}
+    first = folder / "first.pt"
+    group.first(lambda: torch.save(found["free"]["checkpoints"][0], first))
+    checkpoint = torch.load(first, weights_only=True)
+    found["resumed"] = trained(FREE, 3, group, checkpoint=checkpoint)
+    torch.save(found, folder / f"rank-{os.environ['RANK']}.pt")
+    group.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

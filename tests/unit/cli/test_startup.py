@@ -1,0 +1,37 @@
+"""What a stage imports, it imports before its first step: seconds that every process of a sweep would take longer."""
+
+import subprocess
+import sys
+
+ALL = ("torchvision", "torch._dynamo", "sklearn", "scipy", "matplotlib", "boto3", "kubernetes", "PIL", "onnx", "rich")
+
+
+def _imported(code: str, *packages: str) -> set[str]:
+    """Those of `packages` that a new process has imported after `code`."""
+    report = f"import sys; print(*[package for package in {packages!r} if package in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_stages_that_train_import_nothing_they_may_not_need_when_they_begin() -> None:
+    assert (
+        _imported("import jobs.stages.sweep.stage, jobs.stages.prepare, jobs.stages.final_train.stage", *ALL) == set()
+    )
+
+
+def test_what_does_not_train_imports_no_torch() -> None:
+    modules = "jobs.__main__, jobs.runners.kubernetes.pipeline, jobs.cli.operations, jobs.runners.local, jobs.stages.sweep.worker_processes, jobs.cli.check_services"
+    assert _imported(f"import {modules}", "torch", "torchvision", "sklearn", "matplotlib", "boto3") == set()
+
+
+def test_parameters_are_counted_without_torchs_compiler() -> None:
+    code = """
+from jobs.experiment.load import load_experiment
+from resnet_core.count import count_parameters
+from resnet_core.model import NetworkConfig
+from resnet_core.pruning import planned_config
+
+experiment = load_experiment("quick", None, [])
+count_parameters(planned_config(NetworkConfig.from_model(experiment.model, 10), experiment.pruning))
+"""
+    assert _imported(code, "torch", "torch._dynamo") == {"torch"}

@@ -1,0 +1,252 @@
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Engine
+
+from jobs.queue import claims
+from jobs.queue.claims import Claim, LeaseLost
+from jobs.queue.connections import connect
+from jobs.queue.ledger import Usage, read_ledger
+from jobs.queue.slots import SlotRow, create_sweep, read_slots
+from jobs.queue.status import SweepStatus, TrialStatus
+from jobs.queue.tables import SlotState, metadata
+
+STUDY = "s"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/study.db"
+
+
+@pytest.fixture
+def engine(url: str) -> Engine:
+    engine = connect(url)
+    create(engine, STUDY, [{"lr": 0.1}, {}, {}])
+    return engine
+
+
+def create(engine: Engine, study: str, parameters: list[dict[str, float]]) -> int:
+    metadata.create_all(engine)
+    return create_sweep(engine, study, "", parameters)
+
+
+def read(engine: Engine) -> list[SlotRow]:
+    with engine.connect() as connection:
+        return read_slots(connection, STUDY)
+
+
+def take(engine: Engine, owner: str = "a", lease: float = 60) -> Claim:
+    held = claims.claim(engine, STUDY, owner, lease)
+    assert held is not None
+    return held
+
+
+def settle(engine: Engine, held: Claim, state: SlotState = SlotState.COMPLETE) -> None:
+    with engine.begin() as connection:
+        claims.settle(connection, held, state, None)
+
+
+def states(engine: Engine) -> list[SlotState]:
+    return [row.state for row in read(engine)]
+
+
+def test_slots_are_created_once(engine: Engine) -> None:
+    assert create(engine, STUDY, [{}, {}, {}]) == 0
+    assert create(engine, "other", [{}]) == 1
+    assert states(engine) == [SlotState.WAITING] * 3
+
+
+def test_more_trials_add_slots_and_change_no_other(engine: Engine) -> None:
+    settle(engine, take(engine))
+    assert create(engine, STUDY, [{}] * 5) == 2
+    assert states(engine) == [SlotState.COMPLETE, *[SlotState.WAITING] * 4]
+
+
+def test_each_claim_gets_another_slot_until_none_is_left(engine: Engine) -> None:
+    first, second, third = (take(engine, owner) for owner in "abc")
+    assert [held.slot for held in (first, second, third)] == [0, 1, 2]
+    assert json.loads(first.parameters) == {"lr": 0.1}
+    assert claims.claim(engine, STUDY, "d", 60) is None
+    assert claims.claimable(engine, STUDY) == 0
+
+
+def test_every_slot_goes_to_one_worker_when_many_claim_at_once(url: str) -> None:
+    create(connect(url), STUDY, [{}] * 40)
+    claimed: list[int] = []
+
+    def work(owner: str) -> None:
+        mine = connect(url)
+        while (held := claims.claim(mine, STUDY, owner, 60)) is not None:
+            claimed.append(held.slot)
+            settle(mine, held)
+
+    threads = [threading.Thread(target=work, args=(f"w{i}",)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == list(range(40))
+
+
+def test_expired_lease_is_taken_over_with_a_higher_fence_and_counts_a_crash(engine: Engine) -> None:
+    lost = take(engine, "a", lease=-1)
+    taken = take(engine, "b")
+    assert (taken.slot, taken.fence, taken.crashes, taken.attempts) == (lost.slot, lost.fence + 1, 1, 0)
+
+
+def test_former_owner_can_change_nothing(engine: Engine) -> None:
+    lost = take(engine, "a", lease=-1)
+    taken = take(engine, "b")
+    assert not claims.renew(engine, lost, 60)
+    claims.give_back(engine, lost)
+    with engine.begin() as connection, pytest.raises(LeaseLost, match=r"slot 0: fence 1 is no longer the newest"):
+        claims.check_fence(connection, lost)
+    for write in (
+        lambda connection: claims.settle(connection, lost, SlotState.COMPLETE, None),
+        lambda connection: claims.attach_trial(connection, lost, 9),
+    ):
+        with pytest.raises(LeaseLost), engine.begin() as connection:
+            write(connection)
+    with pytest.raises(LeaseLost):
+        claims.decide_stop(engine, lost, 3, stops=True)
+    with pytest.raises(LeaseLost):
+        claims.read_own(engine, lost)
+    row = read(engine)[0]
+    assert (row.state, row.owner, row.trial_id) == (SlotState.RUNNING, "b", None)
+    settle(engine, taken)
+    assert states(engine)[0] is SlotState.COMPLETE
+
+
+def test_renewed_lease_is_not_taken_over(engine: Engine) -> None:
+    held = take(engine, "a", lease=0.3)
+    assert claims.renew(engine, held, 60)
+    time.sleep(0.4)
+    assert take(engine, "b").slot != held.slot
+    left = read(engine)[0].lease_left
+    assert left is not None
+    assert 58 < left <= 60
+
+
+def test_slot_given_back_comes_first_and_costs_nothing(engine: Engine) -> None:
+    held = take(engine)
+    with engine.begin() as connection:
+        claims.attach_trial(connection, held, 5)
+    claims.give_back(engine, held)
+    again = take(engine, "b")
+    assert (again.slot, again.trial_id, again.attempts, again.crashes) == (held.slot, 5, 0, 0)
+
+
+def test_slot_given_back_after_an_exception_costs_an_attempt(engine: Engine) -> None:
+    claims.give_back(engine, take(engine), failed=True, message="ValueError: no")
+    again = take(engine)
+    assert (again.attempts, again.crashes) == (1, 0)
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_first_stop_decision_on_an_epoch_holds_for_every_owner(engine: Engine, stops: bool) -> None:
+    held = take(engine, lease=-1)
+    for asked_again in (stops, not stops):
+        assert claims.decide_stop(engine, held, 4, stops=asked_again) is stops
+    taken = take(engine, "b")
+    assert claims.decide_stop(engine, taken, 4, stops=not stops) is stops
+    assert claims.decide_stop(engine, taken, 5, stops=not stops) is not stops
+
+
+def test_settled_slot_stays_settled(engine: Engine) -> None:
+    held = take(engine)
+    settle(engine, held)
+    with pytest.raises(LeaseLost):
+        settle(engine, held, SlotState.FAILED)
+    assert states(engine)[0] is SlotState.COMPLETE
+    assert take(engine).slot == 1
+
+
+def test_owner_gets_the_slot_again_that_it_has_and_at_no_cost(engine: Engine) -> None:
+    held = take(engine, "a")
+    again = take(engine, "a")
+    assert (again.slot, again.fence, again.crashes) == (held.slot, held.fence + 1, 0)
+    expired = take(engine, "a", lease=-1)
+    assert take(engine, "a").crashes == 0
+    assert expired.slot == held.slot
+
+
+def test_slot_of_a_living_owner_is_taken_only_by_force(engine: Engine) -> None:
+    held = [take(engine, owner) for owner in "abc"]
+    assert claims.claim(engine, STUDY, "d", 60) is None
+    seized = claims.claim(engine, STUDY, "d", 60, seize=True)
+    assert seized is not None
+    assert seized.slot == held[0].slot
+    assert not claims.renew(engine, held[0], 60)
+
+
+def test_reported_epoch_clears_the_crashes(engine: Engine) -> None:
+    take(engine, "a", lease=-1)
+    taken = take(engine, "b", lease=-1)
+    with engine.begin() as connection:
+        claims.forget_crashes(connection, taken)
+    assert (taken.crashes, take(engine, "c").crashes) == (1, 1)
+
+
+def test_slot_without_a_lease_end_is_free(engine: Engine) -> None:
+    lost = take(engine, "a")
+    with engine.begin() as connection:
+        connection.execute(sa.update(claims.slots).where(claims.slots.c.slot == lost.slot).values(lease_end=None))
+    assert take(engine, "b").slot == lost.slot
+
+
+def test_cancelled_are_those_that_have_not_begun(engine: Engine) -> None:
+    running = take(engine, "a")
+    begun = take(engine, "b")
+    with engine.begin() as connection:
+        claims.attach_trial(connection, begun, 5)
+    claims.give_back(engine, begun)
+    assert claims.cancel_unbegun(engine, STUDY, "p", "enough") == 1
+    assert states(engine) == [SlotState.RUNNING, SlotState.WAITING, SlotState.CANCELLED]
+    assert claims.cancel_unbegun(engine, STUDY, "p", "enough") == 0
+    settle(engine, running)
+    settle(engine, take(engine))
+    assert claims.claim(engine, STUDY, "d", 60) is None
+
+
+def test_own_slot_is_known_as_settled_after_a_lost_reply(engine: Engine) -> None:
+    held = take(engine)
+    assert claims.read_own(engine, held) == (SlotState.RUNNING, None)
+    settle(engine, held)
+    assert claims.read_own(engine, held) == (SlotState.COMPLETE, None)
+
+
+def test_ledger_holds_every_change_of_a_slot(engine: Engine) -> None:
+    lost = take(engine, "a", lease=-1)
+    taken = take(engine, "b")
+    claims.give_back(engine, taken)
+    settle(engine, take(engine, "c"))
+    with engine.connect() as connection:
+        rows = read_ledger(connection, STUDY)
+    assert [(row.slot, row.fence, row.owner, row.before, row.after) for row in rows] == [
+        (lost.slot, 1, "a", "waiting", "running"),
+        (lost.slot, 2, "b", "running", "running"),
+        (lost.slot, 2, "b", "running", "waiting"),
+        (lost.slot, 3, "c", "waiting", "running"),
+        (lost.slot, 3, "c", "running", "complete"),
+    ]
+    assert abs(rows[0].at - time.time()) < 5
+    assert rows[1].lease_end is not None
+    assert rows[1].lease_end < rows[1].at
+
+
+def test_best_of_equal_trials_is_the_earliest() -> None:
+    def trial(slot: int, number: int, accuracy: float, state: SlotState = SlotState.COMPLETE) -> TrialStatus:
+        return TrialStatus(slot, number, state, {}, 1, accuracy, 1.0, None)
+
+    stopped = trial(0, 0, 0.99, SlotState.STOPPED_EARLY)
+    cost = Usage(0, 0, {})
+    status = SweepStatus([stopped, trial(1, 2, 0.9), trial(2, 1, 0.9), trial(3, 3, 0.8)], cost)
+    assert status.best is not None
+    assert status.best.number == 1
+    assert SweepStatus([stopped], cost).best is None
+    assert status.line() == "4/4 trials settled, 3 complete, 1 stopped early, best 0.9000 (trial 1)"

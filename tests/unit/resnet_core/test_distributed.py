@@ -1,0 +1,44 @@
+"""What ranks do with a batch, without processes: tests/local/test_ranks.py has those."""
+
+import numpy as np
+import pytest
+import torch
+
+from resnet_core.config import TrainingConfig
+from resnet_core.distributed import Group
+from resnet_core.train import TrainingData, training_batches
+from tests.unit.resnet_core.test_train import EVERYTHING, data
+
+__all__ = ["data"]
+
+
+class Place(Group):
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+
+
+@pytest.mark.parametrize("policy", ["autoaugment", "trivialaugment", "none"])
+@pytest.mark.parametrize("size", [2, 4])
+def test_parts_of_the_ranks_make_the_batch_of_one_process(data: TrainingData, size: int, policy: str) -> None:
+    """Also where an image is mixed with one that another rank has."""
+    augmentation = EVERYTHING.augmentation.model_copy(update={"policy": policy})
+    recipe = EVERYTHING.model_copy(update={"augmentation": augmentation})
+    whole = list(training_batches(data, recipe, np.random.default_rng(1)))
+    ranks = [list(training_batches(data, recipe, np.random.default_rng(1), Place(rank, size))) for rank in range(size)]
+    assert [len(parts) for parts in ranks] == [len(whole)] * size
+    for (images, labels, mixing), parts in zip(whole, zip(*ranks, strict=True), strict=True):
+        assert torch.equal(torch.cat([part[0] for part in parts]), images)
+        assert torch.equal(torch.cat([part[1] for part in parts]), labels)
+        assert mixing is not None
+        assert torch.equal(torch.cat([part[2].labels for part in parts]), mixing.labels)
+        assert torch.equal(torch.cat([part[2].weight for part in parts]), mixing.weight)
+
+
+def test_batch_that_ranks_cannot_share_is_refused() -> None:
+    assert TrainingConfig(batch_size=12).rank_batch_size(3) == 4
+    with pytest.raises(
+        ValueError, match=r"^training\.batchSize=33: a multiple of finalTrain\.gpus=2, 2 images a GPU or"
+    ):
+        TrainingConfig(batch_size=33).rank_batch_size(2)
+    with pytest.raises(ValueError, match=r"finalTrain\.gpus=2"):
+        TrainingConfig(batch_size=2).rank_batch_size(2)

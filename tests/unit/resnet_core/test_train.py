@@ -1,0 +1,285 @@
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from resnet_core import winograd
+from resnet_core.augment import normalize
+from resnet_core.build import build_network
+from resnet_core.config import AugmentationConfig, ModelConfig, PruningConfig, ScheduleConfig, TrainingConfig
+from resnet_core.data import Images
+from resnet_core.epoch import EpochResult
+from resnet_core.model import ResNet
+from resnet_core.optimizer import build_optimizer
+from resnet_core.predict import predict
+from resnet_core.train import Checkpoint, Diverged, TrainingData, train, training_batches
+from tests.support.plain_network import plain_network
+
+MODEL = ModelConfig(depths=(1, 1), width=8, strides=(1, 2))
+EVERYTHING = TrainingConfig(
+    optimizer="sgd",
+    lr=0.05,
+    batch_size=16,
+    dropout=0.2,
+    label_smoothing=0.1,
+    ema=0.9,
+    clip_norm=1.0,
+    schedule=ScheduleConfig(warmup_epochs=0.5),
+    augmentation=AugmentationConfig(policy="trivialaugment", erasing=0.3, mixup=0.2, cutmix=1.0),
+)
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    """Two classes that differ in brightness: 100 images to train on, 40 to validate."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(140) % 2
+    pixels = torch.randint(0, 120, (140, 3, 16, 16), generator=generator) + labels[:, None, None, None] * 60
+    images = pixels.to(torch.uint8)
+    return TrainingData(
+        Images(images[:100], labels[:100]),
+        Images(images[100:], labels[100:]),
+        torch.full((3,), 0.35),
+        torch.full((3,), 0.2),
+    )
+
+
+def network(recipe: TrainingConfig = EVERYTHING) -> ResNet:
+    return build_network(MODEL, PruningConfig(), 2, dropout=recipe.dropout, seed=1)
+
+
+def run(
+    data: TrainingData, recipe: TrainingConfig, epochs: int, **options: Any
+) -> tuple[ResNet, list[EpochResult], list[Checkpoint]]:
+    results: list[EpochResult] = []
+    checkpoints: list[Checkpoint] = []
+
+    def on_epoch(result: EpochResult, checkpoint: Checkpoint) -> None:
+        results.append(result)
+        checkpoints.append(copied(checkpoint))
+
+    trained = train(network(recipe), recipe, data, epochs, seed=7, on_epoch=on_epoch, **options)
+    return trained, results, checkpoints
+
+
+def copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
+
+
+def assert_equal(left: Any, right: Any) -> None:
+    if isinstance(left, Tensor):
+        assert torch.equal(left, right)
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for key in left:
+            assert_equal(left[key], right[key])
+    else:
+        assert left == right
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"])
+def test_training_resumed_after_any_epoch_ends_bit_for_bit_equal(data: TrainingData, optimizer: str) -> None:
+    recipe = EVERYTHING.model_copy(update={"optimizer": optimizer, "lr": 0.01})
+    whole, results, checkpoints = run(data, recipe, 3)
+    for after in (1, 2):
+        resumed, rest, last = run(data, recipe, 3, checkpoint=checkpoints[after - 1])
+        assert_equal(whole.state_dict(), resumed.state_dict())
+        assert_equal(checkpoints[-1], last[-1])
+        for before, again in zip(results[after:], rest, strict=True):
+            assert before.train_loss == again.train_loss
+            assert before.validation_accuracy == again.validation_accuracy
+
+
+def test_checkpoint_survives_the_disk_without_pickled_objects(data: TrainingData, tmp_path: Any) -> None:
+    whole, _, checkpoints = run(data, EVERYTHING, 2)
+    torch.save(checkpoints[0], tmp_path / "checkpoint.pt")
+    loaded = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    resumed, _, _ = run(data, EVERYTHING, 2, checkpoint=loaded)
+    assert_equal(whole.state_dict(), resumed.state_dict())
+
+
+def test_another_seed_trains_another_network(data: TrainingData) -> None:
+    first = train(network(), EVERYTHING, data, 1, seed=1).state_dict()
+    second = train(network(), EVERYTHING, data, 1, seed=2).state_dict()
+    assert not torch.equal(first["stem.weight"], second["stem.weight"])
+
+
+def test_checkpoint_of_another_seed_is_refused(data: TrainingData) -> None:
+    _, _, checkpoints = run(data, EVERYTHING, 1)
+    with pytest.raises(ValueError, match="trained with seed 7, not 8"):
+        train(network(), EVERYTHING, data, 2, seed=8, checkpoint=checkpoints[0])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"])
+def test_every_optimizer_learns(data: TrainingData, optimizer: str) -> None:
+    lr = {"adadelta": 1.0, "sgd": 0.05, "asgd": 0.05, "adagrad": 0.02}.get(optimizer, 0.003)
+    recipe = TrainingConfig(
+        optimizer=optimizer, lr=lr, batch_size=20, augmentation=AugmentationConfig(crop_padding=0), precision="fp32"
+    )
+    _, results, _ = run(data, recipe, 6)
+    assert results[-1].train_loss < results[0].train_loss * 0.7
+
+
+def test_plain_step_equals_the_loop_written_by_hand(data: TrainingData) -> None:
+    """Without dropout and augmentation, on one epoch, against torch alone."""
+    recipe = TrainingConfig(
+        lr=0.1, batch_size=25, precision="fp32", augmentation=AugmentationConfig(flip=False, crop_padding=0),
+        schedule=ScheduleConfig(name="constant"), weight_decay=0.01,
+    )  # fmt: skip
+    ours = train(network(recipe), recipe, data, 1, seed=3)
+    order = np.random.default_rng([3, 1]).permutation(100)
+    model = network(recipe)
+    model.to(memory_format=torch.channels_last)
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim == 1]
+    optimizer = torch.optim.SGD(
+        [{"params": decayed, "weight_decay": 0.01}, {"params": rest}], lr=0.1, momentum=0.9, nesterov=True
+    )
+    for start in range(0, 100, 25):
+        index = torch.from_numpy(order[start : start + 25])
+        images = normalize(data.train.images[index], data.mean, data.std).contiguous(memory_format=torch.channels_last)
+        loss = torch.nn.functional.cross_entropy(model(images), data.train.labels[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], tensor)
+
+
+PLAIN = {
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "rmsprop": partial(torch.optim.RMSprop, momentum=0.9),
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adadelta": torch.optim.Adadelta,
+    "adagrad": torch.optim.Adagrad,
+    "asgd": torch.optim.ASGD,
+}
+
+
+def of_fifty_steps(data: TrainingData, model: ResNet, optimizer: str) -> tuple[list[float], list[float]]:
+    """Losses of our loop, which has an epoch for each step to tell its loss, and of plain steps: the default memory
+    format, torch's own layers, a parameter after the other.
+    """
+    lr = 0.1 if optimizer == "adadelta" else 0.001
+    recipe = TrainingConfig(
+        optimizer=optimizer, lr=lr, batch_size=len(data.train), precision="fp32", weight_decay=0.01,
+        decay_norm_and_bias=True, augmentation=AugmentationConfig(flip=False, crop_padding=0),
+        schedule=ScheduleConfig(name="constant"),
+    )  # fmt: skip
+    plain_model, ours = plain_network(model), []
+    train(model, recipe, data, 50, seed=7, on_epoch=lambda result, _: ours.append(result.train_loss))
+
+    plain = PLAIN[optimizer](plain_model.parameters(), lr=lr, weight_decay=0.01, foreach=False)
+    images = normalize(data.train.images, data.mean, data.std)
+    losses = []
+    for _ in ours:
+        loss = torch.nn.functional.cross_entropy(plain_model(images), data.train.labels)
+        plain.zero_grad()
+        loss.backward()
+        plain.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.98 * losses[0]
+    return ours, losses
+
+
+@pytest.mark.parametrize("optimizer", PLAIN)
+def test_losses_of_fifty_steps_are_those_of_the_plain_step(data: TrainingData, optimizer: str) -> None:
+    ours, plain = of_fifty_steps(data, network(TrainingConfig()), optimizer)
+    assert ours == pytest.approx(plain, rel=2e-3)
+
+
+def test_losses_of_fifty_steps_with_fewer_multiplications_are_those_of_the_plain_step(data: TrainingData) -> None:
+    """In a network of 8 x 8 and 4 x 4 pixels."""
+    model = ModelConfig(depths=(1, 1), width=winograd.LEAST_CHANNELS, strides=(2, 2))
+    ours, plain = of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
+    assert ours == pytest.approx(plain, rel=2e-3)
+    assert ours != plain
+
+
+def test_losses_of_fifty_steps_with_batch_norm_by_groups_are_those_of_the_plain_step(data: TrainingData) -> None:
+    """All batch norms of a network of 16 x 16 pixels and an odd width."""
+    model = ModelConfig(depths=(1, 1), widths=(9, 11), strides=(1, 1))
+    ours, plain = of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
+    assert ours == pytest.approx(plain, rel=2e-3)
+    assert ours != plain
+
+
+def test_average_lags_behind_the_weights(data: TrainingData) -> None:
+    recipe = EVERYTHING.model_copy(update={"ema": 0.99})
+    averaged, _, checkpoints = run(data, recipe, 1)
+    assert not torch.equal(averaged.stem.weight, checkpoints[0]["model"]["stem.weight"])
+    assert_equal(dict(averaged.state_dict()), checkpoints[0]["evaluated"])
+    start = network(recipe).stem.weight
+    lag = (averaged.stem.weight - start).norm()
+    assert lag < (checkpoints[0]["model"]["stem.weight"] - start).norm()
+
+
+@pytest.mark.parametrize("decayed", [False, True])
+def test_weight_decay_spares_norm_and_bias_unless_asked(decayed: bool) -> None:
+    recipe = TrainingConfig(weight_decay=0.3, decay_norm_and_bias=decayed)
+    groups = build_optimizer(network(), recipe).param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert len(decay) == len(list(network().parameters()))
+    for group in groups:
+        for parameter in group["params"]:
+            assert decay[id(parameter)] == (0.3 if parameter.ndim > 1 or decayed else 0.0)
+
+
+def test_clipping_bounds_the_step(data: TrainingData) -> None:
+    recipe = TrainingConfig(lr=1.0, momentum=0, nesterov=False, weight_decay=0, clip_norm=0.01, batch_size=100)
+    before = network(recipe)
+    start = [p.detach().clone() for p in before.parameters()]
+    trained = train(before, recipe, data, 1, seed=0)
+    moved = torch.stack([(p - s).norm() for p, s in zip(trained.parameters(), start, strict=True)]).norm()
+    assert moved.item() == pytest.approx(0.01, rel=0.02)
+
+
+def test_loss_that_is_no_number_raises_diverged(data: TrainingData) -> None:
+    recipe = TrainingConfig(lr=1e30, batch_size=16)
+    with pytest.raises(Diverged, match=r"training loss of epoch 1 is (nan|inf)"):
+        run(data, recipe, 2)
+
+
+def test_batch_above_the_training_set_is_refused(data: TrainingData) -> None:
+    with pytest.raises(ValueError, match=r"training\.batchSize=101: at most 100"):
+        run(data, TrainingConfig(batch_size=101), 1)
+
+
+def test_validation_images_are_only_normalised(data: TrainingData) -> None:
+    trained, results, _ = run(data, EVERYTHING, 1)
+    assert data.validation is not None
+    logits = predict(trained, data.validation.images, data.mean, data.std, torch.float32)
+    reference = trained.eval()(normalize(data.validation.images, data.mean, data.std))
+    torch.testing.assert_close(logits, reference, rtol=1e-3, atol=1e-4)
+    hits = (logits.argmax(1) == data.validation.labels).float().mean().item()
+    assert results[-1].validation_accuracy == pytest.approx(hits, abs=0.051)  # bf16 may turn one image or two
+
+
+def test_flip_averages_the_probabilities_of_both_views(data: TrainingData) -> None:
+    model = network().eval()
+    images = data.train.images[:8]
+    flipped = predict(model, images, data.mean, data.std, torch.float32, flip=True)
+    views = [model(normalize(view, data.mean, data.std)).softmax(1) for view in (images, images.flip(3))]
+    torch.testing.assert_close(flipped.exp(), (views[0] + views[1]) / 2)
+
+
+def test_epoch_shows_every_image_once_but_the_rest_of_the_last_batch(data: TrainingData) -> None:
+    recipe = TrainingConfig(batch_size=16, augmentation=AugmentationConfig(flip=False, crop_padding=0))
+    batches = [images for images, _, _ in training_batches(data, recipe, np.random.default_rng(0))]
+    assert [len(batch) for batch in batches] == [16] * 6
+    seen = torch.cat(batches).contiguous()
+    assert len(seen.flatten(1).unique(dim=0)) == 96
+
+
+def test_step_callback_runs_before_every_step(data: TrainingData) -> None:
+    calls: list[None] = []
+    run(data, TrainingConfig(batch_size=25), 2, on_step=lambda: calls.append(None))
+    assert len(calls) == 8

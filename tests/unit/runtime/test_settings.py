@@ -1,0 +1,41 @@
+import pytest
+
+from jobs.runtime.errors import ConfigurationError
+from jobs.runtime.settings import owner_identity, read_settings
+
+
+@pytest.fixture(autouse=True)
+def _place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///x.db")
+    monkeypatch.setenv("ARTIFACTS_URL", "runs")
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEASE_SECONDS", "90")
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "7")
+    settings = read_settings()
+    assert (settings.lease_seconds, settings.job_completion_index) == (90, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("DATABASE_URL", "", "^DATABASE_URL: needed in the environment, but not set$"),
+        ("LEASE_SECONDS", "20", "^LEASE_SECONDS=20: at least three times RENEWAL_SECONDS=15$"),
+        ("DATABASE_TIMEOUT_SECONDS", "15", "^DATABASE_TIMEOUT_SECONDS=15: less than RENEWAL_SECONDS=15$"),
+        ("DATABASE_URL", "mysql://host/name", "^DATABASE_URL: mysql:// is neither sqlite:// nor postgresql://$"),
+        ("LOG_FORMAT", "xml", "^LOG_FORMAT='xml': input should be 'text' or 'json'$"),
+        ("DEVICE", "gpu", "^DEVICE='gpu': string should match"),
+        ("THREADS", "0", "^THREADS='0': input should be greater than or equal to 1$"),
+    ],
+)
+def test_bad_variable_is_named_with_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=message):
+        read_settings()
+
+
+def test_identity_is_never_the_same_twice() -> None:
+    assert owner_identity() != owner_identity()
