@@ -16,6 +16,7 @@ from jobs.queue import claims
 from jobs.queue.best_trial import TooFewCompleted, best_trial
 from jobs.queue.connections import connect
 from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.stop import stop_sweep
 from jobs.queue.tables import SlotState
 from jobs.runtime import interrupt
 from jobs.runtime.errors import ConfigurationError
