@@ -4,9 +4,17 @@ from pathlib import Path
 
 from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable
 from jobs.artifacts.folder import FolderArtifacts
+from jobs.artifacts.waiting import WaitingArtifacts
 from jobs.runtime.settings import S3Options
 
-__all__ = ["Artifacts", "ArtifactsRefused", "ArtifactsUnreachable", "FolderArtifacts", "open_artifacts"]
+__all__ = [
+    "Artifacts",
+    "ArtifactsRefused",
+    "ArtifactsUnreachable",
+    "FolderArtifacts",
+    "WaitingArtifacts",
+    "open_artifacts",
+]
 
 
 def open_artifacts(url: str, options: S3Options) -> Artifacts:

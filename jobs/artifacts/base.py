@@ -5,12 +5,13 @@ import errno
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jobs.runtime.errors import Refused, Unreachable
+
+T = TypeVar("T")
 
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
@@ -47,24 +48,22 @@ class Artifacts(ABC):
         """The keys that begin with the folder `prefix`, sorted, without half-written ones."""
 
     @abstractmethod
-    def writing(self, key: str) -> AbstractContextManager[Path]:
-        """A file to write; it becomes the object when the block ends well, and is gone when it does not."""
+    def write(self, key: str, write: Callable[[Path], object]) -> None:
+        """Has `write` fill a file, which becomes the object if that ends well, and is gone if it does not."""
 
     @abstractmethod
-    def reading(self, key: str) -> AbstractContextManager[Path]:
-        """The object as a local file, for as long as the block runs."""
+    def read(self, key: str, read: Callable[[Path], T]) -> T:
+        """What `read` makes of the object, which is a local file while it runs."""
 
     @abstractmethod
     def remove(self, key: str) -> None:
         """Removes an object, if it is there."""
 
     def write_text(self, key: str, text: str) -> None:
-        with self.writing(key) as path:
-            path.write_text(text, encoding="utf-8")
+        self.write(key, lambda path: path.write_text(text, encoding="utf-8"))
 
     def read_text(self, key: str) -> str:
-        with self.reading(key) as path:
-            return path.read_text(encoding="utf-8")
+        return self.read(key, lambda path: path.read_text(encoding="utf-8"))
 
     def write_json(self, key: str, value: Any) -> None:
         self.write_text(key, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -73,8 +72,7 @@ class Artifacts(ABC):
         return json.loads(self.read_text(key))
 
     def sha256(self, key: str) -> str:
-        with self.reading(key) as path:
-            return file_sha256(path)
+        return self.read(key, file_sha256)
 
 
 def file_sha256(path: Path) -> str:

@@ -22,16 +22,12 @@ class Checkpoints:
         self._artifacts, self._prefix, self._fence = artifacts, prefix, fence
 
     def save(self, write: Callable[[Path], None]) -> None:
-        with self._artifacts.writing(f"{self._prefix}/checkpoint-{self._fence}.pt") as path:
-            write(path)
+        self._artifacts.write(f"{self._prefix}/checkpoint-{self._fence}.pt", write)
 
     def load(self, read: Callable[[Path], T]) -> T | None:
         """What `read` makes of the newest checkpoint; None before the first."""
         fence = self._newest("checkpoint", "pt")
-        if fence is None:
-            return None
-        with self._artifacts.reading(f"{self._prefix}/checkpoint-{fence}.pt") as path:
-            return read(path)
+        return None if fence is None else self._artifacts.read(f"{self._prefix}/checkpoint-{fence}.pt", read)
 
     def save_outcome(self, outcome: dict[str, Any]) -> None:
         self._artifacts.write_json(f"{self._prefix}/outcome-{self._fence}.json", outcome)

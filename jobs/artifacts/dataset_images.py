@@ -97,14 +97,15 @@ def _store_part(artifacts: Artifacts, source: str, name: str, images: Images) ->
         sha256 = file_sha256(file)
         key = f"datasets/{source}-{name}-{sha256[:16]}.safetensors"
         if not artifacts.exists(key) or artifacts.sha256(key) != sha256:
-            with artifacts.writing(key) as path:
-                shutil.copyfile(file, path)
+            artifacts.write(key, lambda path: shutil.copyfile(file, path))
     return StoredPart(key=key, sha256=sha256, images=len(images))
 
 
 def _load_part(artifacts: Artifacts, part: StoredPart) -> Images:
-    with artifacts.reading(part.key) as path:
+    def read(path: Path) -> Images:
         found = file_sha256(path)
         if found != part.sha256:
             raise DatasetChanged(f"{part.key}: sha256 {found}, expected {part.sha256}; the file was changed")
         return load(path)
+
+    return artifacts.read(part.key, read)

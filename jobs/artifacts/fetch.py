@@ -3,13 +3,13 @@
 import logging
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.artifacts.manifest import (
     MANIFEST,
     Manifest,
     ManifestEntry,
-    Patiently,
     describe,
     difference,
     is_database,
@@ -31,13 +31,12 @@ class Fetched:
     bytes: int = 0
 
 
-def fetch(source: Artifacts, target: FolderArtifacts, patiently: Patiently, *, partial: bool) -> Fetched:
+def fetch(source: Artifacts, target: FolderArtifacts, *, partial: bool) -> Fetched:
     """Copies what `target` does not have yet, each object whole or not at all, the manifest last.
 
     Args:
         source: a study's artifacts.
         target: the folder.
-        patiently: runs what asks the source, again after an outage.
         partial: also what has no manifest, and so cannot be checked.
 
     Raises:
@@ -46,16 +45,16 @@ def fetch(source: Artifacts, target: FolderArtifacts, patiently: Patiently, *, p
         Corrupted: an object is not as its manifest says, or is not there.
 
     """
-    if isinstance(source, FolderArtifacts) and source.root.resolve() == target.root.resolve():
+    if Path(source.location).resolve() == target.root.resolve():
         raise Failure(f"{target.location}: the result lies there already")
-    unfinished = partial and not patiently(lambda: source.exists(MANIFEST))
-    manifest = None if unfinished else patiently(lambda: read_manifest(source))
-    listed, keys = manifest.objects if manifest else {}, patiently(source.listing)
+    unfinished = partial and not source.exists(MANIFEST)
+    manifest = None if unfinished else read_manifest(source)
+    listed, keys = manifest.objects if manifest else {}, source.listing()
     others = [key for key in keys if key != MANIFEST and key not in listed and not is_database(key)]
     fetched = Fetched()
 
     def take(key: str, expected: ManifestEntry | None) -> None:
-        there = patiently(lambda: _take(source, target, key, expected))
+        there = _take(source, target, key, expected)
         fetched.objects += 1
         fetched.there += there
         fetched.bytes += target.path(key).stat().st_size
@@ -78,11 +77,14 @@ def _take(source: Artifacts, target: FolderArtifacts, key: str, expected: Manife
     """Returns whether the object was there already."""
     if expected and target.exists(key) and describe(target, key) == expected:
         return True
+
+    def copy(found: Path) -> None:
+        if expected and (entry := ManifestEntry.of(found)) != expected:
+            raise Corrupted(f"{source.location}/{key}: changed: {difference(expected, entry)}")
+        target.write(key, lambda path: shutil.copyfile(found, path))
+
     try:
-        with source.reading(key) as found, target.writing(key) as path:
-            if expected and (entry := ManifestEntry.of(found)) != expected:
-                raise Corrupted(f"{source.location}/{key}: changed: {difference(expected, entry)}")
-            shutil.copyfile(found, path)
+        source.read(key, copy)
     except FileNotFoundError:
         if expected:
             raise Corrupted(f"{source.location}/{key}: missing, although the manifest names it") from None

@@ -1,12 +1,11 @@
 """Artifacts below a folder."""
 
-import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from jobs.artifacts.base import Artifacts, disk_errors
+from jobs.artifacts.base import Artifacts, T, disk_errors
 
 
 class FolderArtifacts(Artifacts):
@@ -40,14 +39,13 @@ class FolderArtifacts(Artifacts):
             files = (path for path in self.path(prefix).rglob("*") if path.is_file() and ".partial-" not in path.name)
             return sorted(path.relative_to(self.root).as_posix() for path in files)
 
-    @contextlib.contextmanager
-    def writing(self, key: str) -> Iterator[Path]:
+    def write(self, key: str, write: Callable[[Path], object]) -> None:
         target = self.path(key)
         partial = target.with_name(f"{target.name}.partial-{secrets.token_hex(4)}")
         with disk_errors():
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                yield partial
+                write(partial)
                 with partial.open("rb") as file:
                     os.fsync(file.fileno())
                 partial.replace(target)
@@ -55,13 +53,12 @@ class FolderArtifacts(Artifacts):
             finally:
                 partial.unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def reading(self, key: str) -> Iterator[Path]:
+    def read(self, key: str, read: Callable[[Path], T]) -> T:
         path = self.path(key)
         with disk_errors():
             if not path.is_file():
                 raise FileNotFoundError(f"{path}: not there")
-            yield path
+            return read(path)
 
     def remove(self, key: str) -> None:
         with disk_errors():

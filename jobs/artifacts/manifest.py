@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -13,14 +12,6 @@ from jobs.artifacts.base import file_sha256
 from jobs.runtime.errors import Failure
 
 MANIFEST = "manifest.json"
-
-T = TypeVar("T")
-
-
-class Patiently(Protocol):
-    """Runs an action, again after an outage."""
-
-    def __call__(self, action: Callable[[], T], /) -> T: ...
 
 
 class NotAResult(Failure):
@@ -89,15 +80,12 @@ def read_manifest(artifacts: Artifacts) -> Manifest:
         raise NotAResult(f"{artifacts.location}/{MANIFEST}: {': '.join(part for part in parts if part)}") from None
 
 
-def verify(
-    artifacts: Artifacts, manifest: Manifest, patiently: Patiently, on_object: Callable[[], None]
-) -> list[Fault]:
+def verify(artifacts: Artifacts, manifest: Manifest, on_object: Callable[[], None] = lambda: None) -> list[Fault]:
     """Reads every object, calling `on_object` after each, and returns what is not as the manifest says."""
-    keys = patiently(lambda: result_keys(artifacts))
-    faults = [Fault("extra", key, "") for key in keys if key not in manifest.objects]
+    faults = [Fault("extra", key, "") for key in result_keys(artifacts) if key not in manifest.objects]
     for key, expected in manifest.objects.items():
         try:
-            found = patiently(partial(describe, artifacts, key))
+            found = describe(artifacts, key)
         except FileNotFoundError:
             faults.append(Fault("missing", key, ""))
         else:
@@ -108,8 +96,7 @@ def verify(
 
 
 def describe(artifacts: Artifacts, key: str) -> ManifestEntry:
-    with artifacts.reading(key) as path:
-        return ManifestEntry.of(path)
+    return artifacts.read(key, ManifestEntry.of)
 
 
 def difference(expected: ManifestEntry, found: ManifestEntry) -> str:

@@ -7,7 +7,7 @@ receives carries checksums; each request is tried twice here, and whoever calls 
 import contextlib
 import mimetypes
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from botocore.exceptions import (
 )
 from s3transfer.exceptions import RetriesExceededError
 
-from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable, disk_errors
+from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable, T, disk_errors
 from jobs.runtime.settings import S3Options
 
 # In parts of so many bytes, so many at a time: at most 64 MiB of a file are in memory.
@@ -117,25 +117,23 @@ class S3Artifacts(Artifacts):
             keys = [row["Key"][start:] for page in pages for row in page.get("Contents", ())]
         return sorted(key for key in keys if not key.endswith("/"))  # empty folders, as consoles make them
 
-    @contextlib.contextmanager
-    def writing(self, key: str) -> Iterator[Path]:
+    def write(self, key: str, write: Callable[[Path], object]) -> None:
         with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
             path = Path(folder) / "object"
             with disk_errors():
-                yield path
+                write(path)
             media_type, _ = mimetypes.guess_type(key)
             extra = {"ContentType": media_type} if media_type else {}
             with self._errors(key), path.open("rb") as file:
                 self._client.upload_fileobj(file, self._bucket, self._name(key), ExtraArgs=extra, Config=TRANSFER)
 
-    @contextlib.contextmanager
-    def reading(self, key: str) -> Iterator[Path]:
+    def read(self, key: str, read: Callable[[Path], T]) -> T:
         with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
             path = Path(folder) / "object"
             with disk_errors(), self._errors(key), path.open("wb") as file:
                 self._client.download_fileobj(self._bucket, self._name(key), file, Config=TRANSFER)
             with disk_errors():
-                yield path
+                return read(path)
 
     def remove(self, key: str) -> None:
         with self._errors(key):

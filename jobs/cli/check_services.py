@@ -1,16 +1,16 @@
 """Whether database and bucket can be used from here, and whether a study can go on with an experiment."""
 
 import sqlalchemy as sa
+from sqlalchemy import Connection
 
-from jobs.artifacts import Artifacts
+from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.experiment.experiment import Experiment
 from jobs.queue.compatibility import check_result, check_study
-from jobs.queue.connections import connect
-from jobs.runtime.database_url import database_place, is_sqlite
-from jobs.runtime.retry import patiently
+from jobs.queue.database import Database
+from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings, owner_identity
 
-PATIENCE_SECONDS = 60  # services that were installed a moment ago may still be starting
+PATIENCE = Patience(60)  # services that were installed a moment ago may still be starting
 
 
 def check_services(settings: Settings, root: Artifacts) -> None:
@@ -20,10 +20,10 @@ def check_services(settings: Settings, root: Artifacts) -> None:
         Failure: one of them cannot be reached, or will not have us.
 
     """
-    place = database_place(settings.database_url)
-    version = patiently(lambda: _version(settings), place=place, deadline_seconds=PATIENCE_SECONDS)
-    print(f"{place}: {version}")
-    patiently(lambda: _use(root), place=root.location, deadline_seconds=PATIENCE_SECONDS)
+    database = Database.of(settings, PATIENCE)
+    print(f"{database.place}: {database.read(_version)}")
+    database.close()
+    _use(WaitingArtifacts(root, PATIENCE))
     print(f"artifacts {root.location}: can be written, read and removed")
 
 
@@ -35,21 +35,17 @@ def check_change(experiment: Experiment, settings: Settings, root: Artifacts) ->
         Failure: a service cannot be reached, or will not have us.
 
     """
-    place, study = database_place(settings.database_url), root.under(experiment.study_name)
-    patiently(lambda: check_study(experiment, settings), place=place, deadline_seconds=PATIENCE_SECONDS)
-    patiently(lambda: check_result(experiment, study), place=study.location, deadline_seconds=PATIENCE_SECONDS)
+    database = Database.of(settings, PATIENCE)
+    check_study(experiment, database)
+    database.close()
+    check_result(experiment, WaitingArtifacts(root, PATIENCE).under(experiment.study_name))
     print(f"study {experiment.study_name}: can go on with this experiment, {experiment.sweep.trials} trials")
 
 
-def _version(settings: Settings) -> str:
-    engine = connect(settings.database_url, settings.database_timeout_seconds)
-    try:
-        with engine.connect() as connection:
-            if is_sqlite(settings.database_url):
-                return f"SQLite {connection.scalar(sa.text('select sqlite_version()'))}"
-            return f"PostgreSQL {connection.scalar(sa.text('show server_version'))}"
-    finally:
-        engine.dispose()
+def _version(connection: Connection) -> str:
+    if connection.dialect.name == "sqlite":
+        return f"SQLite {connection.scalar(sa.text('select sqlite_version()'))}"
+    return f"PostgreSQL {connection.scalar(sa.text('show server_version'))}"
 
 
 def _use(root: Artifacts) -> None:

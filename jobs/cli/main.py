@@ -169,25 +169,25 @@ def _run_local(experiment: Experiment, options: argparse.Namespace) -> int:
 
 
 def _run_operation(options: argparse.Namespace) -> int:
-    from jobs.cli import operations  # noqa: PLC0415
+    from jobs.cli import result_commands, sweep_commands  # noqa: PLC0415
 
     match options.command:
         case "status":
-            operations.status(options.study, options.runs, watch=options.watch, as_json=options.json)
+            sweep_commands.status(options.study, options.runs, watch=options.watch, as_json=options.json)
         case "check":
             _check(options)
         case "stop":
-            operations.stop(options.study, options.runs, now=options.now)
+            sweep_commands.stop(options.study, options.runs, now=options.now)
         case "export":
-            operations.export(options.study, options.runs, options.file)
+            sweep_commands.export(options.study, options.runs, options.file)
         case "import":
-            operations.import_(options.file)
+            sweep_commands.import_(options.file)
         case "verify":
-            return EXIT_DONE if operations.verify(options.result) else EXIT_FAILED
+            return EXIT_DONE if result_commands.verify(options.result) else EXIT_FAILED
         case "fetch":
-            operations.fetch(options.result, options.to, partial=options.partial)
+            result_commands.fetch(options.result, options.to, partial=options.partial)
         case "compare":
-            operations.compare([options.result, *options.others], options.to)
+            result_commands.compare([options.result, *options.others], options.to)
         case "predict":
             from jobs.cli import predict  # noqa: PLC0415 - the only one that needs torch
 

@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from jobs.artifacts import Artifacts
-from jobs.artifacts.manifest import Patiently
-from jobs.cli.operations import open_result
+from jobs.artifacts.base import file_sha256
+from jobs.cli.result_commands import open_result
 from jobs.report.model_folder import DESCRIPTION, FOLDER, WEIGHTS
 from jobs.runtime.errors import ConfigurationError, Failure
 from jobs.runtime.settings import read_settings
@@ -67,7 +68,7 @@ def run(model: str, images: list[Path], *, top: int, device: str | None, as_json
         selected = select_device(settings.device)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
-    trained = _read_model(*open_result(model), selected)
+    trained = _read_model(open_result(model), selected)
     classes = len(trained.description.classes)
     if top > classes:
         raise ConfigurationError(f"--top={top}: at most {classes}, the classes that the model knows")
@@ -76,26 +77,26 @@ def run(model: str, images: list[Path], *, top: int, device: str | None, as_json
         print(line.encode(errors="surrogateescape").decode(errors="replace"))  # a file's name need not be UTF-8
 
 
-def _read_model(artifacts: Artifacts, with_artifacts: Patiently, device: torch.device) -> TrainedModel:
-    def read() -> TrainedModel:
-        folder = next((f for f in (artifacts.under(FOLDER), artifacts) if f.exists(DESCRIPTION)), None)
-        if folder is None:
-            words = f"neither {FOLDER}/{DESCRIPTION} nor {DESCRIPTION}; a result has its model when it is evaluated"
-            raise NotAModel(f"{artifacts.location}: not a model: {words}")
-        if not folder.exists(WEIGHTS):
-            raise NotAModel(f"{folder.location}: not a model: no {WEIGHTS} beside {DESCRIPTION}")
-        with folder.reading(DESCRIPTION) as description, folder.reading(WEIGHTS) as weights:
-            try:
-                model = load_model(description, weights, device)
-            except ValueError as error:
-                raise NotAModel(f"{folder.location}: {error}") from None
-            expected, found = model.description.weights_sha256, folder.sha256(WEIGHTS)
-            if expected not in (None, found):
-                differing = f"{WEIGHTS} has sha256 {found}, but {DESCRIPTION} belongs to {expected}"
-                raise NotAModel(f"{folder.location}: {differing}; one of them was changed")
-            return model
+def _read_model(artifacts: Artifacts, device: torch.device) -> TrainedModel:
+    folder = next((f for f in (artifacts.under(FOLDER), artifacts) if f.exists(DESCRIPTION)), None)
+    if folder is None:
+        words = f"neither {FOLDER}/{DESCRIPTION} nor {DESCRIPTION}; a result has its model when it is evaluated"
+        raise NotAModel(f"{artifacts.location}: not a model: {words}")
+    if not folder.exists(WEIGHTS):
+        raise NotAModel(f"{folder.location}: not a model: no {WEIGHTS} beside {DESCRIPTION}")
 
-    return with_artifacts(read)
+    def load(description: Path, weights: Path) -> TrainedModel:
+        try:
+            model = load_model(description, weights, device)
+        except ValueError as error:
+            raise NotAModel(f"{folder.location}: {error}") from None
+        expected, found = model.description.weights_sha256, file_sha256(weights)
+        if expected not in (None, found):
+            differing = f"{WEIGHTS} has sha256 {found}, but {DESCRIPTION} belongs to {expected}"
+            raise NotAModel(f"{folder.location}: {differing}; one of them was changed")
+        return model
+
+    return folder.read(DESCRIPTION, lambda description: folder.read(WEIGHTS, partial(load, description)))
 
 
 def _files(images: list[Path]) -> Iterator[Path]:

@@ -2,12 +2,10 @@
 
 from jobs.experiment.experiment import Experiment
 from jobs.queue.compatibility import check_prepared
-from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.database import Database
 from jobs.queue.status import SweepStatus, TrialStatus, sweep_status
 from jobs.queue.tables import SlotState
-from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import Failure
-from jobs.runtime.retry import patiently
 from jobs.runtime.settings import Settings
 
 
@@ -39,15 +37,9 @@ def best_trial(experiment: Experiment, status: SweepStatus) -> TrialStatus:
 
 def read_best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
     """The same from the database; raises Failure too where that cannot be reached."""
-
-    def read() -> SweepStatus:
-        storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
-        try:
-            check_prepared(storage.engine, experiment, place)
-            return sweep_status(storage.engine, storage, experiment.study_name)
-        finally:
-            storage.engine.dispose()
-
-    place = database_place(settings.database_url)
-    status = patiently(read, place=place, deadline_seconds=settings.outage_deadline_seconds)
-    return best_trial(experiment, status)
+    database = Database.of(settings)
+    try:
+        check_prepared(experiment, database)
+        return best_trial(experiment, sweep_status(database, experiment.study_name))
+    finally:
+        database.close()

@@ -1,15 +1,18 @@
 """Slots: who runs which trial. N rows are N trials, each settled once, whoever dies meanwhile.
 
-A worker owns a row for the length of a lease and renews it. Each claim raises the row's fence; every write names
+A worker owns a slot for the length of a lease and renews it. Each claim raises the slot's fence; every write names
 the fence it was claimed with, so what a former owner still writes changes nothing. A fence is never lowered.
+
+All functions run within the transaction of the connection that they are given.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
+from jobs.queue.outcomes import Outcome
 from jobs.queue.tables import SlotState, database_now, ledger, slots
 
 
@@ -41,86 +44,82 @@ class Claim:
 
 
 def claim(
-    engine: Engine, study: str, owner: str, lease_seconds: float, gpus: float = 0, *, seize: bool = False
+    connection: Connection, study: str, owner: str, lease_seconds: float, gpus: float = 0, *, seize: bool = False
 ) -> Claim | None:
-    """A row that waits, or whose lease ran out, now this owner's; None when there is neither.
+    """A slot that waits, or whose lease has run out, now this owner's; None when there is neither.
 
-    With `seize` also a row that another owner holds, who will find the lease lost.
+    With `seize` also a slot that another owner holds, who will find the lease lost.
 
-    First of all a row that is this owner's already: the reply to its last claim was lost, or it dropped the trial in
-    an outage. Then rows with a trial begun: what is begun is finished before more is begun. An owner who let the
-    lease run out costs the trial a crash.
+    First of all comes a slot that is this owner's already: the reply to its last claim was lost, or it dropped the
+    trial in an outage. Then come slots whose trial has begun, so that what is begun is finished before more is begun.
+    An owner who let the lease run out costs the trial a crash.
     """
-    with engine.begin() as connection:
-        now = database_now(connection)
-        own = sa.and_(slots.c.state == SlotState.RUNNING, slots.c.owner == owner)
-        candidate = (
-            sa.select(slots.c.slot)
-            .where(slots.c.study == study, sa.or_(own, _is_unsettled() if seize else _is_free(now)))
-            .order_by(sa.case((own, 0), (slots.c.trial_id.is_not(None), 1), else_=2), slots.c.slot)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
-        crashed = sa.and_(slots.c.state == SlotState.RUNNING, slots.c.owner != owner)
-        row = connection.execute(
-            sa.update(slots)
-            .where(slots.c.study == study, slots.c.slot == candidate)
-            .values(
-                previous=slots.c.state,
-                previous_end=slots.c.lease_end,
-                state=SlotState.RUNNING,
-                owner=owner,
-                gpus=gpus,
-                fence=slots.c.fence + 1,
-                lease_end=now + lease_seconds,
-                crashes=slots.c.crashes + sa.case((crashed, 1), else_=0),
-            )
-            .returning(slots)
-        ).one_or_none()
-        if row is None:
-            return None
-        taken = Claim(
-            study=study,
-            slot=row.slot,
-            fence=row.fence,
+    now = database_now(connection)
+    own = sa.and_(slots.c.state == SlotState.RUNNING, slots.c.owner == owner)
+    candidate = (
+        sa.select(slots.c.slot)
+        .where(slots.c.study == study, sa.or_(own, _is_unsettled() if seize else _is_free(now)))
+        .order_by(sa.case((own, 0), (slots.c.trial_id.is_not(None), 1), else_=2), slots.c.slot)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    crashed = sa.and_(slots.c.state == SlotState.RUNNING, slots.c.owner != owner)
+    row = connection.execute(
+        sa.update(slots)
+        .where(slots.c.study == study, slots.c.slot == candidate)
+        .values(
+            previous=slots.c.state,
+            previous_end=slots.c.lease_end,
+            state=SlotState.RUNNING,
             owner=owner,
             gpus=gpus,
-            parameters=row.parameters,
-            trial_id=row.trial_id,
-            attempts=row.attempts,
-            crashes=row.crashes,
+            fence=slots.c.fence + 1,
+            lease_end=now + lease_seconds,
+            crashes=slots.c.crashes + sa.case((crashed, 1), else_=0),
         )
-        _record(connection, taken, SlotState(row.previous), SlotState.RUNNING, row.previous_end)
-        return taken
+        .returning(slots)
+    ).one_or_none()
+    if row is None:
+        return None
+    taken = Claim(
+        study=study,
+        slot=row.slot,
+        fence=row.fence,
+        owner=owner,
+        gpus=gpus,
+        parameters=row.parameters,
+        trial_id=row.trial_id,
+        attempts=row.attempts,
+        crashes=row.crashes,
+    )
+    _record(connection, taken, SlotState(row.previous), SlotState.RUNNING, row.previous_end)
+    return taken
 
 
-def claimable(engine: Engine, study: str) -> int:
-    """How many rows `claim` would find now."""
-    with engine.connect() as connection:
-        free = _is_free(database_now(connection))
-        return connection.scalar(sa.select(sa.func.count()).select_from(slots).where(slots.c.study == study, free)) or 0
+def claimable(connection: Connection, study: str) -> int:
+    """How many slots `claim` would find now."""
+    free = _is_free(database_now(connection))
+    return connection.scalar(sa.select(sa.func.count()).select_from(slots).where(slots.c.study == study, free)) or 0
 
 
-def renew(engine: Engine, held: Claim, lease_seconds: float) -> bool:
+def renew(connection: Connection, held: Claim, lease_seconds: float) -> bool:
     """Whether the lease was still this owner's, and so now runs anew."""
-    with engine.begin() as connection:
-        return _update(connection, held, lease_end=database_now(connection) + lease_seconds)
+    return _update(connection, held, lease_end=database_now(connection) + lease_seconds)
 
 
-def decide_stop(engine: Engine, held: Claim, epoch: int, *, stops: bool) -> bool:
+def decide_stop(connection: Connection, held: Claim, epoch: int, *, stops: bool) -> bool:
     """Notes whether early stopping ends the trial after `epoch`, and returns the decision that holds: the first.
 
     Whoever asks again, since a reply was lost or a former owner died, may have got another answer by then.
     """
     decided = slots.c.decided_epoch == epoch
-    with engine.begin() as connection:
-        row = connection.execute(
-            sa.update(slots)
-            .where(_is_held(held))
-            .values(decided_epoch=epoch, stops=sa.case((decided, slots.c.stops), else_=stops))
-            .returning(slots.c.stops)
-        ).one_or_none()
+    row = connection.execute(
+        sa.update(slots)
+        .where(_is_held(held))
+        .values(decided_epoch=epoch, stops=sa.case((decided, slots.c.stops), else_=stops))
+        .returning(slots.c.stops)
+    ).one_or_none()
     if row is None:
         raise _lost(held)
     return bool(row.stops)
@@ -145,25 +144,19 @@ def forget_crashes(connection: Connection, held: Claim) -> None:
     _require(_update(connection, held, crashes=0), held)
 
 
-def settle(
-    connection: Connection, held: Claim, state: SlotState, message: str | None, traceback: str | None = None
-) -> None:
-    assert state.settled
-    values = {"state": state, "owner": None, "lease_end": None, "message": message, "traceback": traceback}
-    _require(_update(connection, held, **values), held)
-    _record(connection, held, SlotState.RUNNING, state)
+def settle(connection: Connection, held: Claim, outcome: Outcome) -> None:
+    assert outcome.state.settled
+    _require(_update(connection, held, **vars(outcome), owner=None, lease_end=None), held)
+    _record(connection, held, SlotState.RUNNING, outcome.state)
 
 
-def give_back(
-    engine: Engine, held: Claim, *, failed: bool = False, message: str | None = None, traceback: str | None = None
-) -> None:
-    """Frees the slot for the next owner, if it is still this one's; after an exception that costs an attempt."""
+def give_back(connection: Connection, held: Claim, failure: Outcome | None = None) -> None:
+    """Frees the slot for the next owner, if it is still this one's. After a failure that costs an attempt."""
     values: dict[str, Any] = {"state": SlotState.WAITING, "owner": None, "lease_end": None}
-    if failed:
-        values |= {"attempts": held.attempts + 1, "message": message, "traceback": traceback}
-    with engine.begin() as connection:
-        if _update(connection, held, **values):
-            _record(connection, held, SlotState.RUNNING, SlotState.WAITING)
+    if failure is not None:
+        values |= {"attempts": held.attempts + 1, "message": failure.message, "traceback": failure.traceback}
+    if _update(connection, held, **values):
+        _record(connection, held, SlotState.RUNNING, SlotState.WAITING)
 
 
 def check_fence(connection: Connection, held: Claim) -> None:
@@ -176,7 +169,7 @@ def check_fence(connection: Connection, held: Claim) -> None:
     _require(connection.scalar(sa.select(slots.c.slot).where(_is_held(held)).with_for_update()) is not None, held)
 
 
-def read_own(engine: Engine, held: Claim) -> tuple[SlotState, int | None]:
+def read_own(connection: Connection, held: Claim) -> tuple[SlotState, int | None]:
     """The state and the trial of a slot that is still this owner's, also when it was this owner who settled it.
 
     Raises:
@@ -184,25 +177,23 @@ def read_own(engine: Engine, held: Claim) -> tuple[SlotState, int | None]:
 
     """
     query = sa.select(slots.c.state, slots.c.trial_id, slots.c.fence)
-    with engine.connect() as connection:
-        row = connection.execute(query.where(slots.c.study == held.study, slots.c.slot == held.slot)).one_or_none()
+    row = connection.execute(query.where(slots.c.study == held.study, slots.c.slot == held.slot)).one_or_none()
     if row is None or row.fence != held.fence or row.state == SlotState.WAITING:
         raise _lost(held)
     return SlotState(row.state), row.trial_id
 
 
-def cancel_unbegun(engine: Engine, study: str, owner: str, message: str) -> int:
+def cancel_unbegun(connection: Connection, study: str, owner: str, message: str) -> int:
     """Settles every slot that has no trial yet as cancelled, all at once, and returns how many."""
-    with engine.begin() as connection:
-        unbegun = sa.and_(slots.c.study == study, slots.c.state == SlotState.WAITING, slots.c.trial_id.is_(None))
-        rows = connection.execute(
-            sa.update(slots)
-            .where(unbegun)
-            .values(state=SlotState.CANCELLED, fence=slots.c.fence + 1, message=message)
-            .returning(slots.c.slot, slots.c.fence)
-        ).all()
-        for slot, fence in rows:
-            record_change(connection, study, slot, fence, owner, 0, SlotState.WAITING, SlotState.CANCELLED)
+    unbegun = sa.and_(slots.c.study == study, slots.c.state == SlotState.WAITING, slots.c.trial_id.is_(None))
+    rows = connection.execute(
+        sa.update(slots)
+        .where(unbegun)
+        .values(state=SlotState.CANCELLED, fence=slots.c.fence + 1, message=message)
+        .returning(slots.c.slot, slots.c.fence)
+    ).all()
+    for slot, fence in rows:
+        record_change(connection, study, slot, fence, owner, 0, SlotState.WAITING, SlotState.CANCELLED)
     return len(rows)
 
 

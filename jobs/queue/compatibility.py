@@ -4,17 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.keys import EXPERIMENT
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
-from jobs.queue.connections import connect
+from jobs.queue.database import Database
 from jobs.queue.slots import read_experiment
-from jobs.runtime.database_url import database_place, is_sqlite
+from jobs.runtime.database_url import is_sqlite
 from jobs.runtime.errors import ConfigurationError, Failure
-from jobs.runtime.settings import Settings
 
 TRIALS = "sweep.trials"
 FREE = ("sweep.maxHours", "sweep.maxGpuHours", "sweep.minCompleted")  # may be changed: no trial depends on them
@@ -24,15 +23,17 @@ class NotPrepared(Failure):
     """There is no such sweep in the database."""
 
 
-def stored_experiment(engine: Engine, study: str) -> Experiment | None:
+def stored_experiment(database: Database, study: str) -> Experiment | None:
     """What the study in the database was prepared for; None where there is no such study."""
-    with engine.connect() as connection:
-        known = sa.inspect(connection).has_table("sweeps")
-        text = read_experiment(connection, study) if known else None
+
+    def read(connection: Connection) -> str | None:
+        return read_experiment(connection, study) if sa.inspect(connection).has_table("sweeps") else None
+
+    text = database.read(read)
     return None if text is None else parse_experiment(text)
 
 
-def check_prepared(engine: Engine, experiment: Experiment, place: str) -> None:
+def check_prepared(experiment: Experiment, database: Database) -> None:
     """Makes sure that `prepare` has been there with this experiment. The number of trials is its concern alone.
 
     Raises:
@@ -40,10 +41,10 @@ def check_prepared(engine: Engine, experiment: Experiment, place: str) -> None:
         ConfigurationError: it has, with another experiment, which differs in the fields that the message names.
 
     """
-    stored = stored_experiment(engine, experiment.study_name)
+    stored = stored_experiment(database, experiment.study_name)
     if stored is None:
-        raise NotPrepared(f"study {experiment.study_name}: not in {place}; `resnet-sweep prepare` makes it")
-    _refuse(_other_fields(stored, experiment, place))
+        raise NotPrepared(f"study {experiment.study_name}: not in {database.place}; `resnet-sweep prepare` makes it")
+    _refuse(_other_fields(stored, experiment, database.place))
 
 
 def check_extends(stored: Experiment, experiment: Experiment, place: str) -> None:
@@ -66,18 +67,13 @@ def check_result(experiment: Experiment, study: Artifacts) -> None:
         check_extends(parse_experiment(study.read_text(EXPERIMENT)), experiment, study.location)
 
 
-def check_study(experiment: Experiment, settings: Settings) -> None:
+def check_study(experiment: Experiment, database: Database) -> None:
     """The same for the study in the database, if it is there; raises as `check_extends` does."""
-    place = database_place(settings.database_url)
-    if is_sqlite(settings.database_url) and not Path(place).exists():  # connecting would make the file
+    if is_sqlite(database.url) and not Path(database.place).exists():  # connecting would make the file
         return
-    engine = connect(settings.database_url, settings.database_timeout_seconds)
-    try:
-        stored = stored_experiment(engine, experiment.study_name)
-        if stored is not None:
-            check_extends(stored, experiment, place)
-    finally:
-        engine.dispose()
+    stored = stored_experiment(database, experiment.study_name)
+    if stored is not None:
+        check_extends(stored, experiment, database.place)
 
 
 def _other_fields(stored: Experiment, experiment: Experiment, place: str) -> list[str]:

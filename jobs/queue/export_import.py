@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from jobs.queue.claims import record_change
 from jobs.queue.connections import connect, exclusive
 from jobs.queue.fenced_storage import FencedStorage, create_tables
+from jobs.queue.optuna_internals import trial_id
 from jobs.queue.slots import read_experiment
 from jobs.queue.tables import SlotState, ledger, metadata, slots, sweeps
 from jobs.runtime.database_url import database_place
@@ -97,11 +98,11 @@ def _duplicate(file: Path) -> Iterator[Path]:
 
 
 def _copy(from_url: str, to_url: str, study: str) -> None:
-    source, target, lock = FencedStorage(from_url), None, connect(to_url)
+    source, target, lock = _open(from_url), None, connect(to_url)
     try:
         with exclusive(lock):
             create_tables(to_url)
-            target = FencedStorage(to_url)
+            target = _open(to_url)
             metadata.create_all(target.engine)
             if _has_sweep(target, study):
                 raise TransferRefused(f"study {study}: in {database_place(to_url)} already")
@@ -117,6 +118,10 @@ def _copy(from_url: str, to_url: str, study: str) -> None:
             engine.dispose()
 
 
+def _open(url: str) -> FencedStorage:
+    return FencedStorage(url, connect(url))
+
+
 def _has_sweep(storage: FencedStorage, study: str) -> bool:
     with storage.engine.connect() as connection:
         return sa.inspect(connection).has_table("sweeps") and read_experiment(connection, study) is not None
@@ -128,9 +133,9 @@ def _remove_half_copied(target: FencedStorage, study: str) -> None:
 
 
 def _read(source: FencedStorage, study: str) -> tuple[dict[sa.Table, list[dict[str, Any]]], list[FrozenTrial]]:
-    """Tables and trials of one moment: read again where a trial was settled in between.
+    """Tables and trials of one moment: they are read again where a trial was settled in between.
 
-    What differs for longer is no matter of moments: a trial that somebody has ended, or removed, from outside.
+    What still differs after many reads is taken as it is: somebody has ended or removed a trial from outside.
     """
     study_id = source.get_study_id_from_name(study)
     for _ in range(READS):
@@ -139,7 +144,7 @@ def _read(source: FencedStorage, study: str) -> tuple[dict[sa.Table, list[dict[s
                 table: [dict(row) for row in connection.execute(_rows(table, study)).mappings()]
                 for table in (sweeps, slots, ledger)
             }
-        trials = {trial._trial_id: trial for trial in source.get_all_trials(study_id)}
+        trials = {trial_id(trial): trial for trial in source.get_all_trials(study_id)}
         begun = [row for row in tables[slots] if row["trial_id"] in trials]
         if all(trials[row["trial_id"]].state.is_finished() == SlotState(row["state"]).settled for row in begun):
             break
@@ -157,8 +162,8 @@ def _copy_trials(source: FencedStorage, target: FencedStorage, study: str, trial
     new_id = target.create_new_study(source.get_study_directions(study_id), study)
     ids = {}
     for trial in trials:
-        ids[trial._trial_id] = target.create_new_trial(new_id, trial)
-        assert target.get_trial(ids[trial._trial_id]).number == trial.number
+        ids[trial_id(trial)] = target.create_new_trial(new_id, trial)
+        assert target.get_trial(ids[trial_id(trial)]).number == trial.number
     return ids
 
 

@@ -1,79 +1,93 @@
 """Optuna's storage, tied to the slots."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import optuna
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import event
-from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy import Engine, event
+from sqlalchemy.orm import ORMExecuteState, Session, scoped_session, sessionmaker
 
 from jobs.queue.claims import Claim, LeaseLost, attach_trial, check_fence, forget_crashes, settle
-from jobs.queue.connections import TIMEOUT_SECONDS, configure, engine_options
-from jobs.queue.tables import SlotState
+from jobs.queue.connections import TIMEOUT_SECONDS, engine_options
+from jobs.queue.optuna_internals import TrialRow, ValueRow
+from jobs.queue.outcomes import Outcome
 from jobs.runtime.database_url import engine_url
 
 
 class FencedStorage(RDBStorage):
     """Optuna's storage, in which every transaction that writes also proves that the slot is still this process's.
 
-    While a claim is held, the row of the slot is locked before anything is written, until the transaction ends: one
-    that comes after somebody else took the slot raises LeaseLost and leaves nothing behind. A trial's creation writes
-    its id into the slot, and its end settles the slot, in the very transaction that Optuna does it in: there is no
-    moment at which one is true and the other is not.
+    What is written `under` a claim first locks the row of its slot, until the transaction ends: a transaction that
+    comes after somebody else took the slot raises LeaseLost and leaves nothing behind. A trial's creation writes its id
+    into the slot, and its end settles the slot, in the same transaction as Optuna's own write: there is no moment at
+    which one is true and the other is not.
     """
 
-    def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, url: str, engine: Engine, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        """Optuna's tables behind an engine of ours (`jobs.queue.connections`), which has the url's database."""
         super().__init__(
             _literal(engine_url(url)),
             engine_kwargs=engine_options(url, timeout_seconds),
             skip_table_creation=True,
             skip_compatibility_check=True,
         )
-        configure(self.engine, timeout_seconds)
-        self.engine.dispose()  # Optuna has opened a connection, which was not configured
-        self.held: Claim | None = None
-        self.outcome: tuple[SlotState, str | None, str | None] | None = None  # state, message, traceback
+        self.engine.dispose()  # Optuna opens a connection of its own, which lacks our limits
+        self.engine = engine
+        self.scoped_session = scoped_session(sessionmaker(bind=engine))
+        self._claim: Claim | None = None
+        self._outcome: Outcome | None = None
         event.listen(self.scoped_session, "do_orm_execute", self._on_execute)
         event.listen(self.scoped_session, "before_flush", self._before_flush)
         event.listen(self.scoped_session, "after_flush", self._after_flush)
 
+    @contextlib.contextmanager
+    def under(self, claim: Claim, outcome: Outcome | None = None) -> Iterator[None]:
+        """What this thread writes in the block is the claim's; a trial that ends there ends with the outcome."""
+        assert self._claim is None, "one claim at a time"
+        self._claim, self._outcome = claim, outcome
+        try:
+            yield
+        finally:
+            self._claim = self._outcome = None
+
     def is_running(self, trial_id: int) -> bool:
         """Whether Optuna has a trial of this id, and has not seen it end."""
         with self.engine.connect() as connection:
-            query = sa.select(models.TrialModel.state).where(models.TrialModel.trial_id == trial_id)
+            query = sa.select(TrialRow.state).where(TrialRow.trial_id == trial_id)
             return connection.scalar(query) is TrialState.RUNNING
 
     def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
         """Optuna asks before it writes: a finished trial was finished by somebody else while a claim is held."""
-        if self.held is not None and trial_state.is_finished():
-            raise LeaseLost(f"slot {self.held.slot}: somebody else has ended its trial")
+        if self._claim is not None and trial_state.is_finished():
+            raise LeaseLost(f"slot {self._claim.slot}: somebody else has ended its trial")
         super().check_trial_is_updatable(trial_id, trial_state)
 
     # Not `before_commit`: what a session has not flushed by then is written after that event.
 
     def _on_execute(self, state: ORMExecuteState) -> None:
-        if self.held is not None and not state.is_select:
-            check_fence(state.session.connection(), self.held)
+        if self._claim is not None and not state.is_select:
+            check_fence(state.session.connection(), self._claim)
 
     def _before_flush(self, session: Session, _context: Any, _instances: Any) -> None:
-        if self.held is not None:
-            check_fence(session.connection(), self.held)
+        if self._claim is not None:
+            check_fence(session.connection(), self._claim)
 
     def _after_flush(self, session: Session, _context: Any) -> None:
-        if self.held is None:
+        if self._claim is None:
             return
         for row in session.new:
-            if isinstance(row, models.TrialModel):
-                attach_trial(session.connection(), self.held, int(row.trial_id))
-            elif isinstance(row, models.TrialIntermediateValueModel) and self.held.crashes:
-                forget_crashes(session.connection(), self.held)
+            if isinstance(row, TrialRow):
+                attach_trial(session.connection(), self._claim, int(row.trial_id))
+            elif isinstance(row, ValueRow) and self._claim.crashes:
+                forget_crashes(session.connection(), self._claim)
         for row in session.dirty:
-            if isinstance(row, models.TrialModel) and row.state.is_finished():
-                assert self.outcome is not None
-                settle(session.connection(), self.held, *self.outcome)
+            if isinstance(row, TrialRow) and row.state.is_finished():
+                assert self._outcome is not None
+                settle(session.connection(), self._claim, self._outcome)
 
 
 def create_tables(url: str) -> None:

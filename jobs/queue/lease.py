@@ -65,7 +65,9 @@ class Lease:
                 )
                 return
             try:
-                if renew(self._engine, self._held, self._settings.lease_seconds):
+                with self._engine.begin() as connection:
+                    renewed = renew(connection, self._held, self._settings.lease_seconds)
+                if renewed:
                     self._deadline = asked + self._settings.lease_seconds
                 else:
                     self._lost = True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from jobs.queue.tables import SlotState, database_now, slots, sweeps
 
@@ -27,33 +27,32 @@ class SlotRow:
     traceback: str | None
 
 
-def create_sweep(engine: Engine, study: str, experiment: str, parameters: Sequence[dict[str, Any]]) -> int:
+def create_sweep(connection: Connection, study: str, experiment: str, parameters: Sequence[dict[str, Any]]) -> int:
     """The sweep and one slot for each set of fixed parameters, all or none; slots that exist stay as they are.
 
     Returns how many slots are new.
     """
-    with engine.begin() as connection:
-        if read_experiment(connection, study) is None:
-            connection.execute(sa.insert(sweeps).values(study=study, experiment=experiment))
-        else:  # locks the row: of two that prepare the study at once, the second finds the slots of the first
-            connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(experiment=experiment))
-        count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
-        existing = connection.scalar(count) or 0
-        rows = [
-            {
-                "study": study,
-                "slot": slot,
-                "parameters": json.dumps(fixed),
-                "state": SlotState.WAITING,
-                "gpus": 0,
-                "fence": 0,
-                "attempts": 0,
-                "crashes": 0,
-            }
-            for slot, fixed in enumerate(parameters)
-        ][existing:]
-        if rows:
-            connection.execute(sa.insert(slots), rows)
+    if read_experiment(connection, study) is None:
+        connection.execute(sa.insert(sweeps).values(study=study, experiment=experiment))
+    else:  # locks the row: of two that prepare the study at once, the second finds the slots of the first
+        connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(experiment=experiment))
+    count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
+    existing = connection.scalar(count) or 0
+    rows = [
+        {
+            "study": study,
+            "slot": slot,
+            "parameters": json.dumps(fixed),
+            "state": SlotState.WAITING,
+            "gpus": 0,
+            "fence": 0,
+            "attempts": 0,
+            "crashes": 0,
+        }
+        for slot, fixed in enumerate(parameters)
+    ][existing:]
+    if rows:
+        connection.execute(sa.insert(slots), rows)
     return len(rows)
 
 

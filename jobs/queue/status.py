@@ -4,11 +4,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Engine
 
+from jobs.queue.database import Database
 from jobs.queue.ledger import Usage, read_usage
+from jobs.queue.optuna_internals import trial_id
 from jobs.queue.slots import SlotRow, read_slots
 from jobs.queue.tables import SlotState
 
@@ -87,22 +87,29 @@ class SweepStatus:
         return ", ".join(parts)
 
 
-def sweep_status(engine: Engine, storage: BaseStorage, study: str) -> SweepStatus:
+def sweep_status(database: Database, study: str) -> SweepStatus:
     """The slots of a study and what is known of their trials.
 
     Raises:
         KeyError: there is no such study.
 
     """
-    study_id = storage.get_study_id_from_name(study)
-    with engine.connect() as connection:
-        rows = read_slots(connection, study)
-        usage = read_usage(connection, study)
+    rows, usage = database.read(lambda connection: (read_slots(connection, study), read_usage(connection, study)))
     # After the slots: what is settled by then is finished here, with its last value.
-    trials = {trial._trial_id: trial for trial in storage.get_all_trials(study_id, deepcopy=False)}
+    trials = {trial_id(trial): trial for trial in read_trials(database, study)}
     return SweepStatus(
         [_trial_status(row, trials.get(row.trial_id or -1), usage.seconds.get(row.slot)) for row in rows], usage
     )
+
+
+def read_trials(database: Database, study: str) -> list[FrozenTrial]:
+    """What Optuna knows of the trials, in the order of their numbers; not to be changed."""
+
+    def read() -> list[FrozenTrial]:
+        storage = database.cached_storage
+        return storage.get_all_trials(storage.get_study_id_from_name(study), deepcopy=False)
+
+    return database.run(read)
 
 
 def trial_line(trial: TrialStatus) -> str:

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 metadata = sa.MetaData()
 
@@ -69,8 +69,8 @@ class SlotState(StrEnum):
         return self not in (SlotState.WAITING, SlotState.RUNNING)
 
 
-def database_now(engine: Engine | Connection) -> sa.ColumnElement[float]:
+def database_now(connection: Connection) -> sa.ColumnElement[float]:
     """Seconds since 1970 by the database's clock, as an expression."""
-    if engine.dialect.name == "sqlite":
+    if connection.dialect.name == "sqlite":
         return (sa.func.julianday("now") - 2440587.5) * 86400.0
     return sa.func.date_part("epoch", sa.func.clock_timestamp())

@@ -1,18 +1,19 @@
 """The model that goes out: what a person takes away and uses without this project's results."""
 
-import json
 import logging
 import shutil
+from pathlib import Path
 from typing import Any
 
 from jobs.artifacts import Artifacts
+from jobs.artifacts.base import file_sha256
 from jobs.artifacts.dataset_record import POINTER, StoredDataset
 from jobs.artifacts.keys import model_key, weights_key
 from jobs.experiment.experiment import Experiment
 from jobs.report.model_card import render_card
 from jobs.runtime.errors import Failure
 from resnet_core.export import export_onnx
-from resnet_core.load import load_model
+from resnet_core.load import TrainedModel, load_model
 
 FOLDER = "model"
 DESCRIPTION, WEIGHTS, ONNX, CARD = "model.json", "model.safetensors", "model.onnx", "README.md"
@@ -37,16 +38,19 @@ def publish_model(artifacts: Artifacts, experiment: Experiment, metrics: dict[st
 
     """
     seed, out = metrics["chosen"], artifacts.under(FOLDER)
-    with artifacts.reading(weights_key(seed)) as weights, artifacts.reading(model_key(seed)) as description:
-        found, expected = artifacts.sha256(weights_key(seed)), metrics["weightsSha256"]
+    expected = metrics["weightsSha256"]
+
+    def take(weights: Path) -> TrainedModel:
+        found = file_sha256(weights)
         if found != expected:
             raise WeightsChanged(
                 f"{weights_key(seed)}: sha256 {found}, but {expected} was tested; the file was changed"
             )
-        model = load_model(description, weights)
-        described = json.loads(description.read_text(encoding="utf-8"))
-        with out.writing(WEIGHTS) as path:
-            shutil.copyfile(weights, path)
+        out.write(WEIGHTS, lambda path: shutil.copyfile(weights, path))
+        return artifacts.read(model_key(seed), lambda description: load_model(description, weights))
+
+    model = artifacts.read(weights_key(seed), take)
+    described = artifacts.read_json(model_key(seed))
     properties = {
         "study": experiment.study_name,
         "dataset": metrics["dataset"],
@@ -54,8 +58,7 @@ def publish_model(artifacts: Artifacts, experiment: Experiment, metrics: dict[st
         "weightsSha256": expected,
     }
     exported = export_onnx(model, properties)
-    with out.writing(ONNX) as path:
-        path.write_bytes(exported)
+    out.write(ONNX, lambda path: path.write_bytes(exported))
     dataset = StoredDataset.model_validate(artifacts.read_json(POINTER))
     out.write_text(CARD, render_card(experiment, described, metrics, dataset))
     out.write_json(DESCRIPTION, described | {"weightsSha256": expected})

@@ -1,12 +1,13 @@
 """What the network said of each test image, and a look at its worst mistakes."""
 
-import csv
+from functools import partial
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from jobs.artifacts import Artifacts
+from jobs.report.pages.figure_files import write_csv
 from resnet_core.data import Images
 
 PREDICTIONS = "evaluation/predictions.csv"
@@ -27,15 +28,14 @@ def write_predictions(artifacts: Artifacts, test: Images, logits: Tensor, classe
     probabilities, labels = logits.float().softmax(dim=1).cpu(), test.labels.cpu()
     confidences, predictions = probabilities.max(dim=1)
     of_label = probabilities.gather(1, labels[:, None])[:, 0]
-    with artifacts.writing(PREDICTIONS) as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("image", "label", "predicted", "confidence", "probability_of_label"))
-        columns = (labels.tolist(), predictions.tolist(), confidences.tolist(), of_label.tolist())
-        for image, (label, predicted, *shares) in enumerate(zip(*columns, strict=True)):
-            writer.writerow((image, classes[label], classes[predicted], *(f"{share:.6f}" for share in shares)))
+    columns = (labels.tolist(), predictions.tolist(), confidences.tolist(), of_label.tolist())
+    rows = [
+        (image, classes[label], classes[predicted], *(f"{share:.6f}" for share in shares))
+        for image, (label, predicted, *shares) in enumerate(zip(*columns, strict=True))
+    ]
+    write_csv(artifacts, PREDICTIONS, ("image", "label", "predicted", "confidence", "probability_of_label"), rows)
     wrong = torch.nonzero(predictions != labels)[:, 0]
     worst = wrong[confidences[wrong].argsort(descending=True, stable=True)[:MOST_MISTAKES]]
     for image in worst.tolist():
-        pixels = test.images[image].permute(1, 2, 0).cpu().numpy()
-        with artifacts.writing(f"{MISTAKES}/{image}.png") as path:
-            Image.fromarray(pixels).save(path, format="png")
+        picture = Image.fromarray(test.images[image].permute(1, 2, 0).cpu().numpy())
+        artifacts.write(f"{MISTAKES}/{image}.png", partial(picture.save, format="png"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.experiment.experiment import Experiment
 from jobs.queue.claims import claimable
-from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.database import Database
 from jobs.queue.status import sweep_status
 from jobs.runners.display import Display
 from jobs.runtime import interrupt
@@ -91,13 +91,13 @@ class _Local:
         """
         gpus = _gpus(self.settings.device)
         workers = workers or len(gpus) or usable_cores()
-        storage = FencedStorage(self.settings.database_url)
+        database = Database.of(self.settings)
         log.info("stage sweep")
         running: dict[int, _Process] = {}
         failures = settled = 0
         try:
             while True:
-                status = sweep_status(storage.engine, storage, self.experiment.study_name)
+                status = sweep_status(database, self.experiment.study_name)
                 self.display.sweep(status, self.experiment.sweep.epochs)
                 if status.settled > settled:
                     settled, failures = status.settled, 0
@@ -112,14 +112,14 @@ class _Local:
                         log.warning("worker %d ended with exit code %d", index, process.poll())
                         if failures > FRUITLESS_FAILURES:
                             self._check(process, "sweep")
-                waiting = claimable(storage.engine, self.experiment.study_name)
+                waiting = database.read(lambda connection: claimable(connection, self.experiment.study_name))
                 for index in [index for index in range(workers) if index not in running][:waiting]:
                     share = self._share(index, workers, gpus)
                     running[index] = _Process("sweep", source, self._environment(index, share))
                 interrupt.pause(POLL_SECONDS)
         finally:
             _stop(list(running.values()))
-            storage.engine.dispose()
+            database.close()
         log.info("%s", status.line())
 
     @contextmanager

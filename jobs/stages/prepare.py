@@ -1,27 +1,21 @@
 """The stage `prepare`: checks everything, then writes data set, study and slots."""
 
 import logging
-from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
-from jobs.artifacts import Artifacts
+from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_images import divide, store_dataset
-from jobs.artifacts.dataset_record import dataset_is_stored, read_dataset
+from jobs.artifacts.dataset_record import StoredDataset, dataset_is_stored, read_dataset
 from jobs.artifacts.keys import EXPERIMENT
 from jobs.artifacts.manifest import MANIFEST
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
 from jobs.experiment.search_space import end_points
 from jobs.queue.compatibility import check_result, check_study
-from jobs.queue.connections import connect, exclusive
-from jobs.queue.fenced_storage import FencedStorage, create_tables
-from jobs.queue.slots import create_sweep, read_slots
-from jobs.queue.study import create_study
-from jobs.queue.tables import metadata
-from jobs.runtime.database_url import database_place, is_sqlite
+from jobs.queue.create import create_study_and_slots
+from jobs.queue.database import Database
 from jobs.runtime.errors import ConfigurationError
-from jobs.runtime.retry import patiently
+from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from resnet_core.count import check_budget, count_parameters
 from resnet_core.data import RawDataset, read_source
@@ -43,19 +37,25 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         Refused: the database will not have this process.
 
     """
-    study, name = root.under(experiment.study_name), experiment.study_name
-
-    def with_artifacts(action: Callable[[], T]) -> T:
-        return patiently(action, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
-
-    with_artifacts(lambda: check_result(experiment, study))
-    raw = None if with_artifacts(lambda: dataset_is_stored(root, name)) else _read_checked(experiment, settings)
-    place = database_place(settings.database_url)
-    patiently(lambda: check_study(experiment, settings), place=place, deadline_seconds=settings.outage_deadline_seconds)
+    name, database = experiment.study_name, Database.of(settings)
+    root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
+    study = root.under(name)
+    check_result(experiment, study)
+    raw = None if dataset_is_stored(root, name) else _read_checked(experiment, settings)
+    check_study(experiment, database)
     if raw is not None:
-        with_artifacts(lambda: store_dataset(root, name, experiment.data.source, raw))
-    with_artifacts(lambda: study.write_text(EXPERIMENT, dump_experiment(experiment)))
-    dataset = read_dataset(root, name)
+        store_dataset(root, name, experiment.data.source, raw)
+    study.write_text(EXPERIMENT, dump_experiment(experiment))
+    _tell(experiment, read_dataset(root, name))
+    added, unsettled = create_study_and_slots(experiment, database)
+    database.close()
+    if unsettled:
+        study.remove(MANIFEST)  # a result of fewer trials is no longer the result
+    sweep = experiment.sweep
+    log.info("study %s: %d trials of %d epochs, %d of them new", name, sweep.trials, sweep.epochs, added)
+
+
+def _tell(experiment: Experiment, dataset: StoredDataset) -> None:
     log.info(
         "data: %s, %d classes, %d images to train and validate on, %d to test",
         dataset.title,
@@ -66,44 +66,6 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     if not _searches_pruning(experiment):
         network = planned_config(NetworkConfig.from_model(experiment.model, len(dataset.classes)), experiment.pruning)
         log.info("network: %d parameters of %d allowed", count_parameters(network), experiment.budget.parameters)
-    added, unsettled = patiently(
-        lambda: _create_study(experiment, settings), place=place, deadline_seconds=settings.outage_deadline_seconds
-    )
-    if unsettled:
-        with_artifacts(lambda: study.remove(MANIFEST))  # a result of fewer trials is no longer the result
-    log.info(
-        "study %s: %d trials of %d epochs, %d of them new",
-        name,
-        experiment.sweep.trials,
-        experiment.sweep.epochs,
-        added,
-    )
-
-
-def _create_study(experiment: Experiment, settings: Settings) -> tuple[int, int]:
-    """Tables, study, sweep and slots, as far as they are not there.
-
-    Returns how many slots are new, and how many of all are not settled.
-    """
-    if is_sqlite(settings.database_url):
-        Path(database_place(settings.database_url)).parent.mkdir(parents=True, exist_ok=True)
-    engine = connect(settings.database_url, settings.database_timeout_seconds)
-    lock = connect(settings.database_url, settings.database_timeout_seconds)
-    try:
-        with exclusive(lock):
-            create_tables(settings.database_url)
-            metadata.create_all(engine)
-            storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
-            create_study(experiment, storage)
-            storage.engine.dispose()
-            text, fixed = dump_experiment(experiment), experiment.fixed_parameters()
-            added = create_sweep(engine, experiment.study_name, text, fixed)
-            with engine.connect() as connection:
-                rows = read_slots(connection, experiment.study_name)
-            return added, sum(not row.state.settled for row in rows)
-    finally:
-        engine.dispose()
-        lock.dispose()
 
 
 def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:

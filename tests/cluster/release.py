@@ -13,10 +13,10 @@ from typing import Any
 
 from jobs.artifacts import Artifacts, open_artifacts
 from jobs.artifacts.manifest import read_manifest, verify
-from jobs.queue.fenced_storage import FencedStorage
 from jobs.runtime.settings import read_settings
 from tests.cluster.kubernetes_cluster import CommandFailed, Namespace
 from tests.support.checker import check_sweep
+from tests.support.databases import opened
 
 CHART = Path(__file__).parents[2] / "charts/resnet-sweep"
 NAME = "run1"
@@ -133,13 +133,13 @@ class Release:
     def check(self, trials: int, study: str = NAME) -> None:
         """So many trials settled, each once, and a result that is as its manifest says."""
         with self.services() as (database, artifacts):
-            storage = FencedStorage(database)
+            swept = opened(database)
             try:
-                check_sweep(storage, study, trials)
+                check_sweep(swept, study, trials)
             finally:
-                storage.engine.dispose()
+                swept.close()
             result = artifacts.under(study)
-            assert verify(result, read_manifest(result), lambda action: action(), lambda: None) == []
+            assert verify(result, read_manifest(result)) == []
 
     def secret(self, service: str) -> dict[str, str]:
         data = self.namespace.get("secret", f"{NAME}-{service}")["data"]

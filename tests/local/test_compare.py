@@ -128,5 +128,5 @@ def test_unfinished_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_comparison_does_not_import_torch(tmp_path: Path) -> None:
 
-    code = "import sys, jobs.report.compare.compare_page, jobs.cli.operations; sys.exit('torch' in sys.modules)"
+    code = "import sys, jobs.report.compare.compare_page, jobs.cli.sweep_commands, jobs.cli.result_commands; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

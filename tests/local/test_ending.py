@@ -15,7 +15,6 @@ from jobs.cli.main import main
 from jobs.queue import claims
 from jobs.queue.best_trial import TooFewCompleted, best_trial
 from jobs.queue.connections import connect
-from jobs.queue.fenced_storage import FencedStorage
 from jobs.queue.stop import stop_sweep
 from jobs.queue.tables import SlotState
 from jobs.runtime import interrupt
@@ -23,9 +22,10 @@ from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.settings import Settings
 from jobs.stages import prepare
 from jobs.stages.final_train import stage as final_train
-from jobs.stages.sweep.trial import TrialRun
+from jobs.stages.sweep.running_trial import RunningTrial
 from tests.local.conftest import tiny
 from tests.support import reporting
+from tests.support.databases import commit, opened
 from tests.support.reporting import Reporting
 from tests.support.sweeps import CANCELLED, COMPLETE, EPOCHS, Body, prepared, report, rows, states, status_of, work
 
@@ -33,7 +33,7 @@ from tests.support.sweeps import CANCELLED, COMPLETE, EPOCHS, Body, prepared, re
 def stopping(runs: Path, goes_on: Body, *options: str) -> Body:
     """A trial in whose second epoch somebody stops the sweep."""
 
-    def body(run: TrialRun) -> None:
+    def body(run: RunningTrial) -> None:
         Reporting(1, 0)(run)
         assert main(["stop", "--runs", str(runs), *options]) == 0
         goes_on(run)
@@ -56,7 +56,7 @@ def test_stop_cancels_what_has_not_begun_and_lets_the_rest_finish(
     assert capsys.readouterr().out.startswith("cancelled: 0 not begun, 0 begun\n3/3 trials settled")
 
 
-def steps(run: TrialRun) -> None:
+def steps(run: RunningTrial) -> None:
     """Trains for as long as it is let."""
     while True:
         run.step()
@@ -77,13 +77,13 @@ def test_stop_now_ends_what_runs_and_its_owner_finds_the_lease_lost(
 ) -> None:
     sweep, settings = prepared(runs, 4)
 
-    def is_interrupted(run: TrialRun) -> None:
+    def is_interrupted(run: RunningTrial) -> None:
         Reporting(1, 0)(run)
         raise interrupt.Interrupted
 
     with pytest.raises(interrupt.Interrupted):
         work(sweep, settings, is_interrupted)
-    assert claims.claim(connect(settings.database_url), "quick", "elsewhere", 600)  # takes that one up
+    assert commit(connect(settings.database_url), claims.claim, "quick", "elsewhere", 600)  # takes that one up
     work(sweep, settings.model_copy(update={"renewal_seconds": renewal}), stopping(runs, goes_on, "--now"))
     (warning,) = [record for record in caplog.records if record.levelname != "INFO"]
     assert re.fullmatch(r"slot 1: .*; the trial is dropped", warning.getMessage())
@@ -100,14 +100,14 @@ def test_stop_by_two_at_once_ends_every_trial_once(runs: Path) -> None:
     _, settings = prepared(runs, 12)
     engine = connect(settings.database_url)
     for number in range(12):
-        assert claims.claim(engine, "quick", f"w{number}", 600)
+        assert commit(engine, claims.claim, "quick", f"w{number}", 600)
     stopped, together = [], threading.Barrier(2)
 
     def stop() -> None:
-        storage = FencedStorage(settings.database_url)
+        database = opened(settings.database_url)
         together.wait()
-        stopped.append(stop_sweep(storage, "quick", now=True))
-        storage.engine.dispose()
+        stopped.append(stop_sweep(database, "quick", now=True))
+        database.close()
 
     threads = [threading.Thread(target=stop) for _ in range(2)]
     for thread in threads:

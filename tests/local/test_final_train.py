@@ -1,4 +1,5 @@
 import csv
+from functools import partial
 
 import pytest
 import torch
@@ -32,8 +33,7 @@ def run_until_final(experiment: Experiment, settings: Settings, root: Artifacts)
 
 def rebuilt(study: Artifacts) -> ResNet:
     model = study.read_json(keys.model_key(0))
-    with study.reading(keys.weights_key(0)) as path:
-        return load_network(NetworkConfig.model_validate(model["network"]), path)
+    return study.read(keys.weights_key(0), partial(load_network, NetworkConfig.model_validate(model["network"])))
 
 
 def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifacts) -> None:
@@ -183,5 +183,5 @@ def test_predictions_say_what_the_metrics_count(settings: Settings, root: Artifa
     shown = [int(key.rpartition("/")[2].removesuffix(".png")) for key in study.listing(predictions.MISTAKES)]
     worst = sorted(wrong, key=lambda row: -float(row["confidence"]))[: predictions.MOST_MISTAKES]
     assert set(shown) == {int(row["image"]) for row in worst}
-    with study.reading(f"{predictions.MISTAKES}/{shown[0]}.png") as path, Image.open(path) as image:
+    with Image.open(study.path(f"{predictions.MISTAKES}/{shown[0]}.png")) as image:
         assert (image.size, image.mode) == ((32, 32), "RGB")

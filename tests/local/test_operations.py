@@ -15,13 +15,14 @@ from jobs.queue import claims
 from jobs.queue.connections import connect
 from jobs.queue.fenced_storage import create_tables
 from tests.support import reporting
+from tests.support.databases import commit
 from tests.support.reporting import Reporting
 from tests.support.sweeps import EPOCHS, prepared, status_of, work
 
 
 def test_status_shows_what_runs_what_went_wrong_and_the_best(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep, settings = prepared(runs, 5)
-    assert claims.claim(connect(settings.database_url), "quick", "somewhere-7", 600)
+    assert commit(connect(settings.database_url), claims.claim, "quick", "somewhere-7", 600)
     work(sweep, settings, Reporting(EPOCHS, 0, failing_slot=2))
     assert main(["status", "--runs", str(runs)]) == 0
     summary, tables = capsys.readouterr().out.split("\n", 1)

@@ -15,8 +15,8 @@ from jobs.runtime.settings import Settings
 from jobs.stages import prepare
 from jobs.stages.final_train import stage as final_train
 from jobs.stages.sweep import stage as sweep
+from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.train_trial import train_trial
-from jobs.stages.sweep.trial import TrialRun
 from jobs.stages.sweep.worker import Worker
 from resnet_core.train import TrainingData
 from tests.local.conftest import tiny
@@ -64,7 +64,7 @@ def test_trial_out_of_memory_fails_in_one_line_and_the_sweep_goes_on(
     dataset = read_dataset(root, experiment.study_name)
     data = load_training_data(root, experiment, dataset, CPU)
 
-    def body(run: TrialRun) -> None:
+    def body(run: RunningTrial) -> None:
         images = enlarged(data) if run.parameters["batchSize"] == 512 else data
         train_trial(run, experiment, dataset, images, processes=2)
 

@@ -208,7 +208,7 @@ class Rewritten(FolderArtifacts):
 
 def test_result_that_is_written_anew_meanwhile_is_refused(result: FolderArtifacts, target: FolderArtifacts) -> None:
     with pytest.raises(Corrupted, match="the result was written anew meanwhile; fetch it again"):
-        fetch_result(Rewritten(result.root), target, lambda action: action(), partial=False)
+        fetch_result(Rewritten(result.root), target, partial=False)
     assert not target.exists(MANIFEST)
 
 

@@ -14,12 +14,13 @@ from optuna.trial import FrozenTrial
 from jobs.cli.main import main
 from jobs.queue import claims, export_import
 from jobs.queue.connections import connect
-from jobs.queue.fenced_storage import FencedStorage, create_tables
+from jobs.queue.fenced_storage import create_tables
 from jobs.queue.ledger import read_usage
 from jobs.queue.tables import SlotState, ledger
 from jobs.runtime import interrupt
-from jobs.stages.sweep.trial import TrialEnds, TrialRun
+from jobs.stages.sweep.running_trial import RunningTrial, TrialEnds
 from tests.support.checker import check_sweep
+from tests.support.databases import commit, opened
 from tests.support.reporting import Reporting
 from tests.support.sweeps import COMPLETE, place, prepared, report, rows, status_of, work
 
@@ -50,7 +51,7 @@ def test_study_that_is_carried_elsewhere_goes_on_there_with_the_same_trials(
     sweep, settings = prepared(runs, 6)
     file, url = tmp_path / "study", f"sqlite:///{tmp_path}/other.db"
 
-    def body(run: TrialRun) -> None:
+    def body(run: RunningTrial) -> None:
         match run.slot:
             case 1:
                 run.note_excess(123)
@@ -83,7 +84,7 @@ def test_study_that_is_carried_elsewhere_goes_on_there_with_the_same_trials(
     assert trials_of(url)[3].intermediate_values.keys() == {1}
 
     work(sweep, place(url, runs), body)
-    check_sweep(FencedStorage(url), "quick", 6)
+    check_sweep(opened(url), "quick", 6)
     assert [trial.number for trial in status_of(place(url, runs)).trials] == list(range(6))
     assert (rows(settings.database_url)) == was
 
@@ -91,7 +92,7 @@ def test_study_that_is_carried_elsewhere_goes_on_there_with_the_same_trials(
 def test_time_between_export_and_import_is_no_time_of_the_sweep(runs: Path, tmp_path: Path, other: str) -> None:
     _, settings = prepared(runs, 1)
     engine = connect(settings.database_url)
-    assert claims.claim(engine, "quick", "vanished", 3600, gpus=1)
+    assert commit(engine, claims.claim, "quick", "vanished", 3600, gpus=1)
     with engine.begin() as connection:  # ten hours ago, for one hour
         connection.execute(sa.update(ledger).values(at=ledger.c.at - 36_000))
         connection.execute(sa.update(claims.slots).values(lease_end=claims.slots.c.lease_end - 36_000))
@@ -111,7 +112,7 @@ def test_import_that_was_killed_half_way_is_made_anew(runs: Path, tmp_path: Path
     half = optuna.create_study(study_name="quick", storage=other, direction="maximize")
     half.add_trial(trials_of(settings.database_url)[0])
     assert main(["import", str(tmp_path / "study")]) == 0
-    check_sweep(FencedStorage(other), "quick", 2)
+    check_sweep(opened(other), "quick", 2)
 
 
 def test_study_that_is_there_already_is_not_overwritten(

@@ -17,8 +17,9 @@ from jobs.queue import claims
 from jobs.queue.claims import Claim, LeaseLost
 from jobs.queue.compatibility import NotPrepared
 from jobs.queue.connections import connect
-from jobs.queue.fenced_storage import FencedStorage
-from jobs.queue.status import SweepStatus, sweep_status
+from jobs.queue.optuna_internals import trial_id
+from jobs.queue.outcomes import Outcome
+from jobs.queue.status import SweepStatus, read_trials, sweep_status
 from jobs.queue.study import load_study
 from jobs.queue.tables import SlotState
 from jobs.runtime import interrupt
@@ -28,12 +29,13 @@ from jobs.stages import prepare
 from jobs.stages.evaluate import stage as evaluate
 from jobs.stages.final_train import stage as final_train
 from jobs.stages.sweep import stage as sweep
+from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.train_trial import train_trial
-from jobs.stages.sweep.trial import TrialRun
 from jobs.stages.sweep.worker import Worker
 from tests.local.conftest import tiny
+from tests.support.databases import commit, opened
 
-Body = Callable[[TrialRun], None]
+Body = Callable[[RunningTrial], None]
 
 
 def training(experiment: Experiment, root: Artifacts) -> Body:
@@ -49,18 +51,17 @@ def run_trial(experiment: Experiment, settings: Settings, root: Artifacts, body:
 
 
 def claim(settings: Settings, owner: str = "a", lease: float = 60) -> Claim:
-    held = claims.claim(connect(settings.database_url), "quick", owner, lease)
+    held = opened(settings.database_url).write(lambda connection: claims.claim(connection, "quick", owner, lease))
     assert held is not None
     return held
 
 
 def status_of(experiment: Experiment, settings: Settings) -> SweepStatus:
-    storage = FencedStorage(settings.database_url)
-    return sweep_status(storage.engine, storage, experiment.study_name)
+    return sweep_status(opened(settings.database_url), experiment.study_name)
 
 
 def optuna_trials(experiment: Experiment, settings: Settings) -> list[optuna.trial.FrozenTrial]:
-    return load_study(experiment, FencedStorage(settings.database_url)).trials
+    return read_trials(opened(settings.database_url), experiment.study_name)
 
 
 def test_sweep_settles_every_slot_once_with_one_trial_each(settings: Settings, root: Artifacts) -> None:
@@ -192,7 +193,7 @@ def test_trial_that_always_raises_is_tried_three_times_and_settled_as_failed(
     prepare.run(experiment, settings, root)
     tries = 0
 
-    def fails(_run: TrialRun) -> None:
+    def fails(_run: RunningTrial) -> None:
         nonlocal tries
         tries += 1
         raise RuntimeError(f"try {tries}")
@@ -261,7 +262,7 @@ def test_trial_with_all_epochs_done_is_settled_without_training(settings: Settin
     prepare.run(experiment, settings, root)
     body = training(experiment, root)
 
-    def is_interrupted_at_the_end(run: TrialRun) -> None:
+    def is_interrupted_at_the_end(run: RunningTrial) -> None:
         body(run)
         raise interrupt.Interrupted
 
@@ -279,27 +280,26 @@ def test_trial_with_all_epochs_done_is_settled_without_training(settings: Settin
     assert written == ["trials/0/checkpoint-1.pt", "trials/0/epochs.jsonl"]  # none by the second owner
 
 
-def _is_interrupted(_run: TrialRun) -> None:
+def _is_interrupted(_run: RunningTrial) -> None:
     raise interrupt.Interrupted
 
 
 def test_former_owner_can_neither_report_nor_tell(settings: Settings, root: Artifacts) -> None:
     experiment = tiny("sweep.trials=1")
     prepare.run(experiment, settings, root)
-    storage = FencedStorage(settings.database_url)
-    storage.held = claim(settings, lease=-1)
-    study = load_study(experiment, storage, 0)
-    trial = study.ask()
-    trial.report(0.5, 1)
-    taken = claim(settings, "b")
-    assert taken.trial_id == trial._trial_id
-    with pytest.raises(LeaseLost):
-        trial.report(0.9, 2)
-    storage.outcome = (SlotState.COMPLETE, None, None)
-    with pytest.raises(LeaseLost):
-        study.tell(trial, 0.9)
-    with pytest.raises(LeaseLost):
-        trial.set_user_attr("late", 1)
+    storage = opened(settings.database_url).storage
+    with storage.under(claim(settings, lease=-1), Outcome(SlotState.COMPLETE)):
+        study = load_study(experiment, storage, 0)
+        trial = study.ask()
+        trial.report(0.5, 1)
+        taken = claim(settings, "b")
+        assert taken.trial_id == trial_id(trial)
+        with pytest.raises(LeaseLost):
+            trial.report(0.9, 2)
+        with pytest.raises(LeaseLost):
+            study.tell(trial, 0.9)
+        with pytest.raises(LeaseLost):
+            trial.set_user_attr("late", 1)
     (seen,) = optuna_trials(experiment, settings)
     assert seen.state is TrialState.RUNNING
     assert seen.intermediate_values == {1: 0.5}
@@ -310,19 +310,18 @@ def test_former_owner_can_neither_report_nor_tell(settings: Settings, root: Arti
 def test_trial_and_slot_are_settled_in_one_transaction(settings: Settings, root: Artifacts) -> None:
     experiment = tiny("sweep.trials=1")
     prepare.run(experiment, settings, root)
-    storage = FencedStorage(settings.database_url)
-    storage.held = claim(settings)
-    study = load_study(experiment, storage, 0)
-    trial = study.ask()
-    storage.outcome = (SlotState.COMPLETE, None, None)
-    with sa.create_engine(settings.database_url).begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE slot_ledger RENAME TO away")
-    with pytest.raises(optuna.exceptions.StorageInternalError):
+    storage = opened(settings.database_url).storage
+    with storage.under(claim(settings), Outcome(SlotState.COMPLETE)):
+        study = load_study(experiment, storage, 0)
+        trial = study.ask()
+        with sa.create_engine(settings.database_url).begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE slot_ledger RENAME TO away")
+        with pytest.raises(optuna.exceptions.StorageInternalError):
+            study.tell(trial, 0.9)
+        assert optuna_trials(experiment, settings)[0].state is TrialState.RUNNING
+        with sa.create_engine(settings.database_url).begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE away RENAME TO slot_ledger")
         study.tell(trial, 0.9)
-    assert optuna_trials(experiment, settings)[0].state is TrialState.RUNNING
-    with sa.create_engine(settings.database_url).begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE away RENAME TO slot_ledger")
-    study.tell(trial, 0.9)
     assert optuna_trials(experiment, settings)[0].state is TrialState.COMPLETE
     assert status_of(experiment, settings).trials[0].state is SlotState.COMPLETE
 
@@ -331,7 +330,7 @@ def test_stop_decision_of_the_former_owner_is_obeyed(settings: Settings, root: A
     experiment = tiny("sweep={trials: 1, epochs: 3, earlyStopping: {name: median}}")
     prepare.run(experiment, settings, root)
     former = claim(settings, lease=-1)
-    claims.decide_stop(connect(settings.database_url), former, 1, stops=True)
+    commit(connect(settings.database_url), claims.decide_stop, former, 1, stops=True)
     run_trial(experiment, settings, root, training(experiment, root))
     (trial,) = status_of(experiment, settings).trials
     assert (trial.state, trial.epoch) == (SlotState.STOPPED_EARLY, 1)

@@ -21,12 +21,12 @@ from jobs.queue.tables import SlotState
 from jobs.runtime import interrupt
 from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import Failure, Refused
-from jobs.runtime.retry import patiently
 from jobs.runtime.settings import Settings
 from jobs.stages import prepare
-from jobs.stages.sweep.trial import TrialRun
+from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.worker import Worker
 from tests.support import reporting
+from tests.support.databases import opened
 from tests.support.place import Place
 from tests.support.postgres import PASSWORD, USER, Postgres, free_port
 from tests.support.reporting import Reporting
@@ -133,7 +133,7 @@ def test_study_is_carried_through_a_file_while_it_runs_and_goes_on_elsewhere(pla
     reporting.prepare(sweep, place.url())
     file = place.folder / "study"
 
-    def body(run: TrialRun) -> None:
+    def body(run: RunningTrial) -> None:
         if run.slot == 2:
             Reporting(1, 0)(run)
             export_import.export_study(place.url(), sweep.study_name, file)
@@ -143,10 +143,9 @@ def test_study_is_carried_through_a_file_while_it_runs_and_goes_on_elsewhere(pla
     with pytest.raises(interrupt.Interrupted):
         Worker(sweep, settings, reporting.artifacts(settings, sweep)).work(body)
     elsewhere = Place(place.server, place.server.new_database(), place.folder)
+    refusing = wrong_password(elsewhere)
     with pytest.raises(Refused, match="password authentication failed") as raised:
-        patiently(
-            lambda: export_import.import_study(file, wrong_password(elsewhere)), place="there", deadline_seconds=30
-        )
+        opened(refusing).run(lambda: export_import.import_study(file, refusing))
     assert not has_secret(str(raised.value))
     assert export_import.import_study(file, elsewhere.url()) == sweep.study_name
     there = reporting.place(elsewhere.url(), place.folder)

@@ -18,6 +18,7 @@ from jobs.queue import claims
 from jobs.queue.connections import connect
 from tests.support import reporting
 from tests.support.checker import Violation, check_ledger
+from tests.support.databases import commit
 from tests.support.place import Place
 from tests.support.proxy import Act, Proxy, Statement
 from tests.support.reporting import LEASE, Guard, Reporting
@@ -82,7 +83,7 @@ def without_lock(place: Place) -> None:
             engine = connect(place.url())
             engine.connect().close()
             together.wait()
-            while claims.claim(engine, study, owner, 60):
+            while commit(engine, claims.claim, study, owner, 60):
                 owner += "+"
             engine.dispose()
 

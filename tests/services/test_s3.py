@@ -63,12 +63,10 @@ def test_listing_goes_on_after_a_thousand_keys_and_leaves_out_folders(bucket: Bu
 
 def test_large_object_goes_in_parts_and_comes_back_the_same(bucket: Bucket, large: Path) -> None:
     artifacts = bucket.artifacts()
-    with artifacts.writing("large") as path:
-        large.replace(path)
+    artifacts.write("large", large.replace)
     parts = bucket.server.client().head_object(Bucket=bucket.name, Key="some/prefix/large", PartNumber=1)
     assert parts["PartsCount"] == 4
-    with artifacts.reading("large") as path:
-        assert path.stat().st_size == LARGE
+    assert artifacts.read("large", lambda path: path.stat().st_size) == LARGE
     head = bucket.server.client().head_object(Bucket=bucket.name, Key="some/prefix/large", ChecksumMode="ENABLED")
     assert any(name.startswith("Checksum") for name in head), "sent without a checksum"
 
@@ -93,13 +91,12 @@ def test_block_that_fails_writes_nothing(bucket: Bucket) -> None:
     artifacts = bucket.artifacts()
     artifacts.write_text("a.txt", "old")
 
-    def fail() -> None:
-        with artifacts.writing("a.txt") as path:
-            path.write_text("new")
-            raise RuntimeError
+    def fail(path: Path) -> None:
+        path.write_text("new")
+        raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        fail()
+        artifacts.write("a.txt", fail)
     assert artifacts.read_text("a.txt") == "old"
 
 
@@ -108,9 +105,11 @@ def test_upload_that_is_cut_off_leaves_the_old_object(bucket: Bucket, large: Pat
     artifacts.write_text("large", "old")
 
     def upload() -> None:
-        with artifacts.writing("large") as path:
+        def write(path: Path) -> None:
             large.replace(path)
             bucket.server.stop()
+
+        artifacts.write("large", write)
 
     with pytest.raises(ArtifactsUnreachable):
         upload()

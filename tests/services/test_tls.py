@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import trustme
+from sqlalchemy import Connection
 
 from jobs.artifacts import ArtifactsRefused
-from jobs.queue.connections import connect
+from jobs.queue.database import Database
 from jobs.runtime.errors import Refused
-from jobs.runtime.retry import patiently
+from jobs.runtime.retry import Patience
 from tests.support.minio import Minio
 from tests.support.postgres import Postgres
 
@@ -64,16 +65,15 @@ def url(server: Postgres, host: str, mode: str, authority: Path) -> str:
 
 
 def reach(database_url: str) -> None:
-    def ask() -> None:
-        engine = connect(database_url)
-        with engine.connect() as connection:
-            encrypted = connection.exec_driver_sql("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").scalar()
-            much = connection.exec_driver_sql("SELECT repeat('x', 3000000)").scalar_one()  # comes in many packets
-        engine.dispose()
+    def ask(connection: Connection) -> None:
+        encrypted = connection.exec_driver_sql("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").scalar()
+        much = connection.exec_driver_sql("SELECT repeat('x', 3000000)").scalar_one()  # comes in many packets
         assert encrypted
         assert len(much) == 3_000_000
 
-    patiently(ask, place="database", deadline_seconds=5)
+    database = Database(database_url, Patience(5))
+    database.read(ask)
+    database.close()
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])

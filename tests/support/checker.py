@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 
-from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.database import Database
 from jobs.queue.ledger import Change, read_ledger
+from jobs.queue.optuna_internals import trial_id
 from jobs.queue.outcomes import OPTUNA_STATES
 from jobs.queue.slots import SlotRow, read_slots
+from jobs.queue.status import read_trials
 from jobs.queue.tables import SlotState
 
 CLOCK_SLACK = 1.0  # seconds by which the order of times may differ from the order of commits
@@ -15,20 +17,19 @@ class Violation(AssertionError):
     pass
 
 
-def check_sweep(storage: FencedStorage, study: str, trials: int) -> None:
+def check_sweep(database: Database, study: str, trials: int) -> None:
     """N slots settled, each once, by one chain of owners, each with one trial.
 
     Raises:
         Violation: something of this is not so.
 
     """
-    with storage.engine.connect() as connection:
-        rows, changes = read_slots(connection, study), read_ledger(connection, study)
+    rows, changes = database.read(lambda connection: (read_slots(connection, study), read_ledger(connection, study)))
     if len(rows) != trials:
         raise Violation(f"{len(rows)} slots of {trials}")
     check_ledger(changes)
     check_settled(rows, changes)
-    check_trials(storage, study, rows)
+    check_trials(database, study, rows)
 
 
 def check_ledger(changes: list[Change]) -> None:
@@ -72,9 +73,9 @@ def check_settled(rows: list[SlotRow], changes: list[Change]) -> None:
             raise Violation(f"slot {row.slot}: {row} is not what the ledger says: {own[0]}")
 
 
-def check_trials(storage: FencedStorage, study: str, rows: list[SlotRow]) -> None:
+def check_trials(database: Database, study: str, rows: list[SlotRow]) -> None:
     """Each slot has a trial of its own in the state that belongs to it, and there are no others."""
-    trials = {trial._trial_id: trial for trial in storage.get_all_trials(storage.get_study_id_from_name(study))}
+    trials = {trial_id(trial): trial for trial in read_trials(database, study)}
     attached = [row.trial_id for row in rows if row.trial_id is not None]
     if sorted(attached) != sorted(trials):
         raise Violation(f"the slots have the trials {sorted(attached)}, Optuna has {sorted(trials)}")

@@ -2,18 +2,22 @@
 
 import resource
 import sys
+from pathlib import Path
 
 from jobs.artifacts import open_artifacts
 from jobs.runtime.settings import read_settings
 
 
+def fill(path: Path, mebibytes: int) -> None:
+    with path.open("wb") as file:
+        for _ in range(mebibytes):
+            file.write(bytes(2**20))
+
+
 def main(url: str, mebibytes: str) -> None:
     artifacts = open_artifacts(url, read_settings(database_url="sqlite://", artifacts_url=url).s3_options())
-    with artifacts.writing("moved") as path, path.open("wb") as file:
-        for _ in range(int(mebibytes)):
-            file.write(bytes(2**20))
-    with artifacts.reading("moved") as path:
-        assert path.stat().st_size == int(mebibytes) * 2**20
+    artifacts.write("moved", lambda path: fill(path, int(mebibytes)))
+    assert artifacts.read("moved", lambda path: path.stat().st_size) == int(mebibytes) * 2**20
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 

@@ -12,12 +12,13 @@ from sqlalchemy import Connection, Engine
 
 from jobs.experiment.experiment import Experiment
 from jobs.queue import claims
-from jobs.queue.fenced_storage import FencedStorage, create_tables
+from jobs.queue.database import Database
+from jobs.queue.fenced_storage import create_tables
 from jobs.queue.ledger import Change, read_ledger
 from jobs.queue.slots import SlotRow, read_slots
-from jobs.runtime.retry import patiently
 from tests.support import reporting
 from tests.support.checker import check_sweep
+from tests.support.databases import opened
 from tests.support.postgres import Postgres
 
 T = TypeVar("T")
@@ -35,19 +36,19 @@ class Place:
         return self.server.url(self.database, port) + "?sslmode=disable&gssencmode=disable"
 
     @cached_property
-    def storage(self) -> FencedStorage:
+    def opened(self) -> Database:
         create_tables(self.url())
-        return FencedStorage(self.url())
+        return opened(self.url())
 
     @property
     def engine(self) -> Engine:
-        return self.storage.engine
+        return self.opened.engine
 
     def prepare(self, sweep: Experiment) -> None:
-        reporting.add_study(sweep, self.storage)
+        reporting.add_study(sweep, self.opened)
 
     def check(self, sweep: Experiment) -> None:
-        self._patiently(lambda: check_sweep(self.storage, sweep.study_name, sweep.sweep.trials))
+        check_sweep(self.opened, sweep.study_name, sweep.sweep.trials)
 
     def ledger(self, sweep: Experiment) -> list[Change]:
         return self._read(lambda connection: read_ledger(connection, sweep.study_name))
@@ -59,18 +60,10 @@ class Place:
         return all(row.state.settled for row in self.rows(sweep))
 
     def claimable(self, sweep: Experiment) -> int:
-        return self._patiently(lambda: claims.claimable(self.engine, sweep.study_name))
+        return self._read(lambda connection: claims.claimable(connection, sweep.study_name))
 
     def _read(self, query: Callable[[Connection], T]) -> T:
-        def read() -> T:
-            with self.engine.connect() as connection:
-                return query(connection)
-
-        return self._patiently(read)
-
-    def _patiently(self, action: Callable[[], T]) -> T:
-        """The connection that is kept for this may have been cut by the test."""
-        return patiently(action, place=self.database, deadline_seconds=30)
+        return self.opened.read(query)
 
     def epochs_trained(self) -> Counter[tuple[int, int]]:
         """How often each epoch of each slot was trained."""

@@ -20,15 +20,17 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, load_experiment
 from jobs.queue import claims
 from jobs.queue import fenced_storage as storage_module
-from jobs.queue.fenced_storage import FencedStorage, create_tables
+from jobs.queue.database import Database
+from jobs.queue.fenced_storage import create_tables
 from jobs.queue.slots import create_sweep
 from jobs.queue.study import create_study
 from jobs.queue.tables import SlotState, metadata
 from jobs.runtime import interrupt
 from jobs.runtime.settings import Settings, read_settings
-from jobs.stages.sweep.trial import TrialRun
+from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.worker import Worker
 from resnet_core.epoch import EpochResult
+from tests.support.databases import commit, opened
 
 LEASE, RENEWAL = 1.2, 0.3  # seconds: faults are found soon
 
@@ -53,16 +55,16 @@ def place(url: str, folder: Path | str, **limits: Any) -> Settings:
 def prepare(sweep: Experiment, url: str) -> None:
     """Study and slots, as the stage `prepare` makes them, without a data set."""
     create_tables(url)
-    storage = FencedStorage(url)
-    add_study(sweep, storage)
-    storage.engine.dispose()
+    database = opened(url)
+    add_study(sweep, database)
+    database.close()
 
 
-def add_study(sweep: Experiment, storage: FencedStorage) -> None:
-    metadata.create_all(storage.engine)
-    create_study(sweep, storage)
+def add_study(sweep: Experiment, database: Database) -> None:
+    metadata.create_all(database.engine)
+    create_study(sweep, database.storage)
     fixed = [{} for _ in range(sweep.sweep.trials)]
-    create_sweep(storage.engine, sweep.study_name, dump_experiment(sweep), fixed)
+    commit(database.engine, create_sweep, sweep.study_name, dump_experiment(sweep), fixed)
 
 
 class Reporting:
@@ -80,7 +82,7 @@ class Reporting:
         self._epochs, self._seconds, self._journal = epochs, seconds, journal
         self._fatal_slot, self._failing_slot = fatal_slot, failing_slot
 
-    def __call__(self, run: TrialRun) -> None:
+    def __call__(self, run: RunningTrial) -> None:
         done = run.resume(lambda path: json.loads(path.read_text()))
         if done:
             run.take_up([EpochResult(**row) for row in done])
@@ -102,7 +104,7 @@ class Reporting:
 
             run.finish_epoch(result, write)
 
-    def _train(self, run: TrialRun) -> None:
+    def _train(self, run: RunningTrial) -> None:
         until = time.monotonic() + self._seconds
         run.step()
         while (left := until - time.monotonic()) > 0:
@@ -130,7 +132,7 @@ def _update_without_fence(connection: sa.Connection, held: claims.Claim, **value
     return connection.execute(sa.update(claims.slots).where(row).values(**values)).rowcount == 1
 
 
-def _read_whatever(_engine: sa.Engine, held: claims.Claim) -> tuple[SlotState, int | None]:
+def _read_whatever(_connection: sa.Connection, held: claims.Claim) -> tuple[SlotState, int | None]:
     return SlotState.RUNNING, held.trial_id
 
 

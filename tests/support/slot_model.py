@@ -14,9 +14,11 @@ from sqlalchemy import Engine
 from jobs.queue import claims
 from jobs.queue.claims import Claim, LeaseLost
 from jobs.queue.ledger import read_ledger
+from jobs.queue.outcomes import Outcome
 from jobs.queue.slots import create_sweep, read_slots
 from jobs.queue.tables import SlotState, ledger, metadata, sweeps
 from tests.support.checker import check_ledger, check_settled
+from tests.support.databases import commit
 
 STUDY, LEASE = "model", 3600.0
 OWNERS = st.sampled_from("abc")
@@ -63,7 +65,7 @@ class SlotMachine(RuleBasedStateMachine):
     @rule(count=st.integers(0, 2))
     def add_trials(self, count: int) -> None:
         wanted = len(self.rows) + count
-        assert create_sweep(self.engine, STUDY, "", [{}] * wanted) == count
+        assert commit(self.engine, create_sweep, STUDY, "", [{}] * wanted) == count
         self.rows += [Row() for _ in range(count)]
 
     @rule(target=claims, owner=OWNERS)
@@ -73,7 +75,7 @@ class SlotMachine(RuleBasedStateMachine):
             return (0 if row.owner == owner else 1 if row.trial_id is not None else 2, slot)
 
         candidates = [slot for slot, row in enumerate(self.rows) if row.owner == owner or row.is_free()]
-        held = claims.claim(self.engine, STUDY, owner, LEASE)
+        held = commit(self.engine, claims.claim, STUDY, owner, LEASE)
         if not candidates:
             assert held is None
             return multiple()
@@ -98,7 +100,7 @@ class SlotMachine(RuleBasedStateMachine):
     @rule(held=claims)
     def renew(self, held: Claim) -> None:
         """A lease that has run out is renewed as long as nobody has taken it over."""
-        assert claims.renew(self.engine, held, LEASE) is self.is_held(held)
+        assert commit(self.engine, claims.renew, held, LEASE) is self.is_held(held)
         if self.is_held(held):
             self.rows[held.slot].ran_out = False
 
@@ -133,25 +135,25 @@ class SlotMachine(RuleBasedStateMachine):
         row = self.rows[held.slot]
         if not self.is_held(held):
             with pytest.raises(LeaseLost):
-                claims.decide_stop(self.engine, held, epoch, stops=stops)
+                commit(self.engine, claims.decide_stop, held, epoch, stops=stops)
             return
         if row.decision is None or row.decision[0] != epoch:
             row.decision = (epoch, stops)
-        assert claims.decide_stop(self.engine, held, epoch, stops=stops) is row.decision[1]
+        assert commit(self.engine, claims.decide_stop, held, epoch, stops=stops) is row.decision[1]
 
     @rule(held=claims, state=OUTCOMES)
     def settle(self, held: Claim, state: SlotState) -> None:
         with self.engine.connect() as connection, connection.begin():
             if self.is_held(held):
-                claims.settle(connection, held, state, None)
+                claims.settle(connection, held, Outcome(state))
                 self.rows[held.slot].release(state)
             else:
                 with pytest.raises(LeaseLost):
-                    claims.settle(connection, held, state, None)
+                    claims.settle(connection, held, Outcome(state))
 
     @rule(held=consumes(claims), failed=st.booleans())
     def give_back(self, held: Claim, failed: bool) -> None:
-        claims.give_back(self.engine, held, failed=failed)
+        commit(self.engine, claims.give_back, held, Outcome(SlotState.FAILED) if failed else None)
         if self.is_held(held):
             row = self.rows[held.slot]
             row.release(SlotState.WAITING)
@@ -160,7 +162,7 @@ class SlotMachine(RuleBasedStateMachine):
     @rule()
     def cancel_unbegun(self) -> None:
         unbegun = [row for row in self.rows if row.state is SlotState.WAITING and row.trial_id is None]
-        assert claims.cancel_unbegun(self.engine, STUDY, "person", "enough") == len(unbegun)
+        assert commit(self.engine, claims.cancel_unbegun, STUDY, "person", "enough") == len(unbegun)
         for row in unbegun:
             row.release(SlotState.CANCELLED)
             row.fence += 1
@@ -173,7 +175,7 @@ class SlotMachine(RuleBasedStateMachine):
         assert [(row.state, row.owner, row.fence, row.trial_id, row.attempts, row.crashes) for row in found] == [
             (row.state, row.owner, row.fence, row.trial_id, row.attempts, row.crashes) for row in self.rows
         ]
-        assert claims.claimable(self.engine, STUDY) == sum(row.is_free() for row in self.rows)
+        assert commit(self.engine, claims.claimable, STUDY) == sum(row.is_free() for row in self.rows)
         check_ledger(changes)
         check_settled([row for row in found if row.state.settled], changes)
 

@@ -4,22 +4,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobs.experiment.experiment import Experiment
-from jobs.queue.connections import connect
-from jobs.queue.fenced_storage import FencedStorage
 from jobs.queue.slots import SlotRow, read_slots
 from jobs.queue.status import SweepStatus, sweep_status
 from jobs.queue.tables import SlotState
 from jobs.runners.local import local_database
 from jobs.runtime.settings import Settings
-from jobs.stages.sweep.trial import TrialRun
+from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.worker import Worker
 from tests.support import reporting
+from tests.support.databases import opened
 from tests.support.reporting import Reporting
 
 EPOCHS = 2
 COMPLETE, CANCELLED = SlotState.COMPLETE, SlotState.CANCELLED
 
-Body = Callable[[TrialRun], None]
+Body = Callable[[RunningTrial], None]
 report: Body = Reporting(EPOCHS, 0.01)
 
 
@@ -41,11 +40,11 @@ def work(sweep: Experiment, settings: Settings, body: Body = report, gpus: float
 
 
 def status_of(settings: Settings, study: str = "quick") -> SweepStatus:
-    storage = FencedStorage(settings.database_url)
+    database = opened(settings.database_url)
     try:
-        return sweep_status(storage.engine, storage, study)
+        return sweep_status(database, study)
     finally:
-        storage.engine.dispose()
+        database.close()
 
 
 def states(settings: Settings) -> list[SlotState]:
@@ -53,9 +52,8 @@ def states(settings: Settings) -> list[SlotState]:
 
 
 def rows(url: str) -> list[SlotRow]:
-    engine = connect(url)
+    database = opened(url)
     try:
-        with engine.connect() as connection:
-            return read_slots(connection, "quick")
+        return database.read(lambda connection: read_slots(connection, "quick"))
     finally:
-        engine.dispose()
+        database.close()

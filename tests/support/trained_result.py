@@ -1,5 +1,6 @@
 """A study whose network is trained and tested, without its sweep."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,8 +52,8 @@ def train_result(root: FolderArtifacts, experiment: Experiment) -> FolderArtifac
                 "precision": "bfloat16",
             }
         )
-        with study.writing(weights_key(seed)) as path:
-            save_file({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, path)
+        weights = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
+        study.write(weights_key(seed), partial(save_file, weights))
         study.write_json(model_key(seed), models[-1])
     settings = read_settings(database_url="sqlite:///", artifacts_url=root.location, device="cpu")
     study.write_json(METRICS, run_final_test(experiment, settings, root, models))

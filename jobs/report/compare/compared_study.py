@@ -6,13 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.dataset_record import POINTER, StoredDataset
 from jobs.artifacts.fetch import Corrupted
 from jobs.artifacts.keys import EXPERIMENT, METRICS, TRIALS, model_key
-from jobs.artifacts.manifest import Manifest, ManifestEntry, NotAResult, Patiently, difference, read_manifest
+from jobs.artifacts.manifest import Manifest, ManifestEntry, NotAResult, difference, read_manifest
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
 from jobs.runtime.errors import ConfigurationError
@@ -53,7 +55,7 @@ class Study:
         return f"{self.seeds} seeds" if self.seeds > 1 else f"{self.metrics['test']['images']:,} test images"
 
 
-def read_studies(results: Sequence[tuple[Artifacts, Patiently]]) -> list[Study]:
+def read_studies(results: Sequence[Artifacts]) -> list[Study]:
     """The studies in the order given, each object checked against its manifest.
 
     Raises:
@@ -62,11 +64,11 @@ def read_studies(results: Sequence[tuple[Artifacts, Patiently]]) -> list[Study]:
         Corrupted: an object is not the one that the manifest names.
 
     """
-    places = Counter(artifacts.location for artifacts, _ in results)
+    places = Counter(artifacts.location for artifacts in results)
     twice = [place for place, count in places.items() if count > 1]
     if twice:
         raise ConfigurationError(f"{twice[0]}: given twice; a comparison takes different studies")
-    studies = [_read_study(artifacts, patiently) for artifacts, patiently in results]
+    studies = [_read_study(artifacts) for artifacts in results]
     for other in studies[1:]:
         _check_comparable(studies[0], other)
     names = Counter(study.label for study in studies)
@@ -77,12 +79,8 @@ def _relabelled(study: Study) -> Study:
     return Study(**{**vars(study), "label": study.location})
 
 
-def _read_study(artifacts: Artifacts, patiently: Patiently) -> Study:
-    manifest = patiently(lambda: read_manifest(artifacts))
-
-    def text(key: str) -> str:
-        return patiently(lambda: _checked_text(artifacts, manifest, key))
-
+def _read_study(artifacts: Artifacts) -> Study:
+    text = partial(_checked_text, artifacts, read_manifest(artifacts))
     experiment = parse_experiment(text(EXPERIMENT))
     metrics = json.loads(text(METRICS))
     rows = list(csv.DictReader(io.StringIO(text(TRIALS))))
@@ -101,13 +99,16 @@ def _read_study(artifacts: Artifacts, patiently: Patiently) -> Study:
 def _checked_text(artifacts: Artifacts, manifest: Manifest, key: str) -> str:
     if key not in manifest.objects:
         raise NotAResult(f"{artifacts.location}: its manifest names no {key}, which a comparison needs")
+
+    def read(path: Path) -> str:
+        found = ManifestEntry.of(path)
+        if found != manifest.objects[key]:
+            fault = difference(manifest.objects[key], found)
+            raise Corrupted(f"{artifacts.location}/{key}: changed: {fault}")
+        return path.read_text(encoding="utf-8")
+
     try:
-        with artifacts.reading(key) as path:
-            found = ManifestEntry.of(path)
-            if found != manifest.objects[key]:
-                fault = difference(manifest.objects[key], found)
-                raise Corrupted(f"{artifacts.location}/{key}: changed: {fault}")
-            return path.read_text(encoding="utf-8")
+        return artifacts.read(key, read)
     except FileNotFoundError:
         raise Corrupted(f"{artifacts.location}/{key}: missing, although the manifest names it") from None
 

@@ -1,6 +1,7 @@
 """Exhibits among the artifacts: each as PNG, SVG, and a CSV of the numbers behind it."""
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,8 +29,7 @@ class Shown:
 def save_exhibit(artifacts: Artifacts, folder: str, exhibit: Exhibit) -> Shown:
     """Writes `<folder>/<name>.png`, `.svg` and `.csv`."""
     place, svg = f"{folder}/{exhibit.name}", svg_text(exhibit)
-    with artifacts.writing(f"{place}.png") as path:
-        exhibit.figure.savefig(path, format="png", dpi=DPI)
+    artifacts.write(f"{place}.png", lambda path: exhibit.figure.savefig(path, format="png", dpi=DPI))
     artifacts.write_text(f"{place}.svg", svg)
     write_csv(artifacts, f"{place}.csv", exhibit.header, exhibit.rows)
     rows = exhibit.rows if len(exhibit.rows) <= MOST_NUMBERS and len(exhibit.header) <= MOST_NUMBERS else ()
@@ -37,7 +37,6 @@ def save_exhibit(artifacts: Artifacts, folder: str, exhibit: Exhibit) -> Shown:
 
 
 def write_csv(artifacts: Artifacts, key: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    with artifacts.writing(key) as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    artifacts.write_text(key, text.getvalue())

@@ -4,7 +4,7 @@ import base64
 import csv
 import io
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -47,8 +47,8 @@ def confused_pairs(findings: Findings) -> list[ConfusedPair]:
 def read_mistakes(artifacts: Artifacts) -> list[Mistake]:
     """The images that `evaluate` kept, the most confident mistake first."""
     kept = {int(PurePosixPath(key).stem): key for key in artifacts.listing(MISTAKES)}
-    with artifacts.reading(PREDICTIONS) as path, path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if int(row["image"]) in kept]
+    table = csv.DictReader(io.StringIO(artifacts.read_text(PREDICTIONS)))
+    rows = [row for row in table if int(row["image"]) in kept]
     rows.sort(key=lambda row: -float(row["confidence"]))
     return [
         Mistake(
@@ -63,8 +63,11 @@ def read_mistakes(artifacts: Artifacts) -> list[Mistake]:
 
 
 def _data_url(artifacts: Artifacts, key: str) -> str:
-    buffer = io.BytesIO()
-    with artifacts.reading(key) as path, Image.open(path) as image:
-        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-        image.save(buffer, format="png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    def small(path: Path) -> bytes:
+        buffer = io.BytesIO()
+        with Image.open(path) as image:
+            image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+            image.save(buffer, format="png", optimize=True)
+        return buffer.getvalue()
+
+    return "data:image/png;base64," + base64.b64encode(artifacts.read(key, small)).decode()

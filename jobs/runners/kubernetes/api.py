@@ -5,9 +5,11 @@ server allows, a quantity written as a number for one. Lists are asked for anew 
 picked up after each of its ends, and a list of some dozen objects costs a few milliseconds.
 """
 
+import copy
 import json
 import os
 from pathlib import Path
+from typing import Self
 
 import kubernetes.client
 import kubernetes.config
@@ -17,6 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from jobs.runners.kubernetes import Object
 from jobs.runtime.errors import Failure, Unreachable
+from jobs.runtime.retry import Patience
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TIMEOUT_SECONDS = (5, 20)  # to connect, to answer
@@ -36,15 +39,22 @@ class ApiRefused(Failure):
 class Namespace:
     """One namespace, with the rights of the service account or of the kubeconfig.
 
-    Every method raises ApiUnreachable or ApiRefused.
+    Every method raises ApiUnreachable or ApiRefused; of one that is `waiting`, OutageTooLong or ApiRefused.
     """
 
     def __init__(self, name: str, configuration: kubernetes.client.Configuration) -> None:
         self.name = name
         self.location = f"Kubernetes at {configuration.host}"
         self._client = kubernetes.client.ApiClient(configuration)
+        self._patience: Patience | None = None
         self._core = f"/api/v1/namespaces/{name}"
         self._jobs = f"/apis/batch/v1/namespaces/{name}/jobs"
+
+    def waiting(self, patience: Patience) -> Self:
+        """The same namespace, which is asked again while the API server does not answer."""
+        other = copy.copy(self)
+        other._patience = patience
+        return other
 
     def jobs(self, selector: str) -> list[Object]:
         return self._list(self._jobs, labelSelector=selector)
@@ -99,11 +109,20 @@ class Namespace:
         allowed: tuple[int, ...] = (),
     ) -> Object:
         """The answer, which is an error's where its status is one of the `allowed`."""
+
+        def ask() -> Object:
+            return self._ask_once(method, path, body, query or [], allowed)
+
+        return ask() if self._patience is None else self._patience.get_through(ask, self.location)
+
+    def _ask_once(
+        self, method: str, path: str, body: Object | None, query: list[tuple[str, str]], allowed: tuple[int, ...]
+    ) -> Object:
         kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
         headers = {"Accept": "application/json", "Content-Type": kind}
         try:
             request = self._client.param_serialize(
-                method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
+                method, path, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"]
             )
             response = self._client.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
             status, text = response.status, response.read()

@@ -8,12 +8,10 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
-from optuna.storages import BaseStorage, get_storage
 from rich.filesize import decimal
 
-from jobs.artifacts import Artifacts
+from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_record import dataset_is_stored
 from jobs.artifacts.keys import EXPERIMENT, is_trained
 from jobs.artifacts.manifest import MANIFEST, read_manifest, verify
@@ -22,8 +20,7 @@ from jobs.experiment.load import parse_experiment
 from jobs.queue.best_trial import best_trial
 from jobs.queue.claims import claimable
 from jobs.queue.compatibility import check_result, check_study, stored_experiment
-from jobs.queue.connections import connect
-from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.database import Database
 from jobs.queue.slots import read_slots
 from jobs.queue.status import SweepStatus, sweep_status
 from jobs.runners.display import Display
@@ -33,11 +30,8 @@ from jobs.runners.kubernetes.stage_jobs import POLL_SECONDS, STAGES, StageFailed
 from jobs.runners.kubernetes.sweep_jobs import Workers
 from jobs.runners.kubernetes.watcher import Lookout
 from jobs.runtime import interrupt
-from jobs.runtime.database_url import database_place
-from jobs.runtime.retry import patiently
+from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +62,7 @@ def run(
     jobs = {stage: read_stage_job(stages, stage) for stage in STAGES}
     namespace = open_namespace()
     lookout = Lookout(namespace, jobs["prepare"].release, settings.lease_seconds)
-    in_cluster = Stages(namespace, lookout, jobs, revision, settings.outage_deadline_seconds)
+    in_cluster = Stages(namespace, lookout, jobs, revision, Patience(settings.outage_deadline_seconds))
     in_cluster.take_over(owner)
     with Display(settings.log_format, live=False) as display:
         pipeline = _Pipeline(experiment, settings, root, in_cluster, display)
@@ -88,22 +82,20 @@ class _Pipeline:
         display: Display,
     ) -> None:
         self._experiment, self._settings = experiment, settings
-        self._root, self._study = root, root.under(experiment.study_name)
         self._stages, self._display = stages, display
-        self._engine = connect(settings.database_url, settings.database_timeout_seconds)
-        self._storage: FencedStorage | None = None  # not before there are tables
-        self._cached: BaseStorage | None = None
+        patience = Patience(settings.outage_deadline_seconds, self._beat)
+        self._root = WaitingArtifacts(root, patience)
+        self._study = self._root.under(experiment.study_name)
+        self._database = Database.of(settings, patience)
         self._looked_at_epochs = 0.0
 
     def close(self) -> None:
-        self._engine.dispose()
-        if self._storage is not None:
-            self._storage.engine.dispose()
+        self._database.close()
 
     def to_the_end(self) -> None:
         self._finish("prepare", self._is_prepared)
         self._sweep()
-        best = best_trial(self._experiment, self._ask(self._status)).number
+        best = best_trial(self._experiment, self._status()).number
         assert best is not None  # of a complete trial
         self._looked_at_epochs = time.monotonic()  # what a former training left is removed first
         seeds = self._experiment.final_train.seeds
@@ -116,7 +108,7 @@ class _Pipeline:
 
     def _finish(self, stage: str, is_done: Callable[[], bool], show: Callable[[], None] = lambda: None) -> None:
         """Runs the stage's Job unless what it is to bring about is there."""
-        if self._ask(is_done):
+        if is_done():
             log.info("stage %s is done", stage)
             return
         self._stages.clear_way(stage)
@@ -127,17 +119,17 @@ class _Pipeline:
             self._stages.look()
             found = self._stages.find(stage)
             if found is None:
-                if created and self._ask(is_done):  # it has ended and been removed meanwhile
+                if created and is_done():  # it has ended and been removed meanwhile
                     break
                 self._stages.create(stage)
                 created = True
             elif not is_live(found):
-                if self._ask(is_done):
+                if is_done():
                     break
                 if job_state(found) == "failed":
                     raise StageFailed(self._stages.why(stage, found))
                 raise StageFailed(f"job {name} is complete, but the study is not as it would have left it")
-            elif self._stages.lookout.has_ended_well(found) and self._ask(is_done):
+            elif self._stages.lookout.has_ended_well(found) and is_done():
                 break  # the Job will say so in a moment
             else:
                 show()
@@ -151,22 +143,22 @@ class _Pipeline:
 
         Raises ConfigurationError where they hold another one.
         """
-        check_study(self._experiment, self._settings)
+        check_study(self._experiment, self._database)
         check_result(self._experiment, self._study)
-        if stored_experiment(self._engine, self._experiment.study_name) != self._experiment:
+        if stored_experiment(self._database, self._experiment.study_name) != self._experiment:
             return False
         if not self._study.exists(EXPERIMENT) or not dataset_is_stored(self._root, self._experiment.study_name):
             return False
         if parse_experiment(self._study.read_text(EXPERIMENT)) != self._experiment:
             return False
-        with self._engine.connect() as connection:
-            return len(read_slots(connection, self._experiment.study_name)) >= self._experiment.sweep.trials
+        rows = self._database.read(lambda connection: read_slots(connection, self._experiment.study_name))
+        return len(rows) >= self._experiment.sweep.trials
 
     # Sweep.
 
     def _sweep(self) -> None:
         """Keeps workers at it until every trial is settled."""
-        status = self._ask(self._status)
+        status = self._status()
         if not status.unsettled:
             log.info("stage sweep is done: %s", status.line())
             return
@@ -174,23 +166,20 @@ class _Pipeline:
         log.info("stage sweep: %s", status.line())
         workers = Workers(self._stages, self._settings.lease_seconds)
         while True:
-            status = self._ask(self._status)
+            status = self._status()
             self._display.sweep(status, self._experiment.sweep.epochs)
             if not status.unsettled:
                 break
-            workers.see_to(status, lambda: self._ask(self._count_claimable))
+            workers.see_to(status, self._count_claimable)
             interrupt.pause(POLL_SECONDS)
         log.info("%s", status.line())
         workers.let_leave()
 
     def _count_claimable(self) -> int:
-        return claimable(self._engine, self._experiment.study_name)
+        return self._database.read(lambda connection: claimable(connection, self._experiment.study_name))
 
     def _status(self) -> SweepStatus:
-        if self._storage is None or self._cached is None:
-            self._storage = FencedStorage(self._settings.database_url, self._settings.database_timeout_seconds)
-            self._cached = get_storage(self._storage)
-        return sweep_status(self._engine, self._cached, self._experiment.study_name)
+        return sweep_status(self._database, self._experiment.study_name)
 
     # Final training and evaluation.
 
@@ -198,24 +187,17 @@ class _Pipeline:
         if time.monotonic() - self._looked_at_epochs < PROGRESS_SECONDS:
             return
         self._looked_at_epochs = time.monotonic()
-        self._ask(lambda: self._display.final_training(self._study, self._experiment.final_train))
+        self._display.final_training(self._study, self._experiment.final_train)
 
     def _verify(self) -> None:
-        manifest = self._ask(lambda: read_manifest(self._study))
-        faults = verify(self._study, manifest, self._ask, self._beat)
+        manifest = read_manifest(self._study)
+        faults = verify(self._study, manifest, self._beat)
         if faults:
             raise StageFailed(
                 f"{self._study.location}: {len(faults)} objects are not as the manifest says: {faults[0]}"
             )
         size = decimal(sum(entry.size for entry in manifest.objects.values()))
         log.info("verified: %d objects, %s, all as the manifest says", len(manifest.objects), size)
-
-    # Services that may be away.
-
-    def _ask(self, action: Callable[[], T], /) -> T:
-        """Of the database or the artifacts."""
-        place = f"{database_place(self._settings.database_url)} or {self._root.location}"
-        return patiently(action, place=place, deadline_seconds=self._settings.outage_deadline_seconds, beat=self._beat)
 
     def _beat(self) -> None:
         """While a service is waited for, its own pod may be what is wrong."""

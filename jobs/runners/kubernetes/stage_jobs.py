@@ -1,8 +1,7 @@
 """The stages' Jobs in the cluster: made, found, removed, and why one has failed."""
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 from jobs.runners.kubernetes import Object
 from jobs.runners.kubernetes.api import Namespace
@@ -11,9 +10,7 @@ from jobs.runners.kubernetes.manifests import REVISION, SPEC, StageJob, is_live,
 from jobs.runners.kubernetes.watcher import Lookout
 from jobs.runtime import interrupt
 from jobs.runtime.errors import Failure
-from jobs.runtime.retry import patiently
-
-T = TypeVar("T")
+from jobs.runtime.retry import Patience
 
 log = logging.getLogger(__name__)
 
@@ -26,35 +23,30 @@ class StageFailed(Failure):
 
 
 class Stages:
-    """Waits out an API server that does not answer, for as long as `deadline_seconds`."""
+    """Waits out an API server that does not answer, as long as the patience lasts."""
 
     def __init__(
-        self,
-        namespace: Namespace,
-        lookout: Lookout,
-        jobs: dict[str, StageJob],
-        revision: int,
-        deadline_seconds: float,
+        self, namespace: Namespace, lookout: Lookout, jobs: dict[str, StageJob], revision: int, patience: Patience
     ) -> None:
-        self._namespace, self.lookout, self._jobs = namespace, lookout, jobs
-        self._revision, self._deadline_seconds = revision, deadline_seconds
+        self._namespace, self.lookout, self._jobs = namespace.waiting(patience), lookout, jobs
+        self._revision, self._patience = revision, patience
 
     def take_over(self, owner: str) -> None:
         """The ConfigMap `owner` gets all Jobs from now on, this revision's pipeline, too: after a refused upgrade
         Helm's newest manifest names another one, and an uninstall would leave it.
         """
-        self._owner = self._patiently(lambda: self._namespace.owner_reference(owner))
+        self._owner = self._namespace.owner_reference(owner)
         self.look()
         for job in self.lookout.jobs("pipeline"):
             name = job["metadata"]["name"]
             if name.endswith(f"-{self._revision}") and "ownerReferences" not in job["metadata"]:
-                self._patiently(lambda name=name: self._namespace.adopt_job(name, self._owner))  # type: ignore[misc]
+                self._namespace.adopt_job(name, self._owner)
 
     def __getitem__(self, stage: str) -> StageJob:
         return self._jobs[stage]
 
     def look(self) -> None:
-        self._patiently(self.lookout.look)
+        self._patience.get_through(self.lookout.look, self._namespace.location)
 
     def find(self, stage: str) -> Object | None:
         """The stage's Job as it was at the last look."""
@@ -62,13 +54,12 @@ class Stages:
         return next((job for job in self.lookout.jobs(stage) if job["metadata"]["name"] == name), None)
 
     def create(self, stage: str, round_: int = 1, workers: int | None = None) -> None:
-        manifest = self._jobs[stage].build(self._owner, self._revision, round_, workers)
-        self._patiently(lambda: self._namespace.create_job(manifest))
+        self._namespace.create_job(self._jobs[stage].build(self._owner, self._revision, round_, workers))
 
     def remove(self, jobs: Iterable[Object], reason: str) -> None:
         for name in [job["metadata"]["name"] for job in jobs]:
             log.info("job %s is removed: %s", name, reason)
-            self._patiently(lambda name=name: self._namespace.delete_job(name))  # type: ignore[misc]
+            self._namespace.delete_job(name)
 
     def clear_way(self, stage: str) -> None:
         """Removes the Jobs that stand in this stage's way, and those that work on a result which it is going to
@@ -99,6 +90,3 @@ class Stages:
             return True
         stands = job_state(job) == "failed" and self.is_of_now(job)  # its failure is this revision's
         return not (is_live(job) or stands)
-
-    def _patiently(self, action: Callable[[], T]) -> T:
-        return patiently(action, place=self._namespace.location, deadline_seconds=self._deadline_seconds)

@@ -1,6 +1,7 @@
 """The final networks on the test images: what `metrics.json` holds."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,8 +42,7 @@ def run_final_test(
     for model in models:
         config = NetworkConfig.model_validate(model["network"])
         parameters = check_budget(config, experiment.budget.parameters)
-        with artifacts.reading(weights_key(model["seed"])) as path:
-            network = load_network(config, path)
+        network = artifacts.read(weights_key(model["seed"]), partial(load_network, config))
         network.to(device).to(memory_format=torch.channels_last)
         logits = _logits(network, model, test)
         tested = {

@@ -2,21 +2,19 @@
 
 import logging
 
-from jobs.artifacts import Artifacts
+from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.checkpoints import remove_settled
 from jobs.artifacts.keys import METRICS, model_key, read_epochs
 from jobs.artifacts.manifest import MANIFEST, write_manifest
 from jobs.experiment.experiment import Experiment
 from jobs.queue.compatibility import check_prepared
-from jobs.queue.fenced_storage import FencedStorage
-from jobs.queue.status import sweep_status
-from jobs.queue.study import load_study
+from jobs.queue.database import Database
+from jobs.queue.status import read_trials, sweep_status
 from jobs.report.model_folder import publish_model
 from jobs.report.study import write_report
 from jobs.report.study_results import Findings
-from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import Failure
-from jobs.runtime.retry import patiently
+from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from jobs.stages.evaluate.scoring import run_final_test
 
@@ -36,21 +34,12 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         OutageTooLong, Refused: database or artifacts cannot be reached.
 
     """
-    patiently(
-        lambda: _evaluate(experiment, settings, root),
-        place=f"{root.location} or {database_place(settings.database_url)}",
-        deadline_seconds=settings.outage_deadline_seconds,
-    )
-
-
-def _evaluate(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
-    """Everything that is not there yet: after an outage it goes on from what it had written."""
-    artifacts = root.under(experiment.study_name)
+    root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
+    artifacts, database = root.under(experiment.study_name), Database.of(settings)
     if artifacts.exists(MANIFEST):
         log.info("the evaluation is done")
         return
-    storage = FencedStorage(settings.database_url, settings.database_timeout_seconds)
-    check_prepared(storage.engine, experiment, database_place(settings.database_url))
+    check_prepared(experiment, database)
     seeds = range(experiment.final_train.seeds)
     for key in map(model_key, seeds):
         if not artifacts.exists(key):
@@ -69,13 +58,14 @@ def _evaluate(experiment: Experiment, settings: Settings, root: Artifacts) -> No
         log.info("test accuracy%s %.4f on %d images", name, tested["test"]["accuracy"], tested["test"]["images"])
 
     publish_model(artifacts, experiment, metrics)
-    trials = load_study(experiment, storage).trials
+    status, trials = sweep_status(database, experiment.study_name), read_trials(database, experiment.study_name)
+    database.close()
     findings = Findings(
         experiment=experiment,
         metrics=metrics,
         models=models,
         epochs=[read_epochs(artifacts, seed) for seed in seeds],
-        status=sweep_status(storage.engine, storage, experiment.study_name),
+        status=status,
         trials=trials,
     )
     write_report(artifacts, findings)

@@ -3,7 +3,7 @@
 import json
 import logging
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +11,6 @@ import torch
 from jobs.artifacts import Artifacts
 from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.keys import epochs_key
-from jobs.artifacts.manifest import Patiently
 from jobs.experiment.experiment import FinalTrainConfig
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.epoch import EpochResult
@@ -22,22 +21,15 @@ log = logging.getLogger(__name__)
 
 
 class Course:
-    def __init__(
-        self,
-        artifacts: Artifacts,
-        checkpoints: Checkpoints,
-        config: FinalTrainConfig,
-        seed: int,
-        patiently: Patiently,
-    ) -> None:
-        self._artifacts, self._checkpoints, self._patiently = artifacts, checkpoints, patiently
+    def __init__(self, artifacts: Artifacts, checkpoints: Checkpoints, config: FinalTrainConfig, seed: int) -> None:
+        self._artifacts, self._checkpoints = artifacts, checkpoints
         self._config, self._seed = config, seed
         self._best: dict[str, Any] | None = None
         self.epochs: list[EpochResult] = []
 
     def resume(self, device: torch.device) -> Checkpoint | None:
         """The training's part of the newest checkpoint; None where it begins."""
-        saved = self._patiently(lambda: self._checkpoints.load(lambda path: load_checkpoint(path, device)))
+        saved = self._checkpoints.load(lambda path: load_checkpoint(path, device))
         if saved is None:
             return None
         self.epochs = [EpochResult(**row) for row in saved["epochs"]]
@@ -56,13 +48,9 @@ class Course:
             self._best = {"epoch": result.epoch, "accuracy": accuracy, "weights": weights}
         rows = [asdict(epoch) for epoch in self.epochs]
         checkpoint = {"training": training, "epochs": rows, "best": self._best}
-
-        def write(path: Path) -> None:
-            save_checkpoint(checkpoint, path)
-
-        self._patiently(lambda: self._checkpoints.save(write))
+        self._checkpoints.save(partial(save_checkpoint, checkpoint))
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        self._patiently(lambda: self._artifacts.write_text(epochs_key(self._seed), text))
+        self._artifacts.write_text(epochs_key(self._seed), text)
         log.info(
             "final training epoch %d/%d%s: training loss %.4f%s, %.1f s",
             result.epoch,

@@ -3,15 +3,15 @@
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from typing import Any, TypeVar
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-from jobs.artifacts import Artifacts
+from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import StoredDataset, read_dataset
@@ -22,7 +22,7 @@ from jobs.queue.best_trial import read_best_trial
 from jobs.queue.status import TrialStatus
 from jobs.runtime import interrupt
 from jobs.runtime.errors import Failure
-from jobs.runtime.retry import patiently
+from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from jobs.stages.final_train.course import Course
 from jobs.stages.final_train.ranks import end_with
@@ -37,8 +37,6 @@ from resnet_core.seeds import derive_seed
 from resnet_core.train import Diverged, TrainingData, first_batch, train
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class TrainingFailed(Failure):
@@ -96,7 +94,8 @@ class _FinalTraining:
         self, experiment: Experiment, settings: Settings, root: Artifacts, device: torch.device, group: Group
     ) -> None:
         self._experiment, self._settings, self._device, self._group = experiment, settings, device, group
-        self._root, self._artifacts = root, root.under(experiment.study_name)
+        self._root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
+        self._artifacts = self._root.under(experiment.study_name)
         self._best = read_best_trial(experiment, settings)
 
     def train(self, seed: int) -> None:
@@ -134,7 +133,7 @@ class _FinalTraining:
         log.info("final training%s of trial %d on %s: %s", self._name(seed), best.number, place, parameters)
 
         checkpoints = Checkpoints(artifacts, f"{prefix}/trial-{best.number}")
-        course = Course(artifacts, checkpoints, experiment.final_train, seed, self._patiently)
+        course = Course(artifacts, checkpoints, experiment.final_train, seed)
         trained = train(
             network,
             recipe,
@@ -151,14 +150,14 @@ class _FinalTraining:
     def _is_done(self, seed: int) -> bool:
         """Whether there is nothing left to train; what was trained from another trial is removed."""
         artifacts, best = self._artifacts, self._best
-        done_for = self._patiently(lambda: trained_trial(artifacts, seed))
+        done_for = trained_trial(artifacts, seed)
         if done_for == best.number:
             log.info("the final training%s is done", self._name(seed))
-            self._patiently(Checkpoints(artifacts, final_prefix(seed)).remove)
+            Checkpoints(artifacts, final_prefix(seed)).remove()
             return True
         if done_for is not None:
             log.info("trial %d is better than trial %d, whose final training is dropped", best.number, done_for)
-            self._patiently(lambda: _remove(artifacts, seed))
+            _remove(artifacts, seed)
         return False
 
     def _on_step(self) -> None:
@@ -173,33 +172,22 @@ class _FinalTraining:
     def _write(self, seed: int, course: Course, trained: ResNet, recipe: TrainingConfig) -> None:
         artifacts = self._artifacts
         weights = {name: tensor.contiguous() for name, tensor in course.chosen(trained).items()}
-
-        def write_weights() -> None:
-            with artifacts.writing(weights_key(seed)) as path:
-                save_file(weights, path)
-
-        self._patiently(write_weights)
+        artifacts.write(weights_key(seed), partial(save_file, weights))
         card = _describe_model(*self._data, trained, self._best, course)
         precision = select_precision(recipe.precision, self._device)
         card |= {"seed": seed, "precision": str(precision).removeprefix("torch."), "ranks": self._group.size}
-        self._patiently(lambda: artifacts.write_json(model_key(seed), card))
-        checkpoints = Checkpoints(artifacts, final_prefix(seed))  # also those of a trial that was the best before
-        self._patiently(checkpoints.remove)
+        artifacts.write_json(model_key(seed), card)
+        Checkpoints(artifacts, final_prefix(seed)).remove()  # also those of a trial that was the best before
 
     @cached_property
     def _data(self) -> tuple[StoredDataset, TrainingData]:
         experiment, root = self._experiment, self._root
-        dataset = self._patiently(lambda: read_dataset(root, experiment.study_name))
+        dataset = read_dataset(root, experiment.study_name)
         merge = experiment.final_train.data == "train+validation"
-        data = self._patiently(lambda: load_training_data(root, experiment, dataset, self._device, merge=merge))
-        return dataset, data
+        return dataset, load_training_data(root, experiment, dataset, self._device, merge=merge)
 
     def _name(self, seed: int) -> str:
         return "" if self._experiment.final_train.seeds == 1 else f" with seed {seed}"
-
-    def _patiently(self, action: Callable[[], T]) -> T:
-        deadline = self._settings.outage_deadline_seconds
-        return patiently(action, place=self._root.location, deadline_seconds=deadline)
 
 
 def _remove(artifacts: Artifacts, seed: int) -> None:

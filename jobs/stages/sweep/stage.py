@@ -3,17 +3,16 @@
 import logging
 from functools import partial
 
-from jobs.artifacts import Artifacts
+from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_images import load_training_data
-from jobs.artifacts.dataset_record import StoredDataset, read_dataset
+from jobs.artifacts.dataset_record import read_dataset
 from jobs.experiment.experiment import Experiment
-from jobs.runtime.retry import patiently
+from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from jobs.stages.sweep.gpu_share import share_gpu
 from jobs.stages.sweep.train_trial import train_trial
 from jobs.stages.sweep.worker import Worker
 from resnet_core.device import describe, select_device
-from resnet_core.train import TrainingData
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +29,11 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     """
     device = select_device(settings.device)
     gpus = share_gpu(device, settings.gpu_processes, settings.cuda_mps_pipe_directory)
+    root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
     worker = Worker(experiment, settings, root.under(experiment.study_name), gpus)
-
-    def load() -> tuple[StoredDataset, TrainingData]:
-        dataset = read_dataset(root, experiment.study_name)
-        return dataset, load_training_data(root, experiment, dataset, device)
-
     try:
-        dataset, data = patiently(load, place=root.location, deadline_seconds=settings.outage_deadline_seconds)
+        dataset = read_dataset(root, experiment.study_name)
+        data = load_training_data(root, experiment, dataset, device)
         log.info("worker %s on %s", worker.owner, describe(device))
         processes = settings.gpu_processes
         worker.work(partial(train_trial, experiment=experiment, dataset=dataset, data=data, processes=processes))

@@ -7,7 +7,7 @@ from typing import Any
 from jobs.artifacts.dataset_record import StoredDataset
 from jobs.experiment.experiment import Experiment
 from jobs.queue.tables import SlotState
-from jobs.stages.sweep.trial import AttemptFails, TrialEnds, TrialRun
+from jobs.stages.sweep.running_trial import AttemptFails, RunningTrial, TrialEnds
 from resnet_core.build import build_network
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.config import PruningConfig
@@ -21,7 +21,7 @@ from resnet_core.train import Checkpoint, Diverged, TrainingData, first_batch, t
 
 
 def train_trial(
-    run: TrialRun, experiment: Experiment, dataset: StoredDataset, data: TrainingData, processes: int = 1
+    run: RunningTrial, experiment: Experiment, dataset: StoredDataset, data: TrainingData, processes: int = 1
 ) -> None:
     """Trains with the trial's parameters, going on from the newest checkpoint there is.
 
@@ -49,7 +49,7 @@ def train_trial(
     raise AttemptFails(message)
 
 
-def _train(run: TrialRun, experiment: Experiment, dataset: StoredDataset, data: TrainingData) -> None:
+def _train(run: RunningTrial, experiment: Experiment, dataset: StoredDataset, data: TrainingData) -> None:
     recipe, pruning = experiment.with_parameters(run.parameters)
     _check_budget(run, experiment, pruning, dataset)
     device = data.train.images.device
@@ -90,7 +90,9 @@ def _train(run: TrialRun, experiment: Experiment, dataset: StoredDataset, data: 
         raise TrialEnds(SlotState.DIVERGED, str(error)) from None
 
 
-def _out_of_memory(error: Exception, run: TrialRun, experiment: Experiment, data: TrainingData, processes: int) -> str:
+def _out_of_memory(
+    error: Exception, run: RunningTrial, experiment: Experiment, data: TrainingData, processes: int
+) -> str:
     recipe, _ = experiment.with_parameters(run.parameters)
     searched = "batchSize" in experiment.searched
     advice = f"smaller batches need less ({'searchSpace' if searched else 'training'}.batchSize)"
@@ -102,7 +104,7 @@ def _out_of_memory(error: Exception, run: TrialRun, experiment: Experiment, data
     return describe_out_of_memory(error, data.train.images.device, doing, advice)
 
 
-def _check_budget(run: TrialRun, experiment: Experiment, pruning: PruningConfig, dataset: StoredDataset) -> None:
+def _check_budget(run: RunningTrial, experiment: Experiment, pruning: PruningConfig, dataset: StoredDataset) -> None:
     network = planned_config(NetworkConfig.from_model(experiment.model, len(dataset.classes)), pruning)
     try:
         parameters = check_budget(network, experiment.budget.parameters)

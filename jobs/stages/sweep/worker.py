@@ -2,35 +2,31 @@
 
 import logging
 import time
-from collections.abc import Callable
-from typing import TypeVar
 
-from optuna.storages import get_storage
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 
-from jobs.artifacts import Artifacts
+from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.checkpoints import remove_settled
 from jobs.experiment.experiment import Experiment
 from jobs.queue import claims
 from jobs.queue.claims import Claim, LeaseLost
 from jobs.queue.compatibility import check_prepared
 from jobs.queue.connections import connect
-from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.database import Database
 from jobs.queue.lease import Lease
 from jobs.queue.ledger import read_usage
+from jobs.queue.status import read_trials
 from jobs.runtime import interrupt
-from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import Failure
-from jobs.runtime.retry import is_outage, patiently
+from jobs.runtime.retry import OutageTooLong, Patience
 from jobs.runtime.settings import Settings, owner_identity
-from jobs.stages.sweep.trial import TrialRun, Workplace
+from jobs.stages.sweep.attempt import Attempt, Train, Workplace
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 TIDY_SECONDS = 30
-GIVE_BACK_SECONDS = 5  # how long an ending process tries to give its slot back
+NOW = Patience(0)
+GIVING_BACK = Patience(5, lambda: None)  # of a process that has been asked to end
 
 
 class Worker:
@@ -44,19 +40,13 @@ class Worker:
         self._tidied = time.monotonic()
         self._settings, self._gpus = settings, gpus
         self._sweep, self._study_name = experiment.sweep, experiment.study_name
+        self._artifacts = WaitingArtifacts(artifacts, Patience(settings.outage_deadline_seconds))
+        self._database = Database.of(settings)
+        check_prepared(experiment, self._database)
         self._lease_engine = connect(settings.database_url, settings.database_timeout_seconds)
-        place = database_place(settings.database_url)
-        self._with_database(lambda: check_prepared(self._lease_engine, experiment, place))
-        self._storage = self._with_database(
-            lambda: FencedStorage(settings.database_url, settings.database_timeout_seconds)
-        )
-        self._place = Workplace(experiment, settings, artifacts, self._storage, get_storage(self._storage))
+        self._place = Workplace(experiment, settings, self._artifacts, self._database)
 
-    @property
-    def engine(self) -> Engine:
-        return self._storage.engine
-
-    def work(self, body: Callable[[TrialRun], None]) -> None:
+    def work(self, train: Train) -> None:
         """Claims and runs until nothing is left.
 
         Raises:
@@ -66,49 +56,45 @@ class Worker:
         """
         while True:
             interrupt.check()
-            self._with_database(self._end_at_ceiling)
-            claimed = self._with_database(self._claim)
+            self._end_at_ceiling()
+            claimed = self._claim()
             if claimed is None:
                 log.info("no slot left to claim")
                 self._tidy()
                 return
-            self.run(*claimed, body)
+            self.run(*claimed, train)
 
     def close(self) -> None:
         """Ends the connections."""
-        for engine in (self._lease_engine, self._storage.engine):
-            engine.dispose()
+        self._lease_engine.dispose()
+        self._database.close()
 
-    def run(self, held: Claim, claimed_at: float, body: Callable[[TrialRun], None]) -> None:
+    def run(self, held: Claim, claimed_at: float, train: Train) -> None:
         """Runs the trial of a claimed slot until it is settled, given back or lost."""
-        self._storage.held = held
-        try:
-            with Lease(self._lease_engine, held, self._settings, claimed_at) as lease:
-                try:
-                    TrialRun(self._place, held, lease).to_the_end(body)
-                except LeaseLost as lost:
-                    log.warning("%s; the trial is dropped", lost)
-                except (interrupt.Interrupted, Failure):
-                    self._give_back(held)
-                    raise
-        finally:
-            self._storage.held = None
+        with Lease(self._lease_engine, held, self._settings, claimed_at) as lease:
+            try:
+                Attempt(self._place, held, lease).to_the_end(train)
+            except LeaseLost as lost:
+                log.warning("%s; the trial is dropped", lost)
+            except (interrupt.Interrupted, Failure):
+                self._give_back(held)
+                raise
         if time.monotonic() - self._tidied > TIDY_SECONDS:
             self._tidy()
 
     def _claim(self) -> tuple[Claim, float] | None:
-        claimed_at = time.monotonic()
-        held = claims.claim(self.engine, self._study_name, self.owner, self._settings.lease_seconds, self._gpus)
-        return None if held is None else (held, claimed_at)
+        """A slot, and when it was asked for by this process's clock."""
+
+        def claim(connection: Connection) -> tuple[Claim, float] | None:
+            asked = time.monotonic()
+            held = claims.claim(connection, self._study_name, self.owner, self._settings.lease_seconds, self._gpus)
+            return None if held is None else (held, asked)
+
+        return self._database.write(claim)
 
     def _give_back(self, held: Claim) -> None:
         try:
-            patiently(
-                lambda: claims.give_back(self.engine, held),
-                place=database_place(self._settings.database_url),
-                deadline_seconds=GIVE_BACK_SECONDS,
-                beat=lambda: None,
-            )
+            self._database.waiting(GIVING_BACK).write(lambda connection: claims.give_back(connection, held))
         except Failure as error:
             log.warning("slot %d is not given back, its lease will run out: %s", held.slot, error)
 
@@ -116,32 +102,25 @@ class Worker:
         """Begins no more trials once the sweep has had its hours."""
         if self._sweep.max_hours is None and self._sweep.max_gpu_hours is None:
             return
-        with self.engine.connect() as connection:
-            usage = read_usage(connection, self._study_name)
+        usage = self._database.read(lambda connection: read_usage(connection, self._study_name))
         for key, limit, used in (
             ("sweep.maxHours", self._sweep.max_hours, usage.hours),
             ("sweep.maxGpuHours", self._sweep.max_gpu_hours, usage.gpu_hours),
         ):
             if limit is not None and used >= limit:
-                reason = f"{key}={limit:g} reached"
-                cancelled = claims.cancel_unbegun(self.engine, self._study_name, self.owner, reason)
-                if cancelled:
-                    log.warning("%s: %d trials are not begun any more", reason, cancelled)
+                self._cancel_unbegun(f"{key}={limit:g} reached")
+
+    def _cancel_unbegun(self, reason: str) -> None:
+        cancelled = self._database.write(
+            lambda connection: claims.cancel_unbegun(connection, self._study_name, self.owner, reason)
+        )
+        if cancelled:
+            log.warning("%s: %d trials are not begun any more", reason, cancelled)
 
     def _tidy(self) -> None:
         """Removes checkpoints that nobody needs; what is not reached now is removed the next time."""
         self._tidied = time.monotonic()
         try:
-            study_id = self._storage.get_study_id_from_name(self._study_name)
-            remove_settled(self._place.artifacts, self._place.cached.get_all_trials(study_id, deepcopy=False))
-        except Exception as error:
-            if not is_outage(error):
-                raise
+            remove_settled(self._artifacts.waiting(NOW), read_trials(self._database.waiting(NOW), self._study_name))
+        except OutageTooLong as error:
             log.warning("checkpoints of settled trials are left for later: %s", error)
-
-    def _with_database(self, action: Callable[[], T]) -> T:
-        return patiently(
-            action,
-            place=database_place(self._settings.database_url),
-            deadline_seconds=self._settings.outage_deadline_seconds,
-        )

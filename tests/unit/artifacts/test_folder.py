@@ -13,23 +13,24 @@ def artifacts(tmp_path: Path) -> FolderArtifacts:
 
 
 def test_object_appears_only_when_it_is_whole(artifacts: FolderArtifacts) -> None:
-    with artifacts.writing("a/b.txt") as path:
+    def write(path: Path) -> None:
         path.write_text("half")
         assert not artifacts.exists("a/b.txt")
         assert artifacts.listing() == []
+
+    artifacts.write("a/b.txt", write)
     assert artifacts.read_text("a/b.txt") == "half"
 
 
 def test_write_that_fails_leaves_the_old_object_and_nothing_else(artifacts: FolderArtifacts) -> None:
     artifacts.write_text("a.txt", "old")
 
-    def fail() -> None:
-        with artifacts.writing("a.txt") as path:
-            path.write_text("new")
-            raise RuntimeError
+    def fail(path: Path) -> None:
+        path.write_text("new")
+        raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        fail()
+        artifacts.write("a.txt", fail)
     assert artifacts.read_text("a.txt") == "old"
     assert [file.name for file in artifacts.root.iterdir()] == ["a.txt"]
 

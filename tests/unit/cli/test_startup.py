@@ -20,7 +20,7 @@ def test_stages_that_train_import_nothing_they_may_not_need_when_they_begin() ->
 
 
 def test_what_does_not_train_imports_no_torch() -> None:
-    modules = "jobs.__main__, jobs.runners.kubernetes.pipeline, jobs.cli.operations, jobs.runners.local, jobs.stages.sweep.worker_processes, jobs.cli.check_services"
+    modules = "jobs.__main__, jobs.runners.kubernetes.pipeline, jobs.cli.sweep_commands, jobs.cli.result_commands, jobs.runners.local, jobs.stages.sweep.worker_processes, jobs.cli.check_services"
     assert _imported(f"import {modules}", "torch", "torchvision", "sklearn", "matplotlib", "boto3") == set()
 
 

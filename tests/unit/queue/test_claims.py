@@ -11,9 +11,11 @@ from jobs.queue import claims
 from jobs.queue.claims import Claim, LeaseLost
 from jobs.queue.connections import connect
 from jobs.queue.ledger import Usage, read_ledger
+from jobs.queue.outcomes import Outcome
 from jobs.queue.slots import SlotRow, create_sweep, read_slots
 from jobs.queue.status import SweepStatus, TrialStatus
 from jobs.queue.tables import SlotState, metadata
+from tests.support.databases import commit
 
 STUDY = "s"
 
@@ -32,7 +34,7 @@ def engine(url: str) -> Engine:
 
 def create(engine: Engine, study: str, parameters: list[dict[str, float]]) -> int:
     metadata.create_all(engine)
-    return create_sweep(engine, study, "", parameters)
+    return commit(engine, create_sweep, study, "", parameters)
 
 
 def read(engine: Engine) -> list[SlotRow]:
@@ -41,14 +43,14 @@ def read(engine: Engine) -> list[SlotRow]:
 
 
 def take(engine: Engine, owner: str = "a", lease: float = 60) -> Claim:
-    held = claims.claim(engine, STUDY, owner, lease)
+    held = commit(engine, claims.claim, STUDY, owner, lease)
     assert held is not None
     return held
 
 
 def settle(engine: Engine, held: Claim, state: SlotState = SlotState.COMPLETE) -> None:
     with engine.begin() as connection:
-        claims.settle(connection, held, state, None)
+        claims.settle(connection, held, Outcome(state))
 
 
 def states(engine: Engine) -> list[SlotState]:
@@ -71,8 +73,8 @@ def test_each_claim_gets_another_slot_until_none_is_left(engine: Engine) -> None
     first, second, third = (take(engine, owner) for owner in "abc")
     assert [held.slot for held in (first, second, third)] == [0, 1, 2]
     assert json.loads(first.parameters) == {"lr": 0.1}
-    assert claims.claim(engine, STUDY, "d", 60) is None
-    assert claims.claimable(engine, STUDY) == 0
+    assert commit(engine, claims.claim, STUDY, "d", 60) is None
+    assert commit(engine, claims.claimable, STUDY) == 0
 
 
 def test_every_slot_goes_to_one_worker_when_many_claim_at_once(url: str) -> None:
@@ -81,7 +83,7 @@ def test_every_slot_goes_to_one_worker_when_many_claim_at_once(url: str) -> None
 
     def work(owner: str) -> None:
         mine = connect(url)
-        while (held := claims.claim(mine, STUDY, owner, 60)) is not None:
+        while (held := commit(mine, claims.claim, STUDY, owner, 60)) is not None:
             claimed.append(held.slot)
             settle(mine, held)
 
@@ -102,20 +104,20 @@ def test_expired_lease_is_taken_over_with_a_higher_fence_and_counts_a_crash(engi
 def test_former_owner_can_change_nothing(engine: Engine) -> None:
     lost = take(engine, "a", lease=-1)
     taken = take(engine, "b")
-    assert not claims.renew(engine, lost, 60)
-    claims.give_back(engine, lost)
+    assert not commit(engine, claims.renew, lost, 60)
+    commit(engine, claims.give_back, lost)
     with engine.begin() as connection, pytest.raises(LeaseLost, match=r"slot 0: fence 1 is no longer the newest"):
         claims.check_fence(connection, lost)
     for write in (
-        lambda connection: claims.settle(connection, lost, SlotState.COMPLETE, None),
+        lambda connection: claims.settle(connection, lost, Outcome(SlotState.COMPLETE)),
         lambda connection: claims.attach_trial(connection, lost, 9),
     ):
         with pytest.raises(LeaseLost), engine.begin() as connection:
             write(connection)
     with pytest.raises(LeaseLost):
-        claims.decide_stop(engine, lost, 3, stops=True)
+        commit(engine, claims.decide_stop, lost, 3, stops=True)
     with pytest.raises(LeaseLost):
-        claims.read_own(engine, lost)
+        commit(engine, claims.read_own, lost)
     row = read(engine)[0]
     assert (row.state, row.owner, row.trial_id) == (SlotState.RUNNING, "b", None)
     settle(engine, taken)
@@ -124,7 +126,7 @@ def test_former_owner_can_change_nothing(engine: Engine) -> None:
 
 def test_renewed_lease_is_not_taken_over(engine: Engine) -> None:
     held = take(engine, "a", lease=0.3)
-    assert claims.renew(engine, held, 60)
+    assert commit(engine, claims.renew, held, 60)
     time.sleep(0.4)
     assert take(engine, "b").slot != held.slot
     left = read(engine)[0].lease_left
@@ -136,13 +138,13 @@ def test_slot_given_back_comes_first_and_costs_nothing(engine: Engine) -> None:
     held = take(engine)
     with engine.begin() as connection:
         claims.attach_trial(connection, held, 5)
-    claims.give_back(engine, held)
+    commit(engine, claims.give_back, held)
     again = take(engine, "b")
     assert (again.slot, again.trial_id, again.attempts, again.crashes) == (held.slot, 5, 0, 0)
 
 
 def test_slot_given_back_after_an_exception_costs_an_attempt(engine: Engine) -> None:
-    claims.give_back(engine, take(engine), failed=True, message="ValueError: no")
+    commit(engine, claims.give_back, take(engine), Outcome(SlotState.FAILED, "ValueError: no"))
     again = take(engine)
     assert (again.attempts, again.crashes) == (1, 0)
 
@@ -151,10 +153,10 @@ def test_slot_given_back_after_an_exception_costs_an_attempt(engine: Engine) -> 
 def test_first_stop_decision_on_an_epoch_holds_for_every_owner(engine: Engine, stops: bool) -> None:
     held = take(engine, lease=-1)
     for asked_again in (stops, not stops):
-        assert claims.decide_stop(engine, held, 4, stops=asked_again) is stops
+        assert commit(engine, claims.decide_stop, held, 4, stops=asked_again) is stops
     taken = take(engine, "b")
-    assert claims.decide_stop(engine, taken, 4, stops=not stops) is stops
-    assert claims.decide_stop(engine, taken, 5, stops=not stops) is not stops
+    assert commit(engine, claims.decide_stop, taken, 4, stops=not stops) is stops
+    assert commit(engine, claims.decide_stop, taken, 5, stops=not stops) is not stops
 
 
 def test_settled_slot_stays_settled(engine: Engine) -> None:
@@ -177,11 +179,11 @@ def test_owner_gets_the_slot_again_that_it_has_and_at_no_cost(engine: Engine) ->
 
 def test_slot_of_a_living_owner_is_taken_only_by_force(engine: Engine) -> None:
     held = [take(engine, owner) for owner in "abc"]
-    assert claims.claim(engine, STUDY, "d", 60) is None
-    seized = claims.claim(engine, STUDY, "d", 60, seize=True)
+    assert commit(engine, claims.claim, STUDY, "d", 60) is None
+    seized = commit(engine, claims.claim, STUDY, "d", 60, seize=True)
     assert seized is not None
     assert seized.slot == held[0].slot
-    assert not claims.renew(engine, held[0], 60)
+    assert not commit(engine, claims.renew, held[0], 60)
 
 
 def test_reported_epoch_clears_the_crashes(engine: Engine) -> None:
@@ -204,26 +206,26 @@ def test_cancelled_are_those_that_have_not_begun(engine: Engine) -> None:
     begun = take(engine, "b")
     with engine.begin() as connection:
         claims.attach_trial(connection, begun, 5)
-    claims.give_back(engine, begun)
-    assert claims.cancel_unbegun(engine, STUDY, "p", "enough") == 1
+    commit(engine, claims.give_back, begun)
+    assert commit(engine, claims.cancel_unbegun, STUDY, "p", "enough") == 1
     assert states(engine) == [SlotState.RUNNING, SlotState.WAITING, SlotState.CANCELLED]
-    assert claims.cancel_unbegun(engine, STUDY, "p", "enough") == 0
+    assert commit(engine, claims.cancel_unbegun, STUDY, "p", "enough") == 0
     settle(engine, running)
     settle(engine, take(engine))
-    assert claims.claim(engine, STUDY, "d", 60) is None
+    assert commit(engine, claims.claim, STUDY, "d", 60) is None
 
 
 def test_own_slot_is_known_as_settled_after_a_lost_reply(engine: Engine) -> None:
     held = take(engine)
-    assert claims.read_own(engine, held) == (SlotState.RUNNING, None)
+    assert commit(engine, claims.read_own, held) == (SlotState.RUNNING, None)
     settle(engine, held)
-    assert claims.read_own(engine, held) == (SlotState.COMPLETE, None)
+    assert commit(engine, claims.read_own, held) == (SlotState.COMPLETE, None)
 
 
 def test_ledger_holds_every_change_of_a_slot(engine: Engine) -> None:
     lost = take(engine, "a", lease=-1)
     taken = take(engine, "b")
-    claims.give_back(engine, taken)
+    commit(engine, claims.give_back, taken)
     settle(engine, take(engine, "c"))
     with engine.connect() as connection:
         rows = read_ledger(connection, STUDY)

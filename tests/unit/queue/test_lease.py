@@ -11,6 +11,7 @@ from jobs.queue.lease import Lease
 from jobs.queue.slots import create_sweep
 from jobs.queue.tables import metadata
 from jobs.runtime.settings import Settings
+from tests.support.databases import commit
 
 STUDY = "s"
 
@@ -19,7 +20,7 @@ STUDY = "s"
 def engine(tmp_path: Path) -> Engine:
     engine = connect(f"sqlite:///{tmp_path}/study.db")
     metadata.create_all(engine)
-    create_sweep(engine, STUDY, "", [{}])
+    commit(engine, create_sweep, STUDY, "", [{}])
     return engine
 
 
@@ -29,7 +30,7 @@ def settings(**values: float) -> Settings:
 
 
 def held_lease(engine: Engine, place: Settings) -> Lease:
-    held = claims.claim(engine, STUDY, "a", place.lease_seconds)
+    held = commit(engine, claims.claim, STUDY, "a", place.lease_seconds)
     assert held is not None
     return Lease(engine, held, place, time.monotonic())
 
@@ -39,13 +40,13 @@ def test_lease_is_renewed_while_the_training_beats(engine: Engine) -> None:
         for _ in range(20):
             time.sleep(0.1)
             lease.beat()
-        assert claims.claim(engine, STUDY, "b", 60) is None
+        assert commit(engine, claims.claim, STUDY, "b", 60) is None
 
 
 def test_lease_of_a_hung_training_runs_out(engine: Engine) -> None:
     with held_lease(engine, settings(hang_seconds=0.2)) as lease:
         time.sleep(1.6)
-        taken = claims.claim(engine, STUDY, "b", 60)
+        taken = commit(engine, claims.claim, STUDY, "b", 60)
         assert taken is not None
         with pytest.raises(LeaseLost):
             lease.beat()
@@ -70,7 +71,7 @@ def test_outage_shorter_than_the_lease_is_ridden_out(engine: Engine, tmp_path: P
             connection.exec_driver_sql("ALTER TABLE away RENAME TO slots")
         time.sleep(0.3)
         lease.beat()
-        assert claims.claim(engine, STUDY, "b", 60) is None
+        assert commit(engine, claims.claim, STUDY, "b", 60) is None
 
 
 def test_training_stops_when_an_outage_outlasts_the_lease(engine: Engine) -> None:

@@ -10,6 +10,7 @@ from jobs.queue.connections import connect
 from jobs.queue.ledger import Change, read_usage, usage
 from jobs.queue.slots import create_sweep
 from jobs.queue.tables import SlotState, ledger, metadata
+from tests.support.databases import commit
 
 HOUR = 3600.0
 WAITING, RUNNING, COMPLETE = SlotState.WAITING, SlotState.RUNNING, SlotState.COMPLETE
@@ -85,9 +86,9 @@ def test_usage_of_a_slot_adds_up_over_its_owners() -> None:
 def test_running_trial_is_read_as_held_until_now_or_until_its_lease_ended(tmp_path: Path) -> None:
     engine = connect(f"sqlite:///{tmp_path}/study.db")
     metadata.create_all(engine)
-    create_sweep(engine, "s", "", [{}, {}])
-    assert claims.claim(engine, "s", "living", 10_000, gpus=2)
-    vanished = claims.claim(engine, "s", "vanished", 10_000, gpus=2)
+    commit(engine, create_sweep, "s", "", [{}, {}])
+    assert commit(engine, claims.claim, "s", "living", 10_000, gpus=2)
+    vanished = commit(engine, claims.claim, "s", "vanished", 10_000, gpus=2)
     assert vanished is not None
     with engine.begin() as connection:  # both two hours ago; the lease of one ended an hour later
         connection.execute(sa.update(ledger).values(at=ledger.c.at - 2 * HOUR))

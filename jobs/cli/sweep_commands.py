@@ -1,0 +1,147 @@
+"""The commands `status`, `stop`, `export` and `import`: what a person does with a sweep. Nothing here imports torch."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from rich.console import Console
+from sqlalchemy import Connection
+
+from jobs.cli.status_table import status_json, status_table
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import parse_experiment
+from jobs.queue import export_import
+from jobs.queue.database import Database
+from jobs.queue.slots import read_experiment
+from jobs.queue.status import SweepStatus, sweep_status
+from jobs.queue.stop import stop_sweep
+from jobs.queue.tables import sweeps
+from jobs.runners.display import Display
+from jobs.runners.local import local_database
+from jobs.runtime import interrupt
+from jobs.runtime.database_url import is_sqlite
+from jobs.runtime.errors import ConfigurationError
+from jobs.runtime.retry import Patience
+from jobs.runtime.settings import Settings, read_settings
+
+log = logging.getLogger(__name__)
+
+PATIENCE = Patience(10)  # a person is waiting
+WATCH_SECONDS = 2
+FILE_COLUMNS = 160
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep in a database."""
+
+    experiment: Experiment
+    settings: Settings
+    database: Database
+
+    def status(self) -> SweepStatus:
+        return sweep_status(self.database, self.experiment.study_name)
+
+
+def status(study: str | None, runs: Path, *, watch: bool, as_json: bool) -> None:
+    """Prints how far a sweep is; with `watch` its lines as they come until all trials are settled."""
+    with _open(study, runs) as sweep:
+        if watch:
+            _watch(sweep)
+        elif as_json:
+            print(json.dumps(status_json(sweep.experiment, sweep.status()), indent=2))
+        else:
+            console = Console()
+            if not console.is_terminal:  # a file has no width
+                console.width = FILE_COLUMNS
+            console.print(status_table(sweep.experiment, sweep.status()))
+
+
+def stop(study: str | None, runs: Path, *, now: bool) -> None:
+    """Ends a sweep; see `jobs.queue.stop`."""
+    with _open(study, runs) as sweep:
+        unbegun, begun = stop_sweep(sweep.database, sweep.experiment.study_name, now=now)
+        left = sweep.status()
+    print(f"cancelled: {unbegun} not begun, {begun} begun")
+    print(left.line())
+
+
+def export(study: str | None, runs: Path, file: Path) -> None:
+    with _open(study, runs) as sweep:
+        url, name = sweep.settings.database_url, sweep.experiment.study_name
+        sweep.database.run(lambda: export_import.export_study(url, name, file))
+        print(f"study {name} written to {file}")
+
+
+def import_(file: Path) -> None:
+    url = os.environ.get("DATABASE_URL")
+    if not url:
+        raise ConfigurationError(f"DATABASE_URL: needed in the environment to import {file}, but not set")
+    database = Database.of(read_settings(database_url=url, artifacts_url="."), PATIENCE)
+    study = database.run(lambda: export_import.import_study(file, url))
+    print(f"study {study} is in {database.place}")
+
+
+def _watch(sweep: Sweep) -> None:
+    interrupt.listen()
+    patient = Sweep(sweep.experiment, sweep.settings, Database.of(sweep.settings))
+    with Display(sweep.settings.log_format) as display:
+        while True:
+            status = patient.status()
+            display.sweep(status, sweep.experiment.sweep.epochs)
+            if not status.unsettled:
+                log.info("%s", status.line())
+                return
+            interrupt.pause(WATCH_SECONDS)
+
+
+@contextmanager
+def _open(study: str | None, runs: Path) -> Iterator[Sweep]:
+    """The sweep in DATABASE_URL, or else below the folder of local runs.
+
+    Raises:
+        ConfigurationError: there is none of that name, or more than one to choose from.
+
+    """
+    url = os.environ.get("DATABASE_URL") or local_database(runs, _local_study(study, runs))
+    settings = read_settings(database_url=url, artifacts_url=str(runs))
+    database = Database.of(settings, PATIENCE)
+    if is_sqlite(url) and not Path(database.place).is_file():  # looking would make one
+        raise ConfigurationError(f"DATABASE_URL={url}: no such file")
+    try:
+        yield Sweep(_find(database, study), settings, database)
+    finally:
+        database.close()
+
+
+def _local_study(study: str | None, runs: Path) -> str:
+    found = sorted(file.parent.name for file in runs.glob("*/study.db"))
+    if study is None and len(found) == 1:
+        return found[0]
+    if study is None or study not in found:
+        there = ", ".join(found) or "none"
+        raise ConfigurationError(
+            f"STUDY={study or ''}: DATABASE_URL is not set, and the studies below {runs} are: {there}"
+        )
+    return study
+
+
+def _find(database: Database, study: str | None) -> Experiment:
+    def read(connection: Connection) -> tuple[list[str], str | None]:
+        known = sa.inspect(connection).has_table("sweeps")
+        names = sorted(connection.scalars(sa.select(sweeps.c.study))) if known else []
+        for name in names:
+            if name == study or (study is None and len(names) == 1):
+                return names, read_experiment(connection, name)
+        return names, None
+
+    found, text = database.read(read)
+    if text is None:
+        there = ", ".join(found) or "none"
+        raise ConfigurationError(f"STUDY={study or ''}: the studies in {database.place} are: {there}")
+    return parse_experiment(text)

@@ -1,0 +1,154 @@
+"""The trial of a claimed slot, in Optuna and in the slot at once. All that is written here is fenced by the claim."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import optuna
+from optuna.trial import TrialState
+
+from jobs.experiment.experiment import Experiment
+from jobs.queue import claims
+from jobs.queue.claims import Claim
+from jobs.queue.database import Database
+from jobs.queue.optuna_internals import known_state, known_values, trial_id
+from jobs.queue.outcomes import SLOT_STATES, Outcome, optuna_state
+from jobs.queue.study import load_study, suggest
+from jobs.runtime.errors import Unreachable
+
+T = TypeVar("T")
+
+
+class NotAcknowledged(Unreachable):
+    """A write that should be there is not there; it is to be written again."""
+
+
+class ClaimedTrial:
+    """What its owner tells Optuna of a trial. Every method raises LeaseLost once somebody else has claimed the slot."""
+
+    def __init__(self, database: Database, experiment: Experiment, held: Claim) -> None:
+        self._database, self._experiment, self._held = database, experiment, held
+        self._trial: optuna.trial.Trial | None = None
+        self._uncertain = False  # whether the last report has gone through
+        self.number = -1
+        self.parameters: dict[str, Any] = {}
+
+    def attach(self) -> Outcome | None:
+        """Makes the trial unless it is there, and sets its number and its parameters.
+
+        Returns how it has ended, where Optuna has it as finished.
+        """
+        return self._run(self._attach)
+
+    def set_attribute(self, name: str, value: float) -> None:
+        self._run(lambda: self._attached.set_user_attr(name, value))
+
+    def set_excess(self, excess: int) -> None:
+        """Tells the sampler by how many parameters the network is over its budget."""
+
+        def write() -> None:
+            if not self._attached.constraints:
+                self._attached.set_constraint("parameters over budget", excess)
+
+        self._run(write)
+
+    def report(self, accuracies: Mapping[int, float]) -> bool:
+        """Tells Optuna the accuracies by epoch that it lacks; whether early stopping ends the trial with the last."""
+        return self._run(lambda: self._report(accuracies))
+
+    def give_back(self, failure: Outcome | None = None) -> None:
+        """Frees the slot for the next owner; a failure costs the trial an attempt."""
+        self._database.write(lambda connection: claims.give_back(connection, self._held, failure))
+
+    def _attach(self) -> Outcome | None:
+        study = load_study(self._experiment, self._database.cached_storage, self._held.slot)
+        key, seen = self._held.trial_id, False
+        if key is None:
+            try:
+                key, seen = self._create(study), True
+            except claims.TrialAttached as attached:  # by a try before this one, whose reply was lost
+                key = attached.trial_id
+        if not seen:
+            study.get_trials(deepcopy=False)  # Optuna's cache takes writes only for trials it has seen
+        self._trial = optuna.trial.Trial(study, key)
+        self.number = self._trial.number
+        state = known_state(self._trial)
+        if state.is_finished():
+            return Outcome(SLOT_STATES[state], "Optuna had it as finished")
+        self.parameters = suggest(self._trial, self._experiment, json.loads(self._held.parameters))
+        return None
+
+    def _create(self, study: optuna.Study) -> int:
+        """A running trial of Optuna's; the storage writes its id into the slot in the same transaction."""
+        fixed = json.loads(self._held.parameters)
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING, system_attrs={"fixed_params": fixed} if fixed else {}
+        )
+        template.datetime_start = datetime.now()
+        storage = self._database.cached_storage
+        return storage.create_new_trial(storage.get_study_id_from_name(study.study_name), template)
+
+    def _report(self, accuracies: Mapping[int, float]) -> bool:
+        storage, key = self._database.storage, trial_id(self._attached)
+        if self._uncertain:  # a database that has failed over may have forgotten what it had acknowledged
+            self._trial = optuna.trial.Trial(self._attached.study, key)
+        self._uncertain = True
+        known = known_values(self._attached)
+        for epoch, accuracy in accuracies.items():
+            if epoch not in known:
+                storage.set_trial_intermediate_value(key, epoch, accuracy)
+                known[epoch] = accuracy
+        last, sweep, stops = max(accuracies), self._experiment.sweep, False
+        if last < sweep.epochs and sweep.early_stopping.name != "none":
+            stops = bool(self._attached.should_prune())  # numpy's, of some pruners
+            with self._database.engine.begin() as connection:
+                stops = claims.decide_stop(connection, self._held, last, stops=stops)
+        self._uncertain = False
+        return stops
+
+    @property
+    def _attached(self) -> optuna.trial.Trial:
+        assert self._trial is not None
+        return self._trial
+
+    def _run(self, action: Callable[[], T]) -> T:
+        def fenced() -> T:
+            with self._database.storage.under(self._held):
+                return action()
+
+        return self._database.run(fenced)
+
+
+def settle_trial(
+    database: Database, held: Claim, outcome: Outcome, values: list[float] | None = None, *, objectives: int = 1
+) -> None:
+    """Ends a trial and its slot in one transaction, unless a former try of this has done so.
+
+    Args:
+        database: of the study.
+        held: the slot.
+        outcome: what became of the trial.
+        values: one for each objective, of a complete trial.
+        objectives: how many the study has.
+
+    Raises:
+        LeaseLost: somebody else has claimed the slot since.
+
+    """
+
+    def settle() -> None:
+        storage = database.storage
+        with database.engine.connect() as connection:
+            state, key = claims.read_own(connection, held)
+        if state.settled:
+            return
+        if key is None or not storage.is_running(key):
+            with database.engine.begin() as connection:
+                claims.settle(connection, held, outcome)
+            return
+        with storage.under(held, outcome):
+            if not storage.set_trial_state_values(key, optuna_state(outcome.state, objectives), values):
+                raise NotAcknowledged(f"slot {held.slot}: Optuna has not taken the trial's end")
+
+    database.run(settle)

@@ -1,0 +1,102 @@
+"""The database of a sweep as an object that waits: what it is asked is tried again through outages."""
+
+import copy
+from collections.abc import Callable
+from functools import cached_property
+from typing import Self, TypeVar
+
+from optuna.storages import BaseStorage
+from sqlalchemy import Connection, Engine
+
+from jobs.queue.connections import TIMEOUT_SECONDS, connect
+from jobs.queue.database_errors import database_errors
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.optuna_internals import with_cache
+from jobs.runtime.database_url import database_place
+from jobs.runtime.retry import Patience
+from jobs.runtime.settings import Settings
+
+T = TypeVar("T")
+
+
+class Database:
+    """One connection, which Optuna's storage and our own tables share.
+
+    Every method raises Refused where the database will not have us, and OutageTooLong when the patience is over.
+    """
+
+    def __init__(self, url: str, patience: Patience, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        """`timeout_seconds`: after which an unanswered statement or connection counts as an outage."""
+        self.url, self.place, self.timeout_seconds = url, database_place(url), timeout_seconds
+        self._patience = patience
+        self._opened = _Opened(url, timeout_seconds)
+
+    @classmethod
+    def of(cls, settings: Settings, patience: Patience | None = None) -> Self:
+        """The one that the settings name, waited for as long as they say unless told otherwise."""
+        patience = patience or Patience(settings.outage_deadline_seconds)
+        return cls(settings.database_url, patience, settings.database_timeout_seconds)
+
+    def waiting(self, patience: Patience) -> Self:
+        """The same connection with another patience."""
+        other = copy.copy(self)
+        other._patience = patience
+        return other
+
+    def run(self, action: Callable[[], T]) -> T:
+        """What `action` returns, tried again through outages; it may have had its effect though its reply was lost."""
+
+        def attempt() -> T:
+            with database_errors(self.place):
+                return action()
+
+        return self._patience.get_through(attempt, self.place)
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        def attempt() -> T:
+            with self.engine.connect() as connection:
+                return query(connection)
+
+        return self.run(attempt)
+
+    def write(self, change: Callable[[Connection], T]) -> T:
+        """What `change` returns, all that it writes in one transaction."""
+
+        def attempt() -> T:
+            with self.engine.begin() as connection:
+                return change(connection)
+
+        return self.run(attempt)
+
+    @property
+    def engine(self) -> Engine:
+        return self._opened.engine
+
+    @property
+    def storage(self) -> FencedStorage:
+        """Optuna's storage, once there are tables. To be used within `run`: its own methods do not wait."""
+        return self._opened.storage
+
+    @property
+    def cached_storage(self) -> BaseStorage:
+        """The same, which reads finished trials only once."""
+        return self._opened.cached_storage
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+class _Opened:
+    """What is opened once, when it is first needed."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self._url, self._timeout_seconds = url, timeout_seconds
+        self.engine = connect(url, timeout_seconds)
+
+    @cached_property
+    def storage(self) -> FencedStorage:
+        return FencedStorage(self._url, self.engine, self._timeout_seconds)
+
+    @cached_property
+    def cached_storage(self) -> BaseStorage:
+        return with_cache(self.storage)

@@ -1,0 +1,93 @@
+"""What the database's errors mean: an outage that is waited out, a refusal for good, or a fault of ours."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as NoConnection
+
+from jobs.runtime.errors import Refused, Unreachable
+
+# What a server says that refuses us for good, and libpq of a connection string that cannot be right. libpq gives no
+# code for a connection that was not made.
+REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "pg_hba.conf rejects",
+    "is not permitted to log in",
+    "permission denied",
+    "certificate verify failed",
+    "root certificate file",
+    "does not support ssl",
+    "does not match host name",
+    "channel binding required",
+    "authentication method requirement",
+    "unrecognized configuration parameter",
+    "invalid port number",
+    "definition of service",
+)
+REFUSED_VALUE = re.compile(r"^invalid \S+ value: ")  # of a parameter such as sslmode
+ABSENT = re.compile(r'(role|database) ".*" does not exist')
+NO_PRIVILEGE, READ_ONLY = "42501", "25006"  # PostgreSQL's codes; read-only is a standby, or a full disk
+
+SQLITE_OUTAGES = {5, 6, 10, 13, 14, 15}  # busy, locked, I/O error, disk full, cannot open, lock protocol
+SQLITE_REFUSALS = {3, 8, 11, 26}  # no permission, read-only, corrupt, not a database
+
+
+class DatabaseUnreachable(Unreachable):
+    """The same may work in a while: connections lost or not made, time-outs, I/O errors."""
+
+
+@contextlib.contextmanager
+def database_errors(place: str) -> Iterator[None]:
+    """Raises DatabaseUnreachable for an outage and Refused for what waiting cannot change; all else as it is."""
+    try:
+        yield
+    except Exception as error:
+        cause = _database_error(error)
+        words = _refusal(cause)
+        if words is not None:
+            raise Refused(f"{place}: {words}") from None
+        if _is_outage(cause):
+            raise DatabaseUnreachable(_reason(cause)) from error
+        raise
+
+
+def _is_outage(cause: BaseException) -> bool:
+    if isinstance(cause, DBAPIError):
+        code = getattr(cause.orig, "sqlite_errorcode", None)
+        if code is not None:
+            return code & 0xFF in SQLITE_OUTAGES
+        if getattr(cause.orig, "pgcode", None) == READ_ONLY:
+            return True
+        return cause.connection_invalidated or isinstance(cause, OperationalError | InterfaceError)
+    return isinstance(cause, NoConnection | PendingRollbackError)
+
+
+def _refusal(cause: BaseException) -> str | None:
+    """The words, in one line, in which the database refuses us for good."""
+    if not isinstance(cause, DBAPIError):
+        return None
+    text = " ".join(str(cause.orig).split())
+    code = getattr(cause.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return text if code & 0xFF in SQLITE_REFUSALS else None
+    if getattr(cause.orig, "pgcode", None) == NO_PRIVILEGE:
+        return text
+    if not isinstance(cause, OperationalError):
+        return None
+    final = any(words in text.lower() for words in REFUSALS) or REFUSED_VALUE.search(text) or ABSENT.search(text)
+    return text if final else None
+
+
+def _database_error(error: Exception) -> BaseException:
+    """SQLAlchemy's error, which Optuna wraps into one of its own."""
+    wraps = error.__cause__ is not None and type(error).__name__ == "StorageInternalError"
+    return error.__cause__ if wraps and error.__cause__ else error
+
+
+def _reason(cause: BaseException) -> str:
+    text = str(cause.orig if isinstance(cause, DBAPIError) else cause).strip()
+    return text.splitlines()[0] if text else type(cause).__name__

@@ -1,0 +1,27 @@
+"""The private parts of Optuna that we build on, each behind a name of ours; written against Optuna 5."""
+
+from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.storages._rdb.models import TrialIntermediateValueModel, TrialModel
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+TrialRow, ValueRow = TrialModel, TrialIntermediateValueModel  # what the storage's session writes
+
+
+def with_cache(storage: RDBStorage) -> BaseStorage:
+    """The storage as Optuna's own studies read it: finished trials are read from the database once."""
+    return get_storage(storage)
+
+
+def trial_id(trial: FrozenTrial | Trial) -> int:
+    """The trial's key in the database; its number counts within its study."""
+    return trial._trial_id
+
+
+def known_state(trial: Trial) -> TrialState:
+    """The state as it was when this process took the trial up."""
+    return trial._cached_frozen_trial.state
+
+
+def known_values(trial: Trial) -> dict[int, float]:
+    """The reported values by epoch that this process knows of. What it reports itself is to be put in."""
+    return trial._cached_frozen_trial.intermediate_values

@@ -1,0 +1,122 @@
+"""One attempt at a trial, from a claimed slot to its settlement: the protocol, whatever it is that trains."""
+
+import json
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from jobs.artifacts import WaitingArtifacts
+from jobs.artifacts.checkpoints import Checkpoints
+from jobs.experiment.experiment import Experiment
+from jobs.queue.claimed_trial import ClaimedTrial, settle_trial
+from jobs.queue.claims import Claim, LeaseLost
+from jobs.queue.database import Database
+from jobs.queue.lease import Lease
+from jobs.queue.outcomes import Outcome
+from jobs.queue.tables import SlotState
+from jobs.runtime import interrupt
+from jobs.runtime.errors import Failure
+from jobs.runtime.retry import Patience
+from jobs.runtime.settings import Settings
+from jobs.stages.sweep.running_trial import AttemptFails, RunningTrial, TrialEnds
+
+log = logging.getLogger(__name__)
+
+Train = Callable[[RunningTrial], None]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a worker process has for every trial. `artifacts` are the study's."""
+
+    experiment: Experiment
+    settings: Settings
+    artifacts: WaitingArtifacts
+    database: Database
+
+
+class Attempt:
+    """What is waited for while the trial runs ends with the lease."""
+
+    def __init__(self, place: Workplace, held: Claim, lease: Lease) -> None:
+        def step() -> None:
+            interrupt.check()
+            lease.beat()
+
+        patience = Patience(place.settings.outage_deadline_seconds, step)
+        self._place, self._held, self._step = place, held, step
+        self._artifacts = place.artifacts.waiting(patience)
+        self._claimed = ClaimedTrial(place.database.waiting(patience), place.experiment, held)
+        self._checkpoints: Checkpoints | None = None
+        self._running: RunningTrial | None = None
+
+    def to_the_end(self, train: Train) -> None:
+        """Trains, unless that is done, and settles; or gives the slot back after an exception.
+
+        Raises:
+            LeaseLost, Interrupted, Failure: it is not settled, and the slot is as it was.
+
+        """
+        try:
+            outcome = self._train(train)
+        except TrialEnds as end:
+            outcome = Outcome(end.state, str(end))
+        except (LeaseLost, interrupt.Interrupted, Failure):
+            raise
+        except Exception as error:
+            outcome = _failure(self._held.slot, error)
+            if self._held.attempts + 1 < self._place.settings.max_attempts:
+                self._claimed.give_back(outcome)
+                return
+        self._keep(outcome)
+        self._settle(outcome)
+        log.info(
+            "trial %d %s%s", self._claimed.number, outcome.state, f": {outcome.message}" if outcome.message else ""
+        )
+
+    def _train(self, train: Train) -> Outcome:
+        if self._held.crashes >= self._place.settings.max_crashes:
+            lost = f"{self._held.crashes} processes ended without a word while they ran it"
+            return Outcome(SlotState.CRASHED, lost)
+        finished = self._claimed.attach()
+        self._checkpoints = Checkpoints(self._artifacts, f"trials/{self._claimed.number}", self._held.fence)
+        decided = finished or self._decided(self._checkpoints)
+        if decided is not None:
+            return decided
+        begins = "begins" if self._held.fence == 1 else "is taken up"
+        log.info("trial %d %s: %s", self._claimed.number, begins, json.dumps(self._claimed.parameters))
+        epochs = self._place.experiment.sweep.epochs
+        self._running = RunningTrial(self._claimed, self._held, self._checkpoints, epochs, self._step)
+        train(self._running)
+        return Outcome(SlotState.COMPLETE)
+
+    def _decided(self, checkpoints: Checkpoints) -> Outcome | None:
+        """How the trial ended for a former owner who did not get to settle it."""
+        saved = checkpoints.load_outcome() if self._held.fence > 1 else None
+        return Outcome(SlotState(saved["state"]), saved["message"], saved["traceback"]) if saved else None
+
+    def _keep(self, outcome: Outcome) -> None:
+        """Writes down what a later owner could not find out anew, and the course of the trial."""
+        if outcome.state in (SlotState.DIVERGED, SlotState.FAILED) and self._checkpoints is not None:
+            self._checkpoints.save_outcome(asdict(outcome))
+        if self._running is not None and self._running.epochs:
+            rows = "".join(json.dumps(asdict(epoch)) + "\n" for epoch in self._running.epochs)
+            self._artifacts.write_text(f"trials/{self._claimed.number}/epochs.jsonl", rows)
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Not bound to the lease any more: the fence guards it."""
+        objectives, values = self._place.experiment.sweep.objectives, None
+        if outcome.state is SlotState.COMPLETE and self._running is not None:
+            values = [self._running.accuracy, *(self._running.facts[objective] for objective in objectives[1:])]
+        settle_trial(self._place.database, self._held, outcome, values, objectives=len(objectives))
+
+
+def _failure(slot: int, error: Exception) -> Outcome:
+    """What an exception is remembered by."""
+    if isinstance(error, AttemptFails):
+        log.error("slot %d failed: %s", slot, error)
+        return Outcome(SlotState.FAILED, str(error))
+    log.error("slot %d failed", slot, exc_info=error)
+    message = f"{type(error).__name__}: {error}".replace("\0", "")
+    return Outcome(SlotState.FAILED, message, "".join(traceback.format_exception(error)).replace("\0", ""))

@@ -1,0 +1,103 @@
+"""A trial while it trains: what the training loop is given to ask and to tell."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jobs.artifacts.checkpoints import Checkpoints
+from jobs.queue.claimed_trial import ClaimedTrial
+from jobs.queue.claims import Claim
+from jobs.queue.tables import SlotState
+from resnet_core.epoch import EpochResult
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class TrialEnds(Exception):
+    """Raised by what trains: the trial is settled as it is, without a value."""
+
+    def __init__(self, state: SlotState, message: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class AttemptFails(Exception):
+    """Raised by what trains: costs an attempt, as any exception, but its message says all and no traceback is kept."""
+
+
+class RunningTrial:
+    """One owner's training of a trial.
+
+    `step` is to be called before every step; it raises LeaseLost when the trial is somebody else's by now, and
+    Interrupted when the process was asked to end. So do all methods while they wait for a service.
+    """
+
+    def __init__(
+        self, claimed: ClaimedTrial, held: Claim, checkpoints: Checkpoints, epochs: int, step: Callable[[], None]
+    ) -> None:
+        self._claimed, self._held, self._checkpoints, self._planned_epochs = claimed, held, checkpoints, epochs
+        self.step = step
+        self.slot = held.slot
+        self.parameters: dict[str, Any] = claimed.parameters
+        self.facts: dict[str, float] = {}
+        self.epochs: list[EpochResult] = []
+
+    def note(self, **facts: float) -> None:
+        """Keeps facts about the trial with it; to be called before it trains, with all that is an objective."""
+        self.facts |= facts
+        for name, value in facts.items():
+            self._claimed.set_attribute(name, value)
+
+    def note_excess(self, excess: int) -> None:
+        """Tells the sampler by how many parameters the network is over its budget."""
+        self._claimed.set_excess(excess)
+
+    def resume(self, read: Callable[[Path], T]) -> T | None:
+        """What `read` makes of the newest checkpoint; None where the trial begins."""
+        return self._checkpoints.load(read) if self._held.fence > 1 else None
+
+    def take_up(self, epochs: list[EpochResult]) -> None:
+        """To be called with the epochs of a checkpoint. What the database lacks of them is told.
+
+        Raises:
+            TrialEnds: early stopping has ended the trial with the last of them.
+
+        """
+        self.epochs = epochs
+        self._report()
+
+    def finish_epoch(self, epoch: EpochResult, write: Callable[[Path], None]) -> None:
+        """Writes the checkpoint, then reports: whoever takes the trial over finds the decision that was made.
+
+        Raises:
+            TrialEnds: early stopping ends the trial here.
+
+        """
+        self.epochs.append(epoch)
+        self._checkpoints.save(write)
+        log.info(
+            "trial %d epoch %d/%d: training loss %.4f, validation accuracy %.4f, %.1f s",
+            self._claimed.number,
+            epoch.epoch,
+            self._planned_epochs,
+            epoch.train_loss,
+            epoch.validation_accuracy,
+            epoch.seconds,
+        )
+        self._report()
+
+    @property
+    def accuracy(self) -> float:
+        """On the validation images, after the last epoch."""
+        accuracy = self.epochs[-1].validation_accuracy
+        assert accuracy is not None
+        return accuracy
+
+    def _report(self) -> None:
+        accuracies = {e.epoch: e.validation_accuracy for e in self.epochs if e.validation_accuracy is not None}
+        assert len(accuracies) == len(self.epochs)
+        if self._claimed.report(accuracies):
+            raise TrialEnds(SlotState.STOPPED_EARLY, f"after epoch {self.epochs[-1].epoch}")
