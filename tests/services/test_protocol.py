@@ -52,7 +52,7 @@ def test_every_transaction_that_writes_holds_the_row_of_its_slot(place: Place) -
         first = next(filter(is_write, statements))
         before = statements[: statements.index(first)]
         fenced = first.startswith("UPDATE slots SET") and (
-            "slots.fence = " in first or "fence=(claims.fence + 1)" in first
+            "slots.fence = " in first or "fence=(slots.fence + 1)" in first
         )
         assert fenced or any("slots.fence = " in text and "FOR UPDATE" in text for text in before), statements
 
