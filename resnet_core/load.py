@@ -13,6 +13,7 @@ from torch import Tensor
 from resnet_core.config import Config, PositiveInt
 from resnet_core.model import NetworkConfig, ResNet
 from resnet_core.predict import predict
+from resnet_core.validation import explain
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Deviation = Annotated[float, Field(gt=0, le=1)]
@@ -67,10 +68,7 @@ def read_description(file: Path) -> ModelDescription:
     try:
         return ModelDescription.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"])
-        message = fault["msg"].removeprefix("Value error, ")
-        raise ValueError(f"not the description of a model: {f'{key}: ' if key else ''}{message}") from None
+        raise ValueError(f"not the description of a model: {explain(error, ModelDescription)[0]}") from None
 
 
 def load_network(config: NetworkConfig, weights: Path) -> ResNet:

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from jobs.experiment.search_space import Scalar
 from resnet_core.config import Config, PruningConfig, TrainingConfig
+from resnet_core.validation import first_message
 
 AMOUNT_OF_BLOCK = re.compile(r"pruning\.amounts\.(\d+)")
 
@@ -52,7 +53,7 @@ def put_parameters(
     try:
         return TrainingConfig.model_validate(trees["training"]), PruningConfig.model_validate(trees["pruning"])
     except ValidationError as error:
-        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        raise ValueError(first_message(error)) from None
 
 
 def field_of(training: TrainingConfig, pruning: PruningConfig, name: str) -> Any:

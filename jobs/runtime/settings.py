@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import ConfigurationError
+from resnet_core.validation import explain
 
 
 @dataclass(frozen=True)
@@ -140,17 +141,7 @@ def read_settings(**place: Any) -> Settings:
     try:
         return Settings(**place)
     except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            if fault["type"] == "default_factory_not_called":  # for another fault in the list
-                continue
-            name = ".".join(str(part) for part in fault["loc"]).upper()
-            if fault["type"] == "missing":
-                lines.append(f"{name}: needed in the environment, but not set")
-            elif fault["type"] == "value_error":
-                lines.append(fault["msg"].removeprefix("Value error, "))
-            else:
-                lines.append(f"{name}={fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}")
+        lines = explain(error, Settings, spell=str.upper, missing="needed in the environment, but not set")
         raise ConfigurationError("\n".join(lines)) from None
 
 
