@@ -3,26 +3,13 @@
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True)
-class Metrics:
-    """Of one set of images. `confusion[i][j]` counts images of class i that were taken for class j; a class without
-    images has no accuracy.
-    """
-
-    images: int
-    loss: float
-    accuracy: float
-    accuracy_interval: tuple[float, float]
-    per_class_accuracy: list[float | None]
-    confusion: list[list[int]]
+from resnet_core.scores import Metrics
 
 
 def confusion_matrix(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:

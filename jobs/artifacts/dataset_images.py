@@ -1,4 +1,4 @@
-"""Data sets among the artifacts: written once by `prepare`, read and checked by every worker."""
+"""The images of data sets: `prepare` writes them once, and every worker reads and checks them."""
 
 import shutil
 import tempfile
@@ -8,7 +8,8 @@ import torch
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
-from jobs.artifacts.dataset_record import POINTER, StoredDataset, StoredPart
+from jobs.artifacts.dataset_record import StoredDataset, StoredPart
+from jobs.artifacts.keys import DATASET, images_key
 from jobs.experiment.experiment import Experiment
 from jobs.runtime.errors import Failure
 from resnet_core.data import Images, RawDataset, channel_statistics, limit_images, load, save, split
@@ -26,13 +27,13 @@ class DatasetTooLarge(Failure):
 
 
 def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset) -> StoredDataset:
-    """Writes the images unless they are there already, and the study's pointer to them."""
+    """Writes the images unless they are there already, and `dataset.json`, which says where they are."""
     parts = {
         name: _store_part(artifacts, source, name, images)
         for name, images in (("train", raw.train), ("test", raw.test))
     }
     stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=raw.train.images.shape[-1], **parts)
-    artifacts.write_json(f"{study}/{POINTER}", stored.model_dump())
+    artifacts.write_json(f"{study}/{DATASET}", stored.model_dump())
     return stored
 
 
@@ -95,7 +96,7 @@ def _store_part(artifacts: Artifacts, source: str, name: str, images: Images) ->
         file = Path(folder) / "images"
         save(images, file)
         sha256 = file_sha256(file)
-        key = f"datasets/{source}-{name}-{sha256[:16]}.safetensors"
+        key = images_key(source, name, sha256)
         if not artifacts.exists(key) or artifacts.sha256(key) != sha256:
             artifacts.write(key, lambda path: shutil.copyfile(file, path))
     return StoredPart(key=key, sha256=sha256, images=len(images))

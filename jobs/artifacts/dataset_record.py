@@ -1,21 +1,22 @@
-"""What a study knows of its data set. Without torch: whoever only asks whether the images are there needs none."""
+"""What a study knows of its data set. Nothing here imports torch."""
 
 from pydantic import BaseModel
 
 from jobs.artifacts import Artifacts
+from jobs.artifacts.keys import DATASET
 
-POINTER = "dataset.json"
-OFFICIAL_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}  # of images that were held against their checksums
+# Images get these titles only if they have the checksums of the official files.
+OFFICIAL_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 
 
 class StoredPart(BaseModel):
-    key: str  # among all artifacts, not only the study's
+    key: str  # counted from the folder of all studies
     sha256: str
     images: int
 
 
 class StoredDataset(BaseModel):
-    """What a study knows of its data set; lies beside its results as `dataset.json`."""
+    """What a study knows of its data set: `dataset.json` in the study's folder."""
 
     title: str
     classes: tuple[str, ...]
@@ -25,18 +26,18 @@ class StoredDataset(BaseModel):
 
 
 def stands_in_for(source: str, title: str) -> str | None:
-    """The official data set whose place images of another title take; None for the official one and for any other."""
+    """The name of the official data set if images with another title were used in place of it, else None."""
     official = OFFICIAL_TITLES.get(source)
     return official if official != title else None
 
 
 def dataset_is_stored(artifacts: Artifacts, study: str) -> bool:
-    """Whether the study points to images that are there; their checksums are looked at when they are loaded."""
-    if not artifacts.exists(f"{study}/{POINTER}"):
+    """Whether the images of the study are there. Their checksums are compared later, when they are loaded."""
+    if not artifacts.exists(f"{study}/{DATASET}"):
         return False
     stored = read_dataset(artifacts, study)
     return artifacts.exists(stored.train.key) and artifacts.exists(stored.test.key)
 
 
 def read_dataset(artifacts: Artifacts, study: str) -> StoredDataset:
-    return StoredDataset.model_validate(artifacts.read_json(f"{study}/{POINTER}"))
+    return StoredDataset.model_validate(artifacts.read_json(f"{study}/{DATASET}"))

@@ -1,4 +1,4 @@
-"""Bringing a result from where it lies to a folder of one's own."""
+"""Copying a result from a bucket or a folder into another folder."""
 
 import logging
 import shutil
@@ -6,15 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.artifacts import Artifacts, FolderArtifacts
-from jobs.artifacts.manifest import (
-    MANIFEST,
-    Manifest,
-    ManifestEntry,
-    describe,
-    difference,
-    is_database,
-    read_manifest,
-)
+from jobs.artifacts.keys import MANIFEST
+from jobs.artifacts.manifest import Manifest, ManifestEntry, describe, difference, is_database, read_manifest
 from jobs.runtime.errors import Failure
 
 log = logging.getLogger(__name__)
@@ -27,22 +20,22 @@ class Corrupted(Failure):
 @dataclass
 class Fetched:
     objects: int = 0
-    there: int = 0  # of them, what was in the folder already
+    there: int = 0  # how many of them were in the folder already
     bytes: int = 0
 
 
 def fetch(source: Artifacts, target: FolderArtifacts, *, partial: bool) -> Fetched:
-    """Copies what `target` does not have yet, each object whole or not at all, the manifest last.
+    """Copies what `target` does not have yet. No object is ever there in part, and the manifest is written last.
 
     Args:
         source: a study's artifacts.
         target: the folder.
-        partial: also what has no manifest, and so cannot be checked.
+        partial: whether to copy also a result without a manifest, which cannot be checked.
 
     Raises:
         Failure: source and target are the same.
-        NotAResult: there is no manifest, and `partial` was not asked for.
-        Corrupted: an object is not as its manifest says, or is not there.
+        NotAResult: there is no manifest, and `partial` is False.
+        Corrupted: an object is not as its manifest says, or is missing.
 
     """
     if Path(source.location).resolve() == target.root.resolve():
@@ -59,14 +52,14 @@ def fetch(source: Artifacts, target: FolderArtifacts, *, partial: bool) -> Fetch
         fetched.there += there
         fetched.bytes += target.path(key).stat().st_size
 
-    target.remove(MANIFEST)  # until all is there
+    target.remove(MANIFEST)  # the folder holds no result again until all objects are there
     for key, expected in listed.items():
         take(key, expected)
-    for key in others:  # logs, and what a run in progress has written so far
+    for key in others:  # logs, and what an unfinished study has written so far
         try:
             take(key, None)
         except FileNotFoundError:
-            log.debug("%s is gone meanwhile", key)
+            log.debug("%s was removed meanwhile", key)
     if manifest is not None:
         take(MANIFEST, None)
         _check_unchanged(manifest, target)

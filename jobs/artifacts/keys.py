@@ -1,22 +1,53 @@
-"""What a result consists of, by its keys below the study."""
+"""Where each object of a study lies. Keys are counted from the study's folder, but for those of data set images."""
 
-import json
-
-from jobs.artifacts import Artifacts
-from resnet_core.epoch import EpochResult
+import re
 
 EXPERIMENT = "experiment.yaml"
-FINAL = "final"
-METRICS = "evaluation/metrics.json"
-REPORT = "evaluation/report.html"
-SUMMARY = "evaluation/summary.md"
-TRIALS = "evaluation/trials.csv"
-FIGURES = "evaluation/figures"
+DATASET = "dataset.json"
+MANIFEST = "manifest.json"
+LOGS = "logs"
+DATABASE = "study.db"  # where a local run keeps its SQLite file
+
+EVALUATION = "evaluation"
+METRICS = f"{EVALUATION}/metrics.json"
+PREDICTIONS = f"{EVALUATION}/predictions.csv"
+MISTAKES = f"{EVALUATION}/mistakes"
+REPORT = f"{EVALUATION}/report.html"
+SUMMARY = f"{EVALUATION}/summary.md"
+TRIAL_TABLE = f"{EVALUATION}/trials.csv"
+FIGURES = f"{EVALUATION}/figures"
+
+MODEL = "model"  # the folder to take away; the keys of its files are counted from it, since it is used by itself
+DESCRIPTION, WEIGHTS, ONNX, CARD = "model.json", "model.safetensors", "model.onnx", "README.md"
+
+TRIALS = "trials"
+
+
+def images_key(source: str, part: str, sha256: str) -> str:
+    """The images of a data set, which all studies share: counted from the folder in which the studies lie."""
+    return f"datasets/{source}-{part}-{sha256[:16]}.safetensors"
+
+
+def log_key(stage: str, process: str) -> str:
+    return f"{LOGS}/{stage}-{process}.log"
+
+
+def trial_prefix(number: int) -> str:
+    return f"{TRIALS}/{number}"
+
+
+def trial_epochs_key(number: int) -> str:
+    return f"{trial_prefix(number)}/epochs.jsonl"
 
 
 def final_prefix(seed: int) -> str:
-    """Where the final training of a seed lies; seeds are counted from 0."""
-    return f"{FINAL}/seed-{seed}"
+    """The final training of a seed; seeds are counted from 0."""
+    return f"final/seed-{seed}"
+
+
+def final_checkpoints_prefix(seed: int, trial: int) -> str:
+    """The checkpoints of a final training with the parameters of a trial, which another trial's must not meet."""
+    return f"{final_prefix(seed)}/trial-{trial}"
 
 
 def model_key(seed: int) -> str:
@@ -32,19 +63,28 @@ def epochs_key(seed: int) -> str:
     return f"{final_prefix(seed)}/epochs.jsonl"
 
 
-def trained_trial(artifacts: Artifacts, seed: int) -> int | None:
-    """The number of the trial whose final training with this seed is done."""
-    key = model_key(seed)
-    return int(artifacts.read_json(key)["trial"]["number"]) if artifacts.exists(key) else None
+def checkpoint_key(prefix: str, fence: int) -> str:
+    """What the owner with that fence has saved of a training, which is a trial's or a final one."""
+    return f"{prefix}/checkpoint-{fence}.pt"
 
 
-def is_trained(artifacts: Artifacts, trial: int, seeds: int) -> bool:
-    """Whether the final trainings of a trial are done, all of them."""
-    return all(trained_trial(artifacts, seed) == trial for seed in range(seeds))
+def outcome_key(prefix: str, fence: int) -> str:
+    """How the training has ended for that owner."""
+    return f"{prefix}/outcome-{fence}.json"
 
 
-def read_epochs(artifacts: Artifacts, seed: int) -> list[EpochResult]:
-    """The course of the final training; empty before its first epoch is done."""
-    key = epochs_key(seed)
-    text = artifacts.read_text(key) if artifacts.exists(key) else ""
-    return [EpochResult(**json.loads(line)) for line in text.splitlines()]
+def checkpoint_fence(key: str) -> int | None:
+    """The fence in a checkpoint's key; None for any other key."""
+    match = re.search(r"/checkpoint-(\d+)\.pt$", key)
+    return int(match[1]) if match else None
+
+
+def outcome_fence(key: str) -> int | None:
+    match = re.search(r"/outcome-(\d+)\.json$", key)
+    return int(match[1]) if match else None
+
+
+def trial_number(key: str) -> int | None:
+    """The trial that an object belongs to; None for an object of no trial."""
+    match = re.match(rf"{TRIALS}/(\d+)/", key)
+    return int(match[1]) if match else None

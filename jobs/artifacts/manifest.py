@@ -1,21 +1,24 @@
-"""The list of all that belongs to a result, with sizes and checksums. A result without one is not a result."""
+"""The manifest: the list of all objects of a result, with their sizes and checksums.
+
+It is written last, so a study without a manifest is not a finished result.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
+from jobs.artifacts.keys import DATABASE, LOGS, MANIFEST
 from jobs.runtime.errors import Failure
-
-MANIFEST = "manifest.json"
+from resnet_core.validation import explain
 
 
 class NotAResult(Failure):
-    """There is no manifest that could be read."""
+    """There is no manifest, or it cannot be read."""
 
 
 class ManifestEntry(BaseModel):
@@ -34,13 +37,12 @@ class Manifest(BaseModel):
 
     objects: dict[str, ManifestEntry]
 
-    @field_validator("objects")
-    @classmethod
-    def _check_keys(cls, objects: dict[str, ManifestEntry]) -> dict[str, ManifestEntry]:
-        for key in objects:
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        for key in self.objects:
             if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
-                raise ValueError(f"{key} is not below the result")
-        return objects
+                raise ValueError(f"objects: {key} is not below the result")
+        return self
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,14 @@ class Fault:
 
 
 def result_keys(artifacts: Artifacts) -> list[str]:
-    """Every object of the study but logs and database."""
-    return [key for key in artifacts.listing() if not (key == MANIFEST or key.startswith("logs/") or is_database(key))]
+    """Every object of the study except its manifest, its logs and its database."""
+    keys = artifacts.listing()
+    return [key for key in keys if not (key == MANIFEST or key.startswith(f"{LOGS}/") or is_database(key))]
 
 
 def is_database(key: str) -> bool:
-    """Whether this is the study's SQLite file, or what SQLite puts beside it."""
-    return key.startswith("study.db")
+    """Whether this is the study's SQLite file, or one of those that SQLite puts beside it."""
+    return key.startswith(DATABASE)
 
 
 def write_manifest(artifacts: Artifacts) -> None:
@@ -69,19 +72,17 @@ def write_manifest(artifacts: Artifacts) -> None:
 
 
 def read_manifest(artifacts: Artifacts) -> Manifest:
-    """Raises NotAResult where the result is not finished, or is none at all."""
+    """Raises NotAResult if the result is not finished, or if this is no result at all."""
     try:
         return Manifest.model_validate_json(artifacts.read_text(MANIFEST))
     except FileNotFoundError:
         raise NotAResult(f"{artifacts.location}: no {MANIFEST}; a result is finished when it has one") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        parts = [".".join(str(part) for part in fault["loc"]), fault["msg"].removeprefix("Value error, ")]
-        raise NotAResult(f"{artifacts.location}/{MANIFEST}: {': '.join(part for part in parts if part)}") from None
+        raise NotAResult(f"{artifacts.location}/{MANIFEST}: {explain(error, Manifest)[0]}") from None
 
 
 def verify(artifacts: Artifacts, manifest: Manifest, on_object: Callable[[], None] = lambda: None) -> list[Fault]:
-    """Reads every object, calling `on_object` after each, and returns what is not as the manifest says."""
+    """Reads every object and returns those that are not as the manifest says; calls `on_object` after each object."""
     faults = [Fault("extra", key, "") for key in result_keys(artifacts) if key not in manifest.objects]
     for key, expected in manifest.objects.items():
         try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from jobs.artifacts import Artifacts, open_artifacts
+from jobs.artifacts.keys import log_key
 from jobs.artifacts.stage_log import StageLog
 from jobs.cli.arguments import STAGES, parser
 from jobs.experiment.experiment import Experiment
@@ -71,7 +72,7 @@ def _run_stage(options: argparse.Namespace, experiment: Experiment, settings: Se
     root = _open_root(settings)
     index = settings.job_completion_index
     name = command if index is None or command not in LONG_STAGES else f"{command}-{index}"
-    kept = StageLog(root.under(experiment.study_name), f"logs/{name}-{owner_identity()}.log", settings.log_format)
+    kept = StageLog(root.under(experiment.study_name), log_key(name, owner_identity()), settings.log_format)
     keep = True
     try:
         stage = _stage(options, settings)

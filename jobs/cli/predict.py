@@ -11,8 +11,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
+from jobs.artifacts.keys import DESCRIPTION, MODEL, WEIGHTS
 from jobs.cli.result_commands import open_result
-from jobs.report.model_folder import DESCRIPTION, FOLDER, WEIGHTS
 from jobs.runtime.errors import ConfigurationError, Failure
 from jobs.runtime.settings import read_settings
 from resnet_core.data.image_folder import image_files, read_image
@@ -78,9 +78,9 @@ def run(model: str, images: list[Path], *, top: int, device: str | None, as_json
 
 
 def _read_model(artifacts: Artifacts, device: torch.device) -> TrainedModel:
-    folder = next((f for f in (artifacts.under(FOLDER), artifacts) if f.exists(DESCRIPTION)), None)
+    folder = next((f for f in (artifacts.under(MODEL), artifacts) if f.exists(DESCRIPTION)), None)
     if folder is None:
-        words = f"neither {FOLDER}/{DESCRIPTION} nor {DESCRIPTION}; a result has its model when it is evaluated"
+        words = f"neither {MODEL}/{DESCRIPTION} nor {DESCRIPTION}; a result has its model when it is evaluated"
         raise NotAModel(f"{artifacts.location}: not a model: {words}")
     if not folder.exists(WEIGHTS):
         raise NotAModel(f"{folder.location}: not a model: no {WEIGHTS} beside {DESCRIPTION}")

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from rich.console import Console
 from sqlalchemy import Connection
 
+from jobs.artifacts.keys import DATABASE
 from jobs.cli.status_table import status_json, status_table
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
@@ -120,7 +121,7 @@ def _open(study: str | None, runs: Path) -> Iterator[Sweep]:
 
 
 def _local_study(study: str | None, runs: Path) -> str:
-    found = sorted(file.parent.name for file in runs.glob("*/study.db"))
+    found = sorted(file.parent.name for file in runs.glob(f"*/{DATABASE}"))
     if study is None and len(found) == 1:
         return found[0]
     if study is None or study not in found:

@@ -1,12 +1,15 @@
-"""The model card: what a person has to know of a network who was not there when it came about."""
+"""The model card: what somebody who uses a network without its study has to know of it."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jinja2
 import yaml
 
 from jobs.artifacts.dataset_record import StoredDataset, stands_in_for
+from jobs.artifacts.documents import MetricsDocument
+from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
 from resnet_core.count import count_parameters
@@ -16,8 +19,8 @@ MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 MANY_CLASSES = 20
 
 
-def render_card(experiment: Experiment, model: dict[str, Any], metrics: dict[str, Any], dataset: StoredDataset) -> str:
-    """The card as Markdown, headed by what hubs of models read; `model` and `metrics` are the two JSON files."""
+def render_card(experiment: Experiment, model: ModelDocument, metrics: MetricsDocument, dataset: StoredDataset) -> str:
+    """The card as Markdown. Its head is YAML that hubs of models read."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jobs.report", "."),
         autoescape=False,  # Markdown, not HTML; `text` escapes what comes from outside
@@ -29,9 +32,9 @@ def render_card(experiment: Experiment, model: dict[str, Any], metrics: dict[str
     environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
     environment.filters["thousands"] = lambda number: f"{number:,}"
     environment.filters["text"] = _escape
-    recipe, pruning = experiment.with_parameters(model["trial"]["parameters"])
+    recipe, pruning = experiment.with_parameters(model.trial.parameters)
     images = experiment.data.limit or dataset.train.images
-    unpruned = count_parameters(NetworkConfig.from_model(experiment.model, len(model["classes"])))
+    unpruned = count_parameters(NetworkConfig.from_model(experiment.model, len(model.classes)))
     return environment.get_template("model_card.md.j2").render(
         front_matter=_yaml(_front_matter(experiment, metrics)).rstrip(),
         experiment=experiment,
@@ -40,19 +43,19 @@ def render_card(experiment: Experiment, model: dict[str, Any], metrics: dict[str
         model=model,
         metrics=metrics,
         images=images,
-        validated=images - model["trainingImages"],
-        other_than=stands_in_for(experiment.data.source, metrics["dataset"]),
-        weakest=_weakest(model["classes"], metrics["test"]["per_class_accuracy"]),
+        validated=images - model.training_images,
+        other_than=stands_in_for(experiment.data.source, metrics.dataset),
+        weakest=_weakest(model.classes, metrics.test.per_class_accuracy),
         unpruned=unpruned,
         many_classes=MANY_CLASSES,
     )
 
 
-def _front_matter(experiment: Experiment, metrics: dict[str, Any]) -> dict[str, Any]:
+def _front_matter(experiment: Experiment, metrics: MetricsDocument) -> dict[str, Any]:
     result = {
         "task": {"type": "image-classification"},
-        "dataset": {"name": metrics["dataset"], "type": experiment.data.source},
-        "metrics": [{"type": "accuracy", "name": "test accuracy", "value": round(metrics["test"]["accuracy"], 6)}],
+        "dataset": {"name": metrics.dataset, "type": experiment.data.source},
+        "metrics": [{"type": "accuracy", "name": "test accuracy", "value": round(metrics.test.accuracy, 6)}],
     }
     return {
         "library_name": "pytorch",
@@ -63,7 +66,7 @@ def _front_matter(experiment: Experiment, metrics: dict[str, Any]) -> dict[str, 
     }
 
 
-def _weakest(classes: list[str], accuracies: list[float | None]) -> list[tuple[str, float]]:
+def _weakest(classes: Sequence[str], accuracies: Sequence[float | None]) -> list[tuple[str, float]]:
     """The three classes that are recognised least often."""
     tested = [(name, share) for name, share in zip(classes, accuracies, strict=True) if share is not None]
     return sorted(tested, key=lambda row: row[1])[:3]

@@ -1,5 +1,6 @@
 """What the network said of each test image, and a look at its worst mistakes."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -7,15 +8,14 @@ from PIL import Image
 from torch import Tensor
 
 from jobs.artifacts import Artifacts
+from jobs.artifacts.keys import MISTAKES, PREDICTIONS
 from jobs.report.pages.figure_files import write_csv
 from resnet_core.data import Images
 
-PREDICTIONS = "evaluation/predictions.csv"
-MISTAKES = "evaluation/mistakes"
 MOST_MISTAKES = 24
 
 
-def write_predictions(artifacts: Artifacts, test: Images, logits: Tensor, classes: list[str]) -> None:
+def write_predictions(artifacts: Artifacts, test: Images, logits: Tensor, classes: Sequence[str]) -> None:
     """A row an image, and the images that were taken for another class with the greatest confidence.
 
     Args:

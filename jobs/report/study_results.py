@@ -1,32 +1,32 @@
-"""All that a report tells of: what evaluation, final training and sweep have left."""
+"""The results of a study: what sweep, final training and evaluation have left for the report."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from jobs.artifacts.documents import MetricsDocument
+from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.status import SweepStatus
 from resnet_core.epoch import EpochResult
 
 
 @dataclass(frozen=True)
-class Findings:
-    """Of one study.
+class StudyResults:
+    """All that is known of one study when its report is written.
 
-    `metrics` is metrics.json, `models` and `epochs` have an entry for each seed of the final training, and the trials'
-    intermediate values are validation accuracies by epoch.
+    `models` and `epochs` have an entry for each seed of the final training. The intermediate values of the trials are
+    validation accuracies by epoch.
     """
 
     experiment: Experiment
-    metrics: dict[str, Any]
-    models: list[dict[str, Any]]
+    metrics: MetricsDocument
+    models: list[ModelDocument]
     epochs: list[list[EpochResult]]
     status: SweepStatus
     trials: list[FrozenTrial]
 
     @property
-    def model(self) -> dict[str, Any]:
-        """The one whose weights go out."""
-        chosen: dict[str, Any] = self.models[self.metrics["chosen"]]
-        return chosen
+    def model(self) -> ModelDocument:
+        """That of the seed whose network goes out."""
+        return self.models[self.metrics.chosen]

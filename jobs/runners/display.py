@@ -10,7 +10,9 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from jobs.artifacts import Artifacts
-from jobs.artifacts.keys import METRICS, REPORT, read_epochs
+from jobs.artifacts.documents import MetricsDocument, read_document
+from jobs.artifacts.final_training import read_epochs
+from jobs.artifacts.keys import METRICS, REPORT
 from jobs.experiment.experiment import FinalTrainConfig
 from jobs.queue.status import SweepStatus, TrialStatus, trial_line
 from jobs.queue.tables import SlotState
@@ -90,15 +92,15 @@ class Display:
 
     def result(self, study: Artifacts) -> None:
         """What has come out, and where it lies."""
-        metrics = study.read_json(METRICS)
-        seeds = len(metrics["seeds"])
+        metrics = read_document(study, METRICS, MetricsDocument)
+        seeds = len(metrics.seeds)
         log.info(
             "test accuracy %.4f%s on %d images of %s, %d parameters",
-            metrics["accuracy"]["mean"],
+            metrics.accuracy.mean,
             "" if seeds == 1 else f" (mean of {seeds} seeds)",
-            metrics["test"]["images"],
-            metrics["dataset"],
-            metrics["parameters"],
+            metrics.test.images,
+            metrics.dataset,
+            metrics.parameters,
         )
         log.info("report: %s", study.under(REPORT).location)
 

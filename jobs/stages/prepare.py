@@ -6,8 +6,7 @@ from typing import TypeVar
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_images import divide, store_dataset
 from jobs.artifacts.dataset_record import StoredDataset, dataset_is_stored, read_dataset
-from jobs.artifacts.keys import EXPERIMENT
-from jobs.artifacts.manifest import MANIFEST
+from jobs.artifacts.keys import EXPERIMENT, MANIFEST
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
 from jobs.experiment.search_space import end_points

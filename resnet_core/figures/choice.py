@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from resnet_core.figures.exhibit import BLUE, ORANGE, Exhibit, draw, legend_below, style
-from resnet_core.figures.trials import COMPLETE, Trial
+from resnet_core.figures.trials import COMPLETE, TrialPoint
 
 
 def accuracy_by_choice(
-    trials: Sequence[Trial], name: str, choices: Sequence[Any], published: Mapping[Any, float]
+    trials: Sequence[TrialPoint], name: str, choices: Sequence[Any], published: Mapping[Any, float]
 ) -> Exhibit:
     """The accuracy of every complete trial by its choice, beside what was published for it."""
     figure, (axes,) = draw(0.42 * len(choices) + 1.2)
@@ -42,7 +42,7 @@ def accuracy_by_choice(
     return Exhibit("accuracy-by-choice", caption, figure, header, table, hover)
 
 
-def curves_by_choice(trials: Sequence[Trial], name: str, choices: Sequence[Any]) -> Exhibit:
+def curves_by_choice(trials: Sequence[TrialPoint], name: str, choices: Sequence[Any]) -> Exhibit:
     """The validation accuracy of every trial by epoch."""
     figure, (axes,) = draw(3.6)
     hover = {}

@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from resnet_core.figures.exhibit import COLORS, MARKERS, Exhibit, draw, legend_below, plain, style
 from resnet_core.figures.sweep import best_so_far
-from resnet_core.figures.trials import Trial
+from resnet_core.figures.trials import TrialPoint
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def accuracy_by_size(points: Sequence[Point]) -> Exhibit:
     return Exhibit("accuracy-by-size", caption, figure, header, rows)
 
 
-def best_over_trials(studies: Mapping[str, Sequence[Trial]]) -> Exhibit:
+def best_over_trials(studies: Mapping[str, Sequence[TrialPoint]]) -> Exhibit:
     """How fast each study found what it found."""
     figure, (axes,) = draw(3.2 + 0.2 * len(studies))
     rows = []

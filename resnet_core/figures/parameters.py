@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from resnet_core.figures.exhibit import Exhibit, draw
-from resnet_core.figures.trials import ACCURACIES, COMPLETE, STOPPED_EARLY, Axis, Trial, spread
+from resnet_core.figures.trials import ACCURACIES, COMPLETE, STOPPED_EARLY, Axis, TrialPoint, spread
 
 MARGIN = 0.04
 ABSENT = -0.13  # where a line runs through a parameter that its trial does not have
@@ -19,7 +19,7 @@ FEWEST = 4  # trials to take means over
 FEW = 60  # lines that can be told apart
 
 
-def parallel_coordinates(trials: Sequence[Trial], axes: Sequence[Axis]) -> Exhibit:
+def parallel_coordinates(trials: Sequence[TrialPoint], axes: Sequence[Axis]) -> Exhibit:
     """A line a trial, through its accuracy and its parameters; complete trials and those stopped early."""
     drawn = sorted(_measured(trials), key=lambda trial: trial.accuracy or 0.0)
     low, high = _extremes(drawn)
@@ -66,7 +66,7 @@ def _label_rows(plot: Axes, axes: Sequence[Axis], lacking: Collection[str]) -> N
     plot.set_axis_off()
 
 
-def contour(trials: Sequence[Trial], x: Axis, y: Axis, name: str) -> Exhibit:
+def contour(trials: Sequence[TrialPoint], x: Axis, y: Axis, name: str) -> Exhibit:
     """Accuracy over two parameters; where both are ranges, a mean over the trials nearby lies behind."""
     drawn = [trial for trial in _measured(trials) if x.name in trial.parameters and y.name in trial.parameters]
     norm = _norm(drawn)
@@ -119,7 +119,7 @@ def _scale(plot: Axes, x: Axis, y: Axis) -> None:
         label(f"{axis.name} (log)" if axis.log else axis.name)
 
 
-def _colorbar(figure: Figure, plot: Axes, norm: Normalize, trials: Sequence[Trial]) -> None:
+def _colorbar(figure: Figure, plot: Axes, norm: Normalize, trials: Sequence[TrialPoint]) -> None:
     beyond = 100 * _extremes(trials)[0] < (norm.vmin or 0.0)
     bar = figure.colorbar(
         ScalarMappable(norm, ACCURACIES),
@@ -132,21 +132,21 @@ def _colorbar(figure: Figure, plot: Axes, norm: Normalize, trials: Sequence[Tria
     bar.set_label("validation accuracy (%)")
 
 
-def _measured(trials: Sequence[Trial]) -> list[Trial]:
+def _measured(trials: Sequence[TrialPoint]) -> list[TrialPoint]:
     return [trial for trial in trials if trial.state in (COMPLETE, STOPPED_EARLY) and trial.accuracy is not None]
 
 
-def _extremes(trials: Sequence[Trial]) -> tuple[float, float]:
+def _extremes(trials: Sequence[TrialPoint]) -> tuple[float, float]:
     """The lowest accuracy and the highest, or a little more where they are one."""
     values = [trial.accuracy or 0.0 for trial in trials]
     return min(values), max(*values, min(values) + 1e-4)
 
 
-def _norm(trials: Sequence[Trial]) -> Normalize:
+def _norm(trials: Sequence[TrialPoint]) -> Normalize:
     """In percent, from where a tenth is worse: the few that learnt nothing would take most colours for themselves."""
     low = float(np.percentile([100 * (trial.accuracy or 0.0) for trial in trials], 10))
     return Normalize(low, max(100 * _extremes(trials)[1], low + 0.01), clip=True)
 
 
-def _place(trial: Trial, axis: Axis) -> float:
+def _place(trial: TrialPoint, axis: Axis) -> float:
     return axis.position(trial.parameters[axis.name]) + spread(trial, axis)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from resnet_core.figures.exhibit import BLUE, GREY, ORANGE, Exhibit, draw, legend_below
-from resnet_core.figures.trials import COMPLETE, Trial
+from resnet_core.figures.trials import COMPLETE, TrialPoint
 
 
-def pareto_front(trials: Sequence[Trial], size: str, final: int) -> Exhibit:
+def pareto_front(trials: Sequence[TrialPoint], size: str, final: int) -> Exhibit:
     """Accuracy against the size of the network; the front is what nothing smaller is better than.
 
     Args:
@@ -43,14 +43,14 @@ def pareto_front(trials: Sequence[Trial], size: str, final: int) -> Exhibit:
     return Exhibit("pareto-front", caption, figure, ("trial", size, "validation accuracy", "on the front"), rows, hover)
 
 
-def pareto(trials: Sequence[Trial]) -> list[Trial]:
+def pareto(trials: Sequence[TrialPoint]) -> list[TrialPoint]:
     """The trials than which none is better and as small, or smaller and as good; by size."""
-    front: list[Trial] = []
+    front: list[TrialPoint] = []
     for trial in sorted(trials, key=lambda trial: (trial.size or 0.0, -(trial.accuracy or 0.0))):
         if not front or (trial.accuracy or 0.0) > (front[-1].accuracy or 0.0):
             front.append(trial)
     return front
 
 
-def _places(trials: Sequence[Trial]) -> tuple[list[float], list[float]]:
+def _places(trials: Sequence[TrialPoint]) -> tuple[list[float], list[float]]:
     return [trial.size or 0.0 for trial in trials], [100 * (trial.accuracy or 0.0) for trial in trials]

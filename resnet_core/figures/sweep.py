@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from resnet_core.figures.exhibit import BLUE, GREEN, GREY, ORANGE, PURPLE, Exhibit, draw, legend_below
-from resnet_core.figures.trials import COMPLETE, STOPPED_EARLY, Trial
+from resnet_core.figures.trials import COMPLETE, STOPPED_EARLY, TrialPoint
 
 LOOKS = {
     COMPLETE: ("o", BLUE),
@@ -20,7 +20,7 @@ LOOKS = {
 }
 
 
-def history(trials: Sequence[Trial]) -> Exhibit:
+def history(trials: Sequence[TrialPoint]) -> Exhibit:
     """Validation accuracy of the trials in the order in which they began, and the best complete one so far."""
     figure, (axes,) = draw(3.4)
     hover = {}
@@ -53,7 +53,7 @@ def history(trials: Sequence[Trial]) -> Exhibit:
     return Exhibit("history", caption, figure, ("trial", "state", "validation accuracy", "best so far"), rows, hover)
 
 
-def best_so_far(trials: Sequence[Trial]) -> list[float | None]:
+def best_so_far(trials: Sequence[TrialPoint]) -> list[float | None]:
     """After each trial the highest accuracy of those that are complete."""
     values: list[float | None] = []
     best: float | None = None

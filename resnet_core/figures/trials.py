@@ -15,7 +15,7 @@ ACCURACIES = LinearSegmentedColormap.from_list("accuracies", ["#e8890c", "#c2477
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialPoint:
     """A trial that has begun. `accuracy` is that of its last epoch on the validation images, `size` what a second
     objective makes small, parameters or multiply-accumulates.
     """
@@ -70,11 +70,11 @@ class Axis:
         return [(self.position(value), f"{value:.3g}") for value in (self.low, middle, self.high)]
 
 
-def spread(trial: Trial, axis: Axis) -> float:
+def spread(trial: TrialPoint, axis: Axis) -> float:
     """How far from its choice a trial is drawn, so that those of one choice do not hide each other."""
     return 0.0 if axis.choices is None else (trial.number * 7 % 11 - 5) / 11 * 0.2 / len(axis.choices)
 
 
-def varied(axes: Sequence[Axis], trials: Sequence[Trial]) -> list[Axis]:
+def varied(axes: Sequence[Axis], trials: Sequence[TrialPoint]) -> list[Axis]:
     """The parameters in which trials differ; one that a trial lacks differs from any value."""
     return [axis for axis in axes if len({(trial.parameters.get(axis.name, math.nan)) for trial in trials}) > 1]

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, sync_playwright
 from jobs.queue.tables import SlotState
 from jobs.report.study import write_report
 from tests.local.conftest import TINY
-from tests.support.invented import STOPPED_EARLY, Ran, experiment, findings, store
+from tests.support.invented import STOPPED_EARLY, Ran, experiment, store, study_results
 from tests.support.missing import missing
 
 PUBLISHED = "study.published=[{what: somebody's, accuracy: 0.9, parameters: 50000, where: {}}]"
@@ -48,7 +48,7 @@ def invented_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran += (
         [Ran(STOPPED_EARLY, (0.1,))] * 5 + [Ran(SlotState.DIVERGED, ())] + [Ran(SlotState.CANCELLED, (), began=False)]
     )
-    study = findings(invented, ran, classes=100)
+    study = study_results(invented, ran, classes=100)
     artifacts = store(tmp_path_factory.mktemp("invented"), study)
     write_report(artifacts, study)
     return artifacts.path("evaluation/report.html")

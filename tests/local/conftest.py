@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from jobs.artifacts import FolderArtifacts
+from jobs.artifacts.documents import MetricsDocument, read_document
 from jobs.artifacts.keys import METRICS
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
@@ -62,7 +63,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> FolderArtifacts:
     """A study of two seeds with its model below `model/`. Tests that change it take a copy."""
     experiment = tiny(*PUBLISHED)
     study = train_result(FolderArtifacts(tmp_path_factory.mktemp("published")), experiment)
-    publish_model(study, experiment, study.read_json(METRICS))
+    publish_model(study, experiment, read_document(study, METRICS, MetricsDocument))
     return study
 
 

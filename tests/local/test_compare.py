@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from jobs.artifacts import FolderArtifacts
-from jobs.artifacts.keys import EXPERIMENT, METRICS, TRIALS, model_key
+from jobs.artifacts.documents import write_document
+from jobs.artifacts.keys import EXPERIMENT, METRICS, TRIAL_TABLE, model_key
 from jobs.artifacts.manifest import write_manifest
 from jobs.cli.main import main
 from jobs.experiment.load import dump_experiment
 from jobs.report.pages.figure_files import write_csv
 from jobs.report.study.trial_table import trial_table
-from tests.support.invented import STOPPED_EARLY, Ran, experiment, findings
+from tests.support.invented import STOPPED_EARLY, Ran, experiment, study_results
 
 PUBLISHED = "study.published=[{what: somebody's, accuracy: 0.9312, parameters: 50000, where: {}}]"
 
@@ -24,13 +25,13 @@ def result(
 ) -> Path:
     """A finished study, as far as a comparison reads it."""
     ran = [Ran(accuracies=(0.2, 0.6)), Ran(STOPPED_EARLY, (0.1,)), Ran(accuracies=(0.2, 0.7))]
-    study = findings(experiment(f"study.name={name}", "sweep.trials=3", *overrides), ran, seeds=seeds)
+    study = study_results(experiment(f"study.name={name}", "sweep.trials=3", *overrides), ran, seeds=seeds)
     artifacts = FolderArtifacts(root / name)
     table = trial_table(study)
-    write_csv(artifacts, TRIALS, table.header, table.rows)
+    write_csv(artifacts, TRIAL_TABLE, table.header, table.rows)
     artifacts.write_text(EXPERIMENT, dump_experiment(study.experiment))
-    artifacts.write_json(METRICS, study.metrics)
-    artifacts.write_json(model_key(0), study.model)
+    write_document(artifacts, METRICS, study.metrics)
+    write_document(artifacts, model_key(0), study.model)
     part = {"key": "datasets/x", "sha256": sha256, "images": 300}
     artifacts.write_json(
         "dataset.json", {"title": title, "classes": ["0"], "image_size": 32, "train": part, "test": part}
@@ -117,10 +118,10 @@ def test_changed_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_unfinished_result_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, other = result(tmp_path, "one"), result(tmp_path, "other")
-    (other / TRIALS).unlink()
+    (other / TRIAL_TABLE).unlink()
     write_manifest(FolderArtifacts(other))
     assert compare(one, other, to=tmp_path / "to") == 1
-    assert f"{other}: its manifest names no {TRIALS}" in capsys.readouterr().err
+    assert f"{other}: its manifest names no {TRIAL_TABLE}" in capsys.readouterr().err
     (other / "manifest.json").unlink()
     assert compare(one, other, to=tmp_path / "to") == 1
     assert "a result is finished when it has one" in capsys.readouterr().err

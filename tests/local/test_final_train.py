@@ -8,6 +8,7 @@ from PIL import Image
 from jobs.artifacts import Artifacts, FolderArtifacts, keys
 from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import read_dataset
+from jobs.artifacts.final_training import is_trained, read_epochs, trained_trial
 from jobs.experiment.experiment import Experiment
 from jobs.queue import best_trial
 from jobs.report import predictions
@@ -39,7 +40,7 @@ def rebuilt(study: Artifacts) -> ResNet:
 def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 6, select: best}", "training.ema=0.5")
     study = run_until_final(experiment, settings, root)
-    accuracies = [epoch.validation_accuracy for epoch in keys.read_epochs(study, 0)]
+    accuracies = [epoch.validation_accuracy for epoch in read_epochs(study, 0)]
     model = study.read_json(keys.model_key(0))
     assert len(accuracies) == 6
     assert model["epoch"] == accuracies.index(max(accuracies)) + 1
@@ -68,7 +69,7 @@ def test_validation_images_can_be_trained_on_too(settings: Settings, root: Artif
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 2, data: train+validation}")
     study = run_until_final(experiment, settings, root)
     assert study.read_json(keys.model_key(0))["trainingImages"] == 400
-    assert all(epoch.validation_accuracy is None for epoch in keys.read_epochs(study, 0))
+    assert all(epoch.validation_accuracy is None for epoch in read_epochs(study, 0))
     evaluate.run(experiment, settings, root)
     assert study.exists("manifest.json")
 
@@ -151,12 +152,12 @@ def test_each_seed_is_a_training_of_its_own(settings: Settings, root: Artifacts)
         stage.run(experiment, settings, root)
     study = root.under("quick")
     final_train.run(experiment, settings.model_copy(update={"job_completion_index": 1}), root)
-    assert [keys.trained_trial(study, seed) for seed in range(3)] == [None, 0, None]
+    assert [trained_trial(study, seed) for seed in range(3)] == [None, 0, None]
     with pytest.raises(evaluate.NotTrained, match=r"no final/seed-0/model\.json"):
         evaluate.run(experiment, settings, root)
     second = study.sha256(keys.weights_key(1))
     final_train.run(experiment, settings, root)
-    assert keys.is_trained(study, 0, 3)
+    assert is_trained(study, 0, 3)
     assert study.sha256(keys.weights_key(1)) == second
     assert len({study.sha256(keys.weights_key(seed)) for seed in range(3)}) == 3
 
@@ -175,13 +176,13 @@ def test_predictions_say_what_the_metrics_count(settings: Settings, root: Artifa
     experiment = tiny(*ONE_TRIAL, "data.limitTest=60")
     study = run_until_final(experiment, settings, root)
     evaluate.run(experiment, settings, root)
-    rows = list(csv.DictReader(study.read_text(predictions.PREDICTIONS).splitlines()))
+    rows = list(csv.DictReader(study.read_text(keys.PREDICTIONS).splitlines()))
     wrong = [row for row in rows if row["label"] != row["predicted"]]
     test = study.read_json(keys.METRICS)["test"]
     assert (len(rows), len(rows) - len(wrong)) == (60, round(60 * test["accuracy"]))
     assert all(float(row["confidence"]) >= float(row["probability_of_label"]) for row in rows)
-    shown = [int(key.rpartition("/")[2].removesuffix(".png")) for key in study.listing(predictions.MISTAKES)]
+    shown = [int(key.rpartition("/")[2].removesuffix(".png")) for key in study.listing(keys.MISTAKES)]
     worst = sorted(wrong, key=lambda row: -float(row["confidence"]))[: predictions.MOST_MISTAKES]
     assert set(shown) == {int(row["image"]) for row in worst}
-    with Image.open(study.path(f"{predictions.MISTAKES}/{shown[0]}.png")) as image:
+    with Image.open(study.path(f"{keys.MISTAKES}/{shown[0]}.png")) as image:
         assert (image.size, image.mode) == ((32, 32), "RGB")

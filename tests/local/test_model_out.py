@@ -13,7 +13,9 @@ import yaml
 from jobs.artifacts import FolderArtifacts
 from jobs.artifacts.dataset_images import load_test_images
 from jobs.artifacts.dataset_record import StoredDataset, read_dataset
+from jobs.artifacts.documents import MetricsDocument, read_document
 from jobs.artifacts.keys import METRICS, model_key, weights_key
+from jobs.artifacts.model_document import ModelDocument
 from jobs.report.model_card import render_card
 from jobs.report.model_folder import WeightsChanged, publish_model
 from jobs.runtime import logs
@@ -57,20 +59,20 @@ def test_publishing_again_writes_the_same_and_only_that_to_the_log(
     logs.configure("text")
     logging.captureWarnings(capture=False)
     with caplog.at_level(logging.INFO):
-        publish_model(copied, EXPERIMENT, copied.read_json(METRICS))
+        publish_model(copied, EXPERIMENT, read_document(copied, METRICS, MetricsDocument))
     assert caplog.messages == [f"model: {copied.root}/model, safetensors and ONNX, with its card"]
     assert {key: copied.sha256(key) for key in FILES} == before
 
 
 def test_weights_that_were_not_tested_do_not_go_out(copied: FolderArtifacts) -> None:
-    metrics = copied.read_json(METRICS)
+    metrics = read_document(copied, METRICS, MetricsDocument)
     for key in copied.listing("model"):
         copied.remove(key)
-    (copied.root / weights_key(metrics["chosen"])).write_bytes(
-        (copied.root / weights_key(1 - metrics["chosen"])).read_bytes()
+    (copied.root / weights_key(metrics.chosen)).write_bytes(
+        (copied.root / weights_key(1 - metrics.chosen)).read_bytes()
     )
     with pytest.raises(
-        WeightsChanged, match=rf"seed-\d/model.safetensors: sha256 \w+, but {metrics['weightsSha256']} was"
+        WeightsChanged, match=rf"seed-\d/model.safetensors: sha256 \w+, but {metrics.weights_sha256} was"
     ):
         publish_model(copied, EXPERIMENT, metrics)
     assert copied.listing("model") == []
@@ -78,8 +80,8 @@ def test_weights_that_were_not_tested_do_not_go_out(copied: FolderArtifacts) -> 
 
 def card(study: FolderArtifacts, *overrides: str, model: dict[str, Any] | None = None, **metrics: Any) -> str:
     """The card, had the study been another in some respects."""
-    tested = study.read_json(METRICS) | metrics
-    trained = study.read_json("model/model.json") | (model or {})
+    tested = MetricsDocument.model_validate(study.read_json(METRICS) | metrics)
+    trained = ModelDocument.model_validate(study.read_json("model/model.json") | (model or {}))
     dataset = StoredDataset.model_validate(study.read_json("dataset.json"))
     experiment = tiny(*PUBLISHED, *overrides)
     text = render_card(experiment, trained, tested, dataset)

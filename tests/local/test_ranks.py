@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from jobs.artifacts import FolderArtifacts, keys
+from jobs.artifacts.final_training import read_epochs
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
 from jobs.runtime.settings import Settings
@@ -163,7 +164,7 @@ def test_interrupted_ranks_go_on_to_the_same_network_as_good_as_that_of_one_proc
         _, error = process.communicate(timeout=120)
         assert process.returncode == 0, error
         assert error.count(f"final training epoch {EPOCHS}/{EPOCHS}") == 1
-        assert [epoch.epoch for epoch in keys.read_epochs(study, 0)] == list(range(1, EPOCHS + 1))
+        assert [epoch.epoch for epoch in read_epochs(study, 0)] == list(range(1, EPOCHS + 1))
         return study.sha256(keys.weights_key(0)), accuracy(study)
 
     resumed = finish()

@@ -1,6 +1,6 @@
-"""Findings of studies that nobody ran, of any size."""
+"""Results of studies that nobody ran, of any size."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from jobs.artifacts import FolderArtifacts
+from jobs.artifacts.documents import AccuracyOfSeeds, ChosenTrial, MetricsDocument, SeedMetrics
+from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
 from jobs.experiment.search_space import Choices, is_active, ordered
@@ -18,7 +20,7 @@ from jobs.queue.status import SweepStatus, TrialStatus
 from jobs.queue.study import distributions
 from jobs.queue.tables import SlotState
 from jobs.report.predictions import write_predictions
-from jobs.report.study_results import Findings
+from jobs.report.study_results import StudyResults
 from resnet_core.count import count_macs, count_parameters
 from resnet_core.data import Images
 from resnet_core.epoch import EpochResult
@@ -44,9 +46,9 @@ def experiment(*overrides: str, preset: str = "quick") -> Experiment:
     return load_experiment(preset, None, list(overrides))
 
 
-def findings(
+def study_results(
     experiment: Experiment, ran: list[Ran], *, seeds: int = 1, classes: int = 10, epochs: int = 3, gpus: float = 0
-) -> Findings:
+) -> StudyResults:
     """Their network is that of the experiment without pruning."""
     draw = np.random.default_rng(0)
     space = experiment.searched
@@ -78,20 +80,20 @@ def findings(
     best = status.best
     assert best is not None
     merged = experiment.final_train.data == "train+validation"
-    course = [
+    trained = [
         EpochResult(n, 0.1, 2 / n, n / epochs / 2, *(None, None) if merged else (1.5 / n, n / epochs / 2), 3.0)
         for n in range(1, epochs + 1)
     ]
     network = NetworkConfig.from_model(experiment.model, classes)
-    models = [_model(network, best, seed, course, classes) for seed in range(seeds)]
-    return Findings(experiment, _metrics(experiment, models), models, [course] * seeds, status, trials)
+    models = [_model(network, best, seed, trained, classes) for seed in range(seeds)]
+    return StudyResults(experiment, _metrics(experiment, models), models, [trained] * seeds, status, trials)
 
 
-def store(root: Path, findings: Findings) -> FolderArtifacts:
+def store(root: Path, results: StudyResults) -> FolderArtifacts:
     """A folder with what `evaluate` writes before the report."""
-    artifacts = FolderArtifacts(root / findings.experiment.study_name)
-    images, logits = _test_images(len(findings.model["classes"]))
-    write_predictions(artifacts, images, logits, findings.model["classes"])
+    artifacts = FolderArtifacts(root / results.experiment.study_name)
+    images, logits = _test_images(len(results.model.classes))
+    write_predictions(artifacts, images, logits, results.model.classes)
     return artifacts
 
 
@@ -141,49 +143,52 @@ def _trial(experiment: Experiment, number: int, one: Ran, parameters: dict[str, 
 
 
 def _model(
-    network: NetworkConfig, best: TrialStatus, seed: int, course: list[EpochResult], classes: int
-) -> dict[str, Any]:
-    return {
-        "network": network.model_dump(mode="json"),
-        "parameters": count_parameters(network),
-        "macs": count_macs(network, 32),
-        "classes": [str(index) if classes == 10 else f"class {index}" for index in range(classes)],
-        "imageSize": 32,
-        "trial": {"number": best.number, "parameters": best.parameters},
-        "seed": seed,
-        "epoch": len(course),
-        "trainingImages": 1000,
-        "precision": "float32",
-        "seconds": 30.0,
-        "validationAccuracy": course[-1].validation_accuracy,
-    }
+    network: NetworkConfig, best: TrialStatus, seed: int, epochs: list[EpochResult], classes: int
+) -> ModelDocument:
+    assert best.number is not None
+    return ModelDocument(
+        network=network,
+        parameters=count_parameters(network),
+        macs=count_macs(network, 32),
+        classes=tuple(str(index) if classes == 10 else f"class {index}" for index in range(classes)),
+        image_size=32,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.2, 0.2, 0.2),
+        trial=ChosenTrial(number=best.number, parameters=best.parameters),
+        seed=seed,
+        epoch=len(epochs),
+        training_images=1000,
+        precision="float32",
+        seconds=30.0,
+        validation_accuracy=epochs[-1].validation_accuracy,
+    )
 
 
-def _metrics(experiment: Experiment, models: list[dict[str, Any]]) -> dict[str, Any]:
-    images, logits = _test_images(len(models[0]["classes"]))
-    test = asdict(compute_metrics(logits, images.labels))
+def _metrics(experiment: Experiment, models: list[ModelDocument]) -> MetricsDocument:
+    images, logits = _test_images(len(models[0].classes))
+    test = compute_metrics(logits, images.labels)
     seeds = [
-        {
-            "seed": model["seed"],
-            "validationAccuracy": model["validationAccuracy"],
-            "test": test | {"accuracy": test["accuracy"] + 0.001 * model["seed"]},
-            "weightsSha256": "ab" * 32,
-        }
+        SeedMetrics(
+            seed=model.seed,
+            validation_accuracy=model.validation_accuracy,
+            test=replace(test, accuracy=test.accuracy + 0.001 * model.seed),
+            weights_sha256="ab" * 32,
+        )
         for model in models
     ]
-    mean, low, high = mean_interval([seed["test"]["accuracy"] for seed in seeds])
-    return {
-        "dataset": "invented digits",
-        "parameters": models[0]["parameters"],
-        "budget": max(experiment.budget.parameters, models[0]["parameters"]),
-        "macs": models[0]["macs"],
-        "accuracy": {"mean": mean, "low": low, "high": high},
-        "chosen": 0,
-        "test": test,
-        "weightsSha256": "ab" * 32,
-        "seeds": seeds,
-        "environment": {"device": "CPU", "resnet-sweep": "0.1.0"},
-    }
+    mean, low, high = mean_interval([seed.test.accuracy for seed in seeds])
+    return MetricsDocument(
+        dataset="invented digits",
+        parameters=models[0].parameters,
+        budget=max(experiment.budget.parameters, models[0].parameters),
+        macs=models[0].macs,
+        accuracy=AccuracyOfSeeds(mean=mean, low=low, high=high),
+        chosen=0,
+        test=test,
+        weights_sha256="ab" * 32,
+        seeds=tuple(seeds),
+        environment={"device": "CPU", "resnet-sweep": "0.1.0"},
+    )
 
 
 def _test_images(classes: int) -> tuple[Images, torch.Tensor]:

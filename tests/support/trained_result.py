@@ -1,14 +1,15 @@
 """A study whose network is trained and tested, without its sweep."""
 
 from functools import partial
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
 from jobs.artifacts import FolderArtifacts
 from jobs.artifacts.dataset_images import load_training_data, store_dataset
+from jobs.artifacts.documents import ChosenTrial, write_document
 from jobs.artifacts.keys import METRICS, model_key, weights_key
+from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.runtime.settings import read_settings
 from jobs.stages.evaluate.scoring import run_final_test
@@ -27,7 +28,7 @@ def train_result(root: FolderArtifacts, experiment: Experiment) -> FolderArtifac
     dataset = store_dataset(root, name, experiment.data.source, read_source(experiment.data))
     data = load_training_data(root, experiment, dataset, torch.device("cpu"))
     recipe, pruning = experiment.with_parameters(PARAMETERS)
-    models: list[dict[str, Any]] = []
+    models: list[ModelDocument] = []
     for seed in range(experiment.final_train.seeds):
         epochs: list[EpochResult] = []
         network = build_network(experiment.model, pruning, len(dataset.classes), seed=seed)
@@ -35,26 +36,26 @@ def train_result(root: FolderArtifacts, experiment: Experiment) -> FolderArtifac
             network, recipe, data, experiment.final_train.epochs, seed=seed, on_epoch=lambda e, _, rows=epochs: rows.append(e)
         )  # fmt: skip
         models.append(
-            {
-                "network": network.config().model_dump(mode="json"),
-                "parameters": count_parameters(network.config()),
-                "macs": count_macs(network.config()),
-                "classes": list(dataset.classes),
-                "imageSize": dataset.image_size,
-                "mean": data.mean.tolist(),
-                "std": data.std.tolist(),
-                "trial": {"number": 2, "parameters": PARAMETERS},
-                "epoch": len(epochs),
-                "validationAccuracy": epochs[-1].validation_accuracy,
-                "trainingImages": len(data.train),
-                "seconds": sum(epoch.seconds for epoch in epochs),
-                "seed": seed,
-                "precision": "bfloat16",
-            }
+            ModelDocument(
+                network=network.config(),
+                parameters=count_parameters(network.config()),
+                macs=count_macs(network.config()),
+                classes=dataset.classes,
+                image_size=dataset.image_size,
+                mean=data.mean.tolist(),
+                std=data.std.tolist(),
+                trial=ChosenTrial(number=2, parameters=PARAMETERS),
+                epoch=len(epochs),
+                validation_accuracy=epochs[-1].validation_accuracy,
+                training_images=len(data.train),
+                seconds=sum(epoch.seconds for epoch in epochs),
+                seed=seed,
+                precision="bfloat16",
+            )
         )
         weights = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
         study.write(weights_key(seed), partial(save_file, weights))
-        study.write_json(model_key(seed), models[-1])
+        write_document(study, model_key(seed), models[-1])
     settings = read_settings(database_url="sqlite:///", artifacts_url=root.location, device="cpu")
-    study.write_json(METRICS, run_final_test(experiment, settings, root, models))
+    write_document(study, METRICS, run_final_test(experiment, settings, root, models))
     return study

@@ -6,20 +6,21 @@ from typing import Any
 
 from jobs.artifacts import Artifacts
 from jobs.report.compare.compared_study import Study
-from jobs.report.pages.figure_files import save_exhibit
+from jobs.report.pages.figure_files import save_figure
 from jobs.report.pages.template import percent, render
 from resnet_core.figures.comparison import Point, accuracy_by_size, best_over_trials
 
 PAGE = "compare.html"
 SUMMARY = "compare.md"
 FIGURES = "figures"
-NOT_THE_RECIPE = ("study", "searchSpace")  # names and words, and what the trials' parameters say better
+# Not compared: names and descriptions, and the space, of which the parameters of the best trials say more.
+NOT_THE_RECIPE = ("study", "searchSpace")
 
 
 def write_comparison(target: Artifacts, studies: Sequence[Study]) -> None:
     """Writes compare.html, compare.md and the figures, which also lie in the page."""
     points = [
-        Point(study.label, study.metrics["parameters"], study.accuracy, *study.interval, published=False)
+        Point(study.label, study.metrics.parameters, study.accuracy, *study.interval, published=False)
         for study in studies
     ]
     points += [
@@ -28,21 +29,21 @@ def write_comparison(target: Artifacts, studies: Sequence[Study]) -> None:
         for value in study.experiment.study.published
         if not value.where and value.parameters is not None
     ]
-    exhibits = [accuracy_by_size(points), best_over_trials({study.label: study.trials for study in studies})]
+    figures = [accuracy_by_size(points), best_over_trials({study.label: study.trials for study in studies})]
     values = {
         "studies": studies,
         "dataset": studies[0].dataset.title,
         "verdict": verdict(studies),
-        "configurations": _table([study.model["trial"]["parameters"] for study in studies]),
+        "configurations": _table([study.model.trial.parameters for study in studies]),
         "differences": _differences(studies),
-        "figures": [save_exhibit(target, FIGURES, exhibit) for exhibit in exhibits],
+        "figures": [save_figure(target, FIGURES, figure) for figure in figures],
     }
     target.write_text(PAGE, render("compare/compare.html.j2", values))
     target.write_text(SUMMARY, render("compare/compare.md.j2", values))
 
 
 def verdict(studies: Sequence[Study]) -> str:
-    """Which study is ahead, and whether the intervals leave it at that."""
+    """Which study has the highest accuracy, and whether its interval overlaps with that of the next."""
     first, second = sorted(studies, key=lambda study: -study.accuracy)[:2]
     lead = 100 * (first.accuracy - second.accuracy)
     apart = first.interval[0] > second.interval[1]
@@ -51,19 +52,19 @@ def verdict(studies: Sequence[Study]) -> str:
     )
     return (
         f"{first.label} has the highest test accuracy, {percent(first.accuracy)} with "
-        f"{first.metrics['parameters']:,} parameters, {lead:.2f} points above {second.label} "
-        f"({second.metrics['parameters']:,} parameters); {sure}."
+        f"{first.metrics.parameters:,} parameters, {lead:.2f} points above {second.label} "
+        f"({second.metrics.parameters:,} parameters); {sure}."
     )
 
 
 def _table(columns: Sequence[dict[str, Any]]) -> list[tuple[str, list[Any]]]:
-    """A row for each key that occurs, with what each column has for it."""
+    """A row for each key that occurs, with its value in each column."""
     names = dict.fromkeys(name for column in columns for name in column)
     return [(name, [column.get(name) for column in columns]) for name in names]
 
 
 def _differences(studies: Sequence[Study]) -> list[tuple[str, list[Any]]]:
-    """The fields of the experiments in which they are not all alike."""
+    """The fields in which the experiments are not all alike, with the value in each experiment."""
     columns = [_leaves(study.experiment.model_dump(mode="json"), "") for study in studies]
     return [(name, values) for name, values in _table(columns) if any(value != values[0] for value in values)]
 

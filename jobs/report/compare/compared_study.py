@@ -1,58 +1,50 @@
-"""Studies as their results tell of them, and whether they can be compared."""
+"""The studies of a comparison, read from their results, and whether they can be compared."""
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from jobs.artifacts import Artifacts
-from jobs.artifacts.dataset_record import POINTER, StoredDataset
+from jobs.artifacts.dataset_record import StoredDataset
+from jobs.artifacts.documents import D, MetricsDocument, TrainingRecord, parse_document
 from jobs.artifacts.fetch import Corrupted
-from jobs.artifacts.keys import EXPERIMENT, METRICS, TRIALS, model_key
+from jobs.artifacts.keys import DATASET, EXPERIMENT, METRICS, TRIAL_TABLE, model_key
 from jobs.artifacts.manifest import Manifest, ManifestEntry, NotAResult, difference, read_manifest
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
 from jobs.runtime.errors import ConfigurationError
-from resnet_core.figures.trials import Trial
+from resnet_core.figures.trials import TrialPoint
 
 
 @dataclass(frozen=True)
 class Study:
-    """`label` names it among those that it is compared with; `low` and `high` are the interval of its accuracy."""
+    """A study. `label` names it among those that it is compared with."""
 
     label: str
     location: str
     experiment: Experiment
     dataset: StoredDataset
-    metrics: dict[str, Any]
-    model: dict[str, Any]
-    trials: list[Trial]
+    metrics: MetricsDocument
+    model: TrainingRecord
+    trials: list[TrialPoint]
     trial_hours: float
 
     @property
     def accuracy(self) -> float:
-        return float(self.metrics["accuracy"]["mean"])
-
-    @property
-    def seeds(self) -> int:
-        return len(self.metrics["seeds"])
+        return self.metrics.accuracy.mean
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Over the seeds; of a single one, from the number of test images."""
-        if self.seeds > 1:
-            return max(self.metrics["accuracy"]["low"], 0.0), min(self.metrics["accuracy"]["high"], 1.0)
-        low, high = self.metrics["test"]["accuracy_interval"]
-        return low, high
+        return self.metrics.interval
 
     @property
     def interval_of(self) -> str:
-        return f"{self.seeds} seeds" if self.seeds > 1 else f"{self.metrics['test']['images']:,} test images"
+        seeds = len(self.metrics.seeds)
+        return f"{seeds} seeds" if seeds > 1 else f"{self.metrics.test.images:,} test images"
 
 
 def read_studies(results: Sequence[Artifacts]) -> list[Study]:
@@ -82,15 +74,19 @@ def _relabelled(study: Study) -> Study:
 def _read_study(artifacts: Artifacts) -> Study:
     text = partial(_checked_text, artifacts, read_manifest(artifacts))
     experiment = parse_experiment(text(EXPERIMENT))
-    metrics = json.loads(text(METRICS))
-    rows = list(csv.DictReader(io.StringIO(text(TRIALS))))
+
+    def document(key: str, kind: type[D]) -> D:
+        return parse_document(text(key), kind, f"{artifacts.location}/{key}")
+
+    metrics = document(METRICS, MetricsDocument)
+    rows = list(csv.DictReader(io.StringIO(text(TRIAL_TABLE))))
     return Study(
         label=experiment.study_name,
         location=artifacts.location,
         experiment=experiment,
-        dataset=StoredDataset.model_validate_json(text(POINTER)),
+        dataset=StoredDataset.model_validate_json(text(DATASET)),
         metrics=metrics,
-        model=json.loads(text(model_key(metrics["chosen"]))),
+        model=document(model_key(metrics.chosen), TrainingRecord),
         trials=sorted((_trial(row) for row in rows if row["trial"]), key=lambda trial: trial.number),
         trial_hours=sum(float(row["seconds"] or 0.0) for row in rows) / 3600,
     )
@@ -113,9 +109,9 @@ def _checked_text(artifacts: Artifacts, manifest: Manifest, key: str) -> str:
         raise Corrupted(f"{artifacts.location}/{key}: missing, although the manifest names it") from None
 
 
-def _trial(row: dict[str, str]) -> Trial:
+def _trial(row: dict[str, str]) -> TrialPoint:
     accuracy = float(row["accuracy"]) if row["accuracy"] else None
-    return Trial(int(row["trial"]), row["state"], accuracy, parameters={}, by_epoch={})
+    return TrialPoint(int(row["trial"]), row["state"], accuracy, parameters={}, by_epoch={})
 
 
 def _check_comparable(one: Study, other: Study) -> None:

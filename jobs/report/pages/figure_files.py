@@ -1,4 +1,4 @@
-"""Exhibits among the artifacts: each as PNG, SVG, and a CSV of the numbers behind it."""
+"""Figures as files: each as PNG, as SVG, and as a CSV of the numbers behind it."""
 
 import csv
 import io
@@ -16,8 +16,8 @@ MOST_NUMBERS = 40  # rows that a page shows below a figure; the CSV has them all
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An exhibit as a page shows it; `rows` only where they are few."""
+class ShownFigure:
+    """A figure as a page shows it. `rows` is empty if there are too many to show."""
 
     name: str
     caption: str
@@ -26,14 +26,14 @@ class Shown:
     rows: Sequence[Sequence[Cell]]
 
 
-def save_exhibit(artifacts: Artifacts, folder: str, exhibit: Exhibit) -> Shown:
+def save_figure(artifacts: Artifacts, folder: str, exhibit: Exhibit) -> ShownFigure:
     """Writes `<folder>/<name>.png`, `.svg` and `.csv`."""
     place, svg = f"{folder}/{exhibit.name}", svg_text(exhibit)
     artifacts.write(f"{place}.png", lambda path: exhibit.figure.savefig(path, format="png", dpi=DPI))
     artifacts.write_text(f"{place}.svg", svg)
     write_csv(artifacts, f"{place}.csv", exhibit.header, exhibit.rows)
     rows = exhibit.rows if len(exhibit.rows) <= MOST_NUMBERS and len(exhibit.header) <= MOST_NUMBERS else ()
-    return Shown(exhibit.name, exhibit.caption, Markup(inline_svg(exhibit, svg)), exhibit.header, rows)
+    return ShownFigure(exhibit.name, exhibit.caption, Markup(inline_svg(exhibit, svg)), exhibit.header, rows)
 
 
 def write_csv(artifacts: Artifacts, key: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:

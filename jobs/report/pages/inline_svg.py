@@ -1,4 +1,4 @@
-"""Figures of matplotlib as SVG that stands in a page."""
+"""Figures of matplotlib as SVG elements of a page."""
 
 import io
 import re
@@ -28,8 +28,8 @@ def svg_text(exhibit: Exhibit) -> str:
 def inline_svg(exhibit: Exhibit, svg: str) -> str:
     """The file as an element of a page.
 
-    Its ids begin with the exhibit's name, so that several can stand in one page; marks that have something to say get
-    a title, which browsers show to those who point at them; the fonts are the page's.
+    All ids begin with the figure's name, since they must differ within a page. Marks with a text of their own get it
+    as their title, which browsers show when the mouse points at them. Fonts are left to the page.
     """
     root = ET.fromstring(svg)
     _add_titles(root, exhibit)
@@ -60,7 +60,7 @@ def _add_titles(root: ET.Element, exhibit: Exhibit) -> None:
 
 
 def _marks(group: ET.Element, texts: Sequence[str]) -> list[ET.Element]:
-    """The elements that the texts belong to: markers, or the group as a whole."""
+    """The elements that the texts belong to: the group as a whole if there is one text, else each of its markers."""
     if len(texts) == 1:
         return [group]
     return list(group.iter(f"{{{SVG}}}use"))

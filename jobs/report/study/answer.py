@@ -1,15 +1,15 @@
-"""The answer first: what was found, how good it is, how sure that is."""
+"""The answer that the report begins with: what was found, how good it is, how sure that is."""
 
 from dataclasses import dataclass
 
 from jobs.queue.tables import SlotState
 from jobs.report.pages.template import percent
-from jobs.report.study_results import Findings
+from jobs.report.study_results import StudyResults
 
 
 @dataclass(frozen=True)
 class Answer:
-    """In sentences; accuracies are of the test images."""
+    """`found` and `sure` are sentences. The accuracy is that of the test images, the mean over the seeds."""
 
     accuracy: float
     interval: tuple[float, float]
@@ -18,37 +18,35 @@ class Answer:
     sure: str
 
 
-def answer(findings: Findings) -> Answer:
-    metrics, test = findings.metrics, findings.metrics["test"]
-    seeds, mean = len(metrics["seeds"]), metrics["accuracy"]["mean"]
-    low, high = test["accuracy_interval"]
-    epochs = findings.experiment.final_train.epochs
-    network = f"{_configuration(findings)} gives a network of {metrics['parameters']:,} parameters"
-    found = f"{network} ({metrics['budget']:,} allowed). Trained for {epochs} epoch{'s' if epochs > 1 else ''}"
+def answer(results: StudyResults) -> Answer:
+    metrics, test, seeds = results.metrics, results.metrics.test, len(results.metrics.seeds)
+    low, high = map(percent, test.accuracy_interval)
+    epochs = results.experiment.final_train.epochs
+    network = f"{_configuration(results)} gives a network of {metrics.parameters:,} parameters"
+    found = f"{network} ({metrics.budget:,} allowed). Trained for {epochs} epoch{'s' if epochs > 1 else ''}"
     if seeds == 1:
-        right = round(test["accuracy"] * test["images"])
-        found += f", it classifies {right:,} of {test['images']:,} test images correctly: {percent(test['accuracy'])}."
+        right = round(test.accuracy * test.images)
+        found += f", it classifies {right:,} of {test.images:,} test images correctly: {percent(test.accuracy)}."
         sure = (
-            f"From the number of test images alone, the true accuracy lies between {percent(low)} and {percent(high)} "
+            f"From the number of test images alone, the true accuracy lies between {low} and {high} "
             "(95 %, Wilson). This is one training with one seed; how much another seed would change was not measured."
         )
-        return Answer(test["accuracy"], (low, high), "from the number of test images", found, sure)
-    found += (
-        f" with {seeds} seeds, it classifies {percent(mean)} of {test['images']:,} test images correctly on average."
-    )
-    interval = max(metrics["accuracy"]["low"], 0.0), min(metrics["accuracy"]["high"], 1.0)
+        return Answer(test.accuracy, metrics.interval, "from the number of test images", found, sure)
+    mean = metrics.accuracy.mean
+    found += f" with {seeds} seeds, it classifies {percent(mean)} of {test.images:,} test images correctly on average."
+    lowest, highest = map(percent, metrics.interval)
     sure = (
         f"The trainings differ in their seed alone; by Student's t distribution their mean lies between "
-        f"{percent(interval[0])} and {percent(interval[1])} (95 %). The weights that go out are those of seed "
-        f"{metrics['chosen']}, chosen by {_chosen_by(findings)}: {percent(test['accuracy'])}, which the number of "
-        f"test images alone leaves open from {percent(low)} to {percent(high)}."
+        f"{lowest} and {highest} (95 %). The weights that go out are those of seed {metrics.chosen}, "
+        f"chosen by {_chosen_by(results)}: {percent(test.accuracy)}, which the number of "
+        f"test images alone leaves open from {low} to {high}."
     )
-    return Answer(mean, interval, f"over {seeds} seeds", found, sure)
+    return Answer(mean, metrics.interval, f"over {seeds} seeds", found, sure)
 
 
-def _configuration(findings: Findings) -> str:
-    complete, trials = findings.status.count(SlotState.COMPLETE), len(findings.status.trials)
-    if not findings.experiment.searched:
+def _configuration(results: StudyResults) -> str:
+    complete, trials = results.status.count(SlotState.COMPLETE), len(results.status.trials)
+    if not results.experiment.searched:
         alike = "nothing was searched" if trials == 1 else f"{trials} trials, which differ in their seed alone"
         return f"The given configuration ({alike})"
     if complete == 1:
@@ -57,6 +55,6 @@ def _configuration(findings: Findings) -> str:
     return f"The best of {counted} by validation accuracy"
 
 
-def _chosen_by(findings: Findings) -> str:
-    validated = findings.metrics["seeds"][findings.metrics["chosen"]]["validationAccuracy"]
+def _chosen_by(results: StudyResults) -> str:
+    validated = results.model.validation_accuracy
     return "being the first, as no validation images were left" if validated is None else "validation accuracy"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jobs.report.study_results import Findings
+from jobs.report.study_results import StudyResults
 from resnet_core.count import LayerCount, count_layers
 from resnet_core.model import NetworkConfig
 
@@ -18,14 +18,13 @@ class LayerRow:
         return self.before != self.after
 
 
-def layer_rows(findings: Findings) -> list[LayerRow]:
-    before, after = layer_counts(findings)
+def layer_rows(results: StudyResults) -> list[LayerRow]:
+    before, after = layer_counts(results)
     return [LayerRow(old.name, old, new) for old, new in zip(before, after, strict=True)]
 
 
-def layer_counts(findings: Findings) -> tuple[list[LayerCount], list[LayerCount]]:
+def layer_counts(results: StudyResults) -> tuple[list[LayerCount], list[LayerCount]]:
     """The full network and the one that was trained."""
-    model = findings.model
-    unpruned = NetworkConfig.from_model(findings.experiment.model, len(model["classes"]))
-    trained = NetworkConfig.model_validate(model["network"])
-    return count_layers(unpruned, model["imageSize"]), count_layers(trained, model["imageSize"])
+    model = results.model
+    unpruned = NetworkConfig.from_model(results.experiment.model, len(model.classes))
+    return count_layers(unpruned, model.image_size), count_layers(model.network, model.image_size)

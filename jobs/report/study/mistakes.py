@@ -1,4 +1,4 @@
-"""What the network takes for what, and the images of its most confident mistakes."""
+"""Which classes the network confuses, and the images of its most confident mistakes."""
 
 import base64
 import csv
@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from jobs.artifacts import Artifacts
-from jobs.report.predictions import MISTAKES, PREDICTIONS
-from jobs.report.study_results import Findings
+from jobs.artifacts.keys import MISTAKES, PREDICTIONS
+from jobs.report.study_results import StudyResults
 
 LARGEST_SIDE = 96  # pixels: what a page shows of an image
 
@@ -32,9 +32,9 @@ class ConfusedPair:
     of: int  # images of the true class
 
 
-def confused_pairs(findings: Findings) -> list[ConfusedPair]:
-    """What is mistaken for what, the most frequent first."""
-    confusion, classes = findings.metrics["test"]["confusion"], findings.model["classes"]
+def confused_pairs(results: StudyResults) -> list[ConfusedPair]:
+    """Pairs of a class and the class that it is mistaken for, the most frequent first."""
+    confusion, classes = results.metrics.test.confusion, results.model.classes
     pairs = [
         ConfusedPair(classes[label], classes[predicted], count, sum(row))
         for label, row in enumerate(confusion)

@@ -7,7 +7,7 @@ from typing import Any
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.search_space import Choices, Scalar
 from jobs.report.study.trial_table import trial_points
-from jobs.report.study_results import Findings
+from jobs.report.study_results import StudyResults
 from resnet_core.figures.exhibit import short
 from resnet_core.figures.trials import COMPLETE
 
@@ -25,12 +25,12 @@ class Beside:
     kind: str
 
 
-def beside_published(findings: Findings) -> list[Beside]:
+def beside_published(results: StudyResults) -> list[Beside]:
     """In the order of the experiment."""
     rows = []
-    for value in findings.experiment.study.published:
+    for value in results.experiment.study.published:
         where = ", ".join(f"{name}={short(wanted)}" for name, wanted in value.where.items())
-        ours, parameters, kind = _of_trials(findings, value.where) if value.where else _of_final_network(findings)
+        ours, parameters, kind = _of_trials(results, value.where) if value.where else _of_final_network(results)
         rows.append(Beside(value.what, where, value.accuracy, value.parameters, ours, parameters, kind))
     return rows
 
@@ -48,20 +48,20 @@ def published_by_choice(experiment: Experiment, name: str) -> dict[Scalar, float
     return {value.where[name]: value.accuracy for value in experiment.study.published if set(value.where) == {name}}
 
 
-def _of_final_network(findings: Findings) -> tuple[float, int, str]:
-    seeds = len(findings.metrics["seeds"])
+def _of_final_network(results: StudyResults) -> tuple[float, int, str]:
+    seeds = len(results.metrics.seeds)
     kind = "test" if seeds == 1 else f"test, mean of {seeds} seeds"
-    return findings.metrics["accuracy"]["mean"], findings.metrics["parameters"], kind
+    return results.metrics.accuracy.mean, results.metrics.parameters, kind
 
 
-def _of_trials(findings: Findings, where: Mapping[str, Any]) -> tuple[float | None, int | None, str]:
+def _of_trials(results: StudyResults, where: Mapping[str, Any]) -> tuple[float | None, int | None, str]:
     matching = [
         trial
-        for trial in trial_points(findings)
+        for trial in trial_points(results)
         if trial.state == COMPLETE and all(trial.parameters.get(name) == value for name, value in where.items())
     ]
     if not matching:
         return None, None, "no complete trial"
     best = max(matching, key=lambda trial: trial.accuracy or 0.0)
-    known = {trial.number: trial for trial in findings.trials}
+    known = {trial.number: trial for trial in results.trials}
     return best.accuracy, known[best.number].user_attrs.get("parameters"), f"validation, trial {best.number}"

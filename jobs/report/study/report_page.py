@@ -1,9 +1,9 @@
-"""What the report consists of, written among the artifacts."""
+"""Writes the report of a study among its artifacts."""
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.dataset_record import stands_in_for
-from jobs.artifacts.keys import FIGURES, REPORT, SUMMARY, TRIALS
-from jobs.report.pages.figure_files import Shown, save_exhibit, write_csv
+from jobs.artifacts.keys import FIGURES, REPORT, SUMMARY, TRIAL_TABLE
+from jobs.report.pages.figure_files import ShownFigure, save_figure, write_csv
 from jobs.report.pages.template import render
 from jobs.report.study.answer import answer
 from jobs.report.study.cost import sweep_cost
@@ -11,52 +11,51 @@ from jobs.report.study.layers import layer_rows
 from jobs.report.study.mistakes import confused_pairs, read_mistakes
 from jobs.report.study.published import beside_published
 from jobs.report.study.reproduction import reproduction
-from jobs.report.study.study_figures import exhibits
+from jobs.report.study.study_figures import study_figures
 from jobs.report.study.trial_table import trial_table
-from jobs.report.study_results import Findings
+from jobs.report.study_results import StudyResults
 
-MOST_PAIRS = 8
-BEST_TRIALS = 10  # that the summary lists
+MOST_PAIRS = 8  # of confused classes
+BEST_TRIALS = 10  # rows of the summary's table
 
 
-def write_report(artifacts: Artifacts, findings: Findings) -> None:
+def write_report(artifacts: Artifacts, results: StudyResults) -> None:
     """Writes trials.csv, the figures, report.html and summary.md below `evaluation/`.
 
     Args:
-        artifacts: the study's; predictions and mistakes are read from there.
-        findings: what there is to tell.
+        artifacts: the study's, where predictions and mistakes are already.
+        results: of the study.
 
     Raises:
         FileNotFoundError: predictions.csv is not there.
 
     """
-    for key in artifacts.listing(FIGURES):  # of an evaluation before more trials were run
+    for key in artifacts.listing(FIGURES):  # they may be those of an evaluation before trials were added
         artifacts.remove(key)
-    table = trial_table(findings)
-    write_csv(artifacts, TRIALS, table.header, table.rows)
-    drawn: dict[str, list[Shown]] = {
-        section: [save_exhibit(artifacts, FIGURES, exhibit) for exhibit in group]
-        for section, group in exhibits(findings).items()
+    table = trial_table(results)
+    write_csv(artifacts, TRIAL_TABLE, table.header, table.rows)
+    figures: dict[str, list[ShownFigure]] = {
+        section: [save_figure(artifacts, FIGURES, figure) for figure in group]
+        for section, group in study_figures(results).items()
     }
-    shown = [exhibit.name for group in drawn.values() for exhibit in group]
     values = {
-        "experiment": findings.experiment,
-        "metrics": findings.metrics,
-        "model": findings.model,
-        "models": findings.models,
-        "status": findings.status,
-        "answer": answer(findings),
-        "cost": sweep_cost(findings),
+        "experiment": results.experiment,
+        "metrics": results.metrics,
+        "model": results.model,
+        "models": results.models,
+        "status": results.status,
+        "answer": answer(results),
+        "cost": sweep_cost(results),
         "table": table,
         "best_trials": table.best(BEST_TRIALS),
-        "published": beside_published(findings),
-        "other_than": stands_in_for(findings.experiment.data.source, findings.metrics["dataset"]),
-        "layers": layer_rows(findings),
-        "pairs": confused_pairs(findings)[:MOST_PAIRS],
+        "published": beside_published(results),
+        "other_than": stands_in_for(results.experiment.data.source, results.metrics.dataset),
+        "layers": layer_rows(results),
+        "pairs": confused_pairs(results)[:MOST_PAIRS],
         "mistakes": read_mistakes(artifacts),
-        "reproduction": reproduction(findings.experiment),
-        "figures": drawn,
-        "shown": shown,
+        "reproduction": reproduction(results.experiment),
+        "figures": figures,
+        "shown": [figure.name for group in figures.values() for figure in group],
     }
     artifacts.write_text(REPORT, render("study/report.html.j2", values))
     artifacts.write_text(SUMMARY, render("study/summary.md.j2", values))

@@ -1,4 +1,4 @@
-"""Which exhibits a study allows."""
+"""Which figures the report of a study has."""
 
 from itertools import combinations
 
@@ -6,7 +6,7 @@ from jobs.report.study.importance import parameter_importances
 from jobs.report.study.layers import layer_counts
 from jobs.report.study.published import published_by_choice, sole_choice
 from jobs.report.study.trial_table import parameter_axes, trial_points
-from jobs.report.study_results import Findings
+from jobs.report.study_results import StudyResults
 from resnet_core.config import ScheduleConfig
 from resnet_core.figures.choice import accuracy_by_choice, curves_by_choice
 from resnet_core.figures.confusion import confusion_matrix
@@ -16,23 +16,23 @@ from resnet_core.figures.parameters import contour, parallel_coordinates
 from resnet_core.figures.pareto import pareto_front
 from resnet_core.figures.sweep import history, importances
 from resnet_core.figures.training import learning_rate, training_curves
-from resnet_core.figures.trials import COMPLETE, STOPPED_EARLY, Axis, Trial, varied
+from resnet_core.figures.trials import COMPLETE, STOPPED_EARLY, Axis, TrialPoint, varied
 
-CONTOUR_PARAMETERS = 3  # every pair of the most important ones
+CONTOUR_PARAMETERS = 3  # the most important ones, of which every pair has a contour
 
 
-def exhibits(findings: Findings) -> dict[str, list[Exhibit]]:
-    """By the section of the report that they belong to."""
+def study_figures(results: StudyResults) -> dict[str, list[Exhibit]]:
+    """The figures by the section of the report that they belong to."""
     return {
-        "sweep": _of_sweep(findings),
-        "network": [filters_per_layer(*layer_counts(findings)), parameters_per_layer(*layer_counts(findings))],
-        "training": [training_curves(findings.epochs, findings.metrics["chosen"]), _learning_rate(findings)],
-        "errors": [confusion_matrix(findings.metrics["test"]["confusion"], findings.model["classes"])],
+        "sweep": _of_sweep(results),
+        "network": [filters_per_layer(*layer_counts(results)), parameters_per_layer(*layer_counts(results))],
+        "training": [training_curves(results.epochs, results.metrics.chosen), _learning_rate(results)],
+        "errors": [confusion_matrix(results.metrics.test.confusion, results.model.classes)],
     }
 
 
-def _of_sweep(findings: Findings) -> list[Exhibit]:
-    experiment, trials = findings.experiment, trial_points(findings)
+def _of_sweep(results: StudyResults) -> list[Exhibit]:
+    experiment, trials = results.experiment, trial_points(results)
     shown = [history(trials)]
     choice = sole_choice(experiment)
     if choice is not None:
@@ -40,17 +40,17 @@ def _of_sweep(findings: Findings) -> list[Exhibit]:
         shown.append(accuracy_by_choice(trials, name, choices, published_by_choice(experiment, name)))
         shown.append(curves_by_choice(trials, name, choices))
     if len(experiment.sweep.objectives) > 1:
-        shown.append(pareto_front(trials, experiment.sweep.objectives[1], findings.model["trial"]["number"]))
+        shown.append(pareto_front(trials, experiment.sweep.objectives[1], results.model.trial.number))
     measured = [t for t in trials if t.state in (COMPLETE, STOPPED_EARLY) and t.accuracy is not None]
     axes = varied(parameter_axes(experiment), measured)
     if choice is None and axes:
-        shown += _of_parameters(findings, trials, axes)
+        shown += _of_parameters(results, trials, axes)
     return shown
 
 
-def _of_parameters(findings: Findings, trials: list[Trial], axes: list[Axis]) -> list[Exhibit]:
+def _of_parameters(results: StudyResults, trials: list[TrialPoint], axes: list[Axis]) -> list[Exhibit]:
     shown = []
-    found = parameter_importances(findings.trials, findings.experiment.seed)
+    found = parameter_importances(results.trials, results.experiment.seed)
     ranked = [axis.name for axis in axes]
     if found is not None:
         shown.append(importances(found.shares, found.left_out))
@@ -62,9 +62,9 @@ def _of_parameters(findings: Findings, trials: list[Trial], axes: list[Axis]) ->
     return shown
 
 
-def _learning_rate(findings: Findings) -> Exhibit:
-    """Of the final training; where schedules are what was searched, of all of them."""
-    experiment, parameters = findings.experiment, findings.model["trial"]["parameters"]
+def _learning_rate(results: StudyResults) -> Exhibit:
+    """The learning rate of the final training, or of all schedules if they alone were searched."""
+    experiment, parameters = results.experiment, results.model.trial.parameters
     choice = sole_choice(experiment)
     chosen = [parameters] if choice is None or choice[0] != "schedule.name" else [{choice[0]: c} for c in choice[1]]
     schedules: dict[str, tuple[ScheduleConfig, float]] = {}

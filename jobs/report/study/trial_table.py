@@ -1,20 +1,20 @@
-"""The trials as a table, and as what figures are drawn from."""
+"""The trials as a table, and as the points that figures are drawn from."""
 
 from dataclasses import dataclass
 
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.search_space import Choices
 from jobs.queue.tables import SlotState
-from jobs.report.study_results import Findings
+from jobs.report.study_results import StudyResults
 from resnet_core.figures.exhibit import Cell
-from resnet_core.figures.trials import Axis, Trial
+from resnet_core.figures.trials import Axis, TrialPoint
 
 SIZES = ("parameters", "macs")
 
 
 @dataclass(frozen=True)
 class TrialTable:
-    """A row a slot; `messages` and `is_best` go with the rows."""
+    """A row for each slot; `messages` and `is_best` have an entry for each row."""
 
     header: tuple[str, ...]
     rows: list[tuple[Cell, ...]]
@@ -27,13 +27,13 @@ class TrialTable:
         return sorted(complete, key=lambda row: -float(row[2] or 0.0))[:count]
 
 
-def trial_table(findings: Findings) -> TrialTable:
-    """Trial, state, accuracy, epochs, seconds; sizes where they are known; then the searched parameters."""
-    known = {trial.number: trial for trial in findings.trials}
-    sizes = [size for size in SIZES if any(size in trial.user_attrs for trial in findings.trials)]
-    names = list(findings.experiment.searched)
+def trial_table(results: StudyResults) -> TrialTable:
+    """The columns: trial, state, accuracy, epochs, seconds, the sizes that are known, and the searched parameters."""
+    known = {trial.number: trial for trial in results.trials}
+    sizes = [size for size in SIZES if any(size in trial.user_attrs for trial in results.trials)]
+    names = list(results.experiment.searched)
     rows: list[tuple[Cell, ...]] = []
-    for trial in findings.status.trials:
+    for trial in results.status.trials:
         attributes = {} if trial.number is None else known[trial.number].user_attrs
         seconds = None if trial.seconds is None else round(trial.seconds, 1)
         own = [attributes.get(size) for size in sizes] + [trial.parameters.get(name) for name in names]
@@ -41,17 +41,17 @@ def trial_table(findings: Findings) -> TrialTable:
     return TrialTable(
         ("trial", "state", "accuracy", "epochs", "seconds", *sizes, *names),
         rows,
-        [trial.message for trial in findings.status.trials],
-        [trial.number == findings.model["trial"]["number"] for trial in findings.status.trials],
+        [trial.message for trial in results.status.trials],
+        [trial.number == results.model.trial.number for trial in results.status.trials],
     )
 
 
-def trial_points(findings: Findings) -> list[Trial]:
+def trial_points(results: StudyResults) -> list[TrialPoint]:
     """The trials that have begun, by number."""
-    known = {trial.number: trial for trial in findings.trials}
-    two = len(findings.experiment.sweep.objectives) > 1
+    known = {trial.number: trial for trial in results.trials}
+    two = len(results.experiment.sweep.objectives) > 1
     points = [
-        Trial(
+        TrialPoint(
             trial.number,
             str(trial.state),
             trial.accuracy,
@@ -59,7 +59,7 @@ def trial_points(findings: Findings) -> list[Trial]:
             known[trial.number].intermediate_values,
             known[trial.number].values[1] if two and trial.state is SlotState.COMPLETE else None,
         )
-        for trial in findings.status.trials
+        for trial in results.status.trials
         if trial.number is not None
     ]
     return sorted(points, key=lambda point: point.number)

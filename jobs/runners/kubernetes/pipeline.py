@@ -13,8 +13,9 @@ from rich.filesize import decimal
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_record import dataset_is_stored
-from jobs.artifacts.keys import EXPERIMENT, is_trained
-from jobs.artifacts.manifest import MANIFEST, read_manifest, verify
+from jobs.artifacts.final_training import is_trained
+from jobs.artifacts.keys import EXPERIMENT, MANIFEST
+from jobs.artifacts.manifest import read_manifest, verify
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
 from jobs.queue.best_trial import best_trial

@@ -1,15 +1,16 @@
 """The final networks on the test images: what `metrics.json` holds."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.dataset_images import load_test_images
 from jobs.artifacts.dataset_record import read_dataset
+from jobs.artifacts.documents import AccuracyOfSeeds, MetricsDocument, SeedMetrics
 from jobs.artifacts.keys import weights_key
+from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.report.predictions import write_predictions
 from jobs.runtime.settings import Settings
@@ -19,13 +20,15 @@ from resnet_core.data import Images
 from resnet_core.device import select_device
 from resnet_core.load import load_network
 from resnet_core.metrics import compute_metrics, mean_interval
-from resnet_core.model import NetworkConfig, ResNet
+from resnet_core.model import ResNet
 from resnet_core.predict import predict
+
+OF_CHOSEN = {"test", "weights_sha256", "test_with_flip"}  # what metrics.json repeats of the chosen seed
 
 
 def run_final_test(
-    experiment: Experiment, settings: Settings, root: Artifacts, models: list[dict[str, Any]]
-) -> dict[str, Any]:
+    experiment: Experiment, settings: Settings, root: Artifacts, models: Sequence[ModelDocument]
+) -> MetricsDocument:
     """Tests the network of every seed, and returns the metrics.
 
     Of several networks the one with the best validation accuracy goes out: the test images choose nothing.
@@ -37,41 +40,41 @@ def run_final_test(
     artifacts, device = root.under(experiment.study_name), select_device(settings.device)
     dataset = read_dataset(root, experiment.study_name)
     test = load_test_images(root, experiment, dataset).to(device)
-    chosen = max(models, key=lambda model: (model["validationAccuracy"] or 0.0, -model["seed"]))["seed"]
+    chosen = max(models, key=lambda model: (model.validation_accuracy or 0.0, -model.seed)).seed
     seeds = []
     for model in models:
-        config = NetworkConfig.model_validate(model["network"])
-        parameters = check_budget(config, experiment.budget.parameters)
-        network = artifacts.read(weights_key(model["seed"]), partial(load_network, config))
+        check_budget(model.network, experiment.budget.parameters)
+        network = artifacts.read(weights_key(model.seed), partial(load_network, model.network))
         network.to(device).to(memory_format=torch.channels_last)
         logits = _logits(network, model, test)
-        tested = {
-            "seed": model["seed"],
-            "validationAccuracy": model["validationAccuracy"],
-            "test": asdict(compute_metrics(logits, test.labels)),
-            "weightsSha256": artifacts.sha256(weights_key(model["seed"])),
-        }
+        flipped = {}
         if experiment.evaluation.flip:
-            flipped = _logits(network, model, test, flip=True)
-            tested["testWithFlip"] = asdict(compute_metrics(flipped, test.labels))
-        if model["seed"] == chosen:
-            write_predictions(artifacts, test, logits, model["classes"])
+            flipped["test_with_flip"] = compute_metrics(_logits(network, model, test, flip=True), test.labels)
+        tested = SeedMetrics(
+            seed=model.seed,
+            validation_accuracy=model.validation_accuracy,
+            test=compute_metrics(logits, test.labels),
+            weights_sha256=artifacts.sha256(weights_key(model.seed)),
+            **flipped,
+        )
+        if model.seed == chosen:
+            write_predictions(artifacts, test, logits, model.classes)
         seeds.append(tested)
-    mean, low, high = mean_interval([tested["test"]["accuracy"] for tested in seeds])
-    own = {key: value for key, value in seeds[chosen].items() if key not in ("seed", "validationAccuracy")}
-    return {
-        "dataset": dataset.title,
-        "parameters": parameters,
-        "budget": experiment.budget.parameters,
-        "macs": models[chosen]["macs"],
-        "accuracy": {"mean": mean, "low": low, "high": high},
-        "chosen": chosen,
-        **own,
-        "seeds": seeds,
-        "environment": describe_environment(device),
-    }
+    mean, low, high = mean_interval([tested.test.accuracy for tested in seeds])
+    of_chosen = {name: getattr(seeds[chosen], name) for name in seeds[chosen].model_fields_set & OF_CHOSEN}
+    return MetricsDocument(
+        dataset=dataset.title,
+        parameters=models[chosen].parameters,
+        budget=experiment.budget.parameters,
+        macs=models[chosen].macs,
+        accuracy=AccuracyOfSeeds(mean=mean, low=low, high=high),
+        chosen=chosen,
+        **of_chosen,
+        seeds=tuple(seeds),
+        environment=describe_environment(device),
+    )
 
 
-def _logits(network: ResNet, model: dict[str, Any], test: Images, *, flip: bool = False) -> torch.Tensor:
-    mean, std = (torch.tensor(model[name], device=test.images.device) for name in ("mean", "std"))
-    return predict(network, test.images, mean, std, getattr(torch, model["precision"]), flip=flip)
+def _logits(network: ResNet, model: ModelDocument, test: Images, *, flip: bool = False) -> torch.Tensor:
+    mean, std = (torch.tensor(values, device=test.images.device) for values in (model.mean, model.std))
+    return predict(network, test.images, mean, std, getattr(torch, model.precision), flip=flip)

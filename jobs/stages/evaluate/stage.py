@@ -4,15 +4,18 @@ import logging
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.checkpoints import remove_settled
-from jobs.artifacts.keys import METRICS, model_key, read_epochs
-from jobs.artifacts.manifest import MANIFEST, write_manifest
+from jobs.artifacts.documents import MetricsDocument, read_document, write_document
+from jobs.artifacts.final_training import read_epochs
+from jobs.artifacts.keys import MANIFEST, METRICS, model_key
+from jobs.artifacts.manifest import write_manifest
+from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.compatibility import check_prepared
 from jobs.queue.database import Database
 from jobs.queue.status import read_trials, sweep_status
 from jobs.report.model_folder import publish_model
 from jobs.report.study import write_report
-from jobs.report.study_results import Findings
+from jobs.report.study_results import StudyResults
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
@@ -44,23 +47,23 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     for key in map(model_key, seeds):
         if not artifacts.exists(key):
             raise NotTrained(f"{artifacts.location}: no {key}; the final training writes it when it is done")
-    models = [artifacts.read_json(model_key(seed)) for seed in seeds]
-    if len({model["trial"]["number"] for model in models}) > 1:
+    models = [read_document(artifacts, model_key(seed), ModelDocument) for seed in seeds]
+    if len({model.trial.number for model in models}) > 1:
         raise NotTrained(f"{artifacts.location}: not all seeds are trained with the best trial's parameters yet")
     if artifacts.exists(METRICS):
-        metrics = artifacts.read_json(METRICS)
+        metrics = read_document(artifacts, METRICS, MetricsDocument)
         log.info("the test images have been looked at before; their metrics stay as they are")
     else:
         metrics = run_final_test(experiment, settings, root, models)
-        artifacts.write_json(METRICS, metrics)
-    for tested in metrics["seeds"]:
-        name = "" if len(models) == 1 else f" with seed {tested['seed']}"
-        log.info("test accuracy%s %.4f on %d images", name, tested["test"]["accuracy"], tested["test"]["images"])
+        write_document(artifacts, METRICS, metrics)
+    for tested in metrics.seeds:
+        name = "" if len(models) == 1 else f" with seed {tested.seed}"
+        log.info("test accuracy%s %.4f on %d images", name, tested.test.accuracy, tested.test.images)
 
     publish_model(artifacts, experiment, metrics)
     status, trials = sweep_status(database, experiment.study_name), read_trials(database, experiment.study_name)
     database.close()
-    findings = Findings(
+    results = StudyResults(
         experiment=experiment,
         metrics=metrics,
         models=models,
@@ -68,6 +71,6 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         status=status,
         trials=trials,
     )
-    write_report(artifacts, findings)
+    write_report(artifacts, results)
     remove_settled(artifacts, trials)
     write_manifest(artifacts)

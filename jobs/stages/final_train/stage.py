@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -15,16 +14,25 @@ from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import StoredDataset, read_dataset
-from jobs.artifacts.keys import final_prefix, model_key, trained_trial, weights_key
-from jobs.artifacts.manifest import MANIFEST
+from jobs.artifacts.documents import ChosenTrial, write_document
+from jobs.artifacts.final_training import trained_trial
+from jobs.artifacts.keys import (
+    EVALUATION,
+    MANIFEST,
+    MODEL,
+    final_checkpoints_prefix,
+    final_prefix,
+    model_key,
+    weights_key,
+)
+from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.best_trial import read_best_trial
-from jobs.queue.status import TrialStatus
 from jobs.runtime import interrupt
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
-from jobs.stages.final_train.course import Course
+from jobs.stages.final_train.progress import Progress
 from jobs.stages.final_train.ranks import end_with
 from resnet_core.build import build_network
 from resnet_core.config import PruningConfig, TrainingConfig
@@ -96,7 +104,8 @@ class _FinalTraining:
         self._experiment, self._settings, self._device, self._group = experiment, settings, device, group
         self._root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
         self._artifacts = self._root.under(experiment.study_name)
-        self._best = read_best_trial(experiment, settings)
+        best = read_best_trial(experiment, settings)
+        self._best = ChosenTrial(number=best.number, parameters=best.parameters)
 
     def train(self, seed: int) -> None:
         """The training with one seed, as far as it is not done."""
@@ -115,7 +124,7 @@ class _FinalTraining:
             raise TrainingFailed(describe_out_of_memory(error, self._device, doing, advice)) from None
 
     def _train(self, seed: int, recipe: TrainingConfig, pruning: PruningConfig) -> None:
-        artifacts, best, prefix = self._artifacts, self._best, final_prefix(seed)
+        artifacts, best = self._artifacts, self._best
         experiment, device, ranks = self._experiment, self._device, self._group.size
         dataset, data = self._data
         network_seed = derive_seed(experiment.seed, "final", *([seed] if seed else []))
@@ -132,8 +141,8 @@ class _FinalTraining:
         place = describe(device) if ranks == 1 else f"{ranks} x {describe(device)}"
         log.info("final training%s of trial %d on %s: %s", self._name(seed), best.number, place, parameters)
 
-        checkpoints = Checkpoints(artifacts, f"{prefix}/trial-{best.number}")
-        course = Course(artifacts, checkpoints, experiment.final_train, seed)
+        checkpoints = Checkpoints(artifacts, final_checkpoints_prefix(seed, best.number))
+        progress = Progress(artifacts, checkpoints, experiment.final_train, seed)
         trained = train(
             network,
             recipe,
@@ -141,11 +150,11 @@ class _FinalTraining:
             experiment.final_train.epochs,
             seed=derive_seed(network_seed, "training"),
             group=self._group,
-            checkpoint=course.resume(device),
+            checkpoint=progress.resume(device),
             on_step=self._on_step,
-            on_epoch=course.on_epoch,
+            on_epoch=progress.on_epoch,
         )
-        self._group.first(lambda: self._write(seed, course, trained, recipe))
+        self._group.first(lambda: self._write(seed, progress, trained, recipe))
 
     def _is_done(self, seed: int) -> bool:
         """Whether there is nothing left to train; what was trained from another trial is removed."""
@@ -169,14 +178,29 @@ class _FinalTraining:
         if self._group.any(interrupt.requested()):
             raise interrupt.Interrupted
 
-    def _write(self, seed: int, course: Course, trained: ResNet, recipe: TrainingConfig) -> None:
-        artifacts = self._artifacts
-        weights = {name: tensor.contiguous() for name, tensor in course.chosen(trained).items()}
+    def _write(self, seed: int, progress: Progress, trained: ResNet, recipe: TrainingConfig) -> None:
+        artifacts, config, (dataset, data) = self._artifacts, trained.config(), self._data
+        weights = {name: tensor.contiguous() for name, tensor in progress.chosen_weights(trained).items()}
         artifacts.write(weights_key(seed), partial(save_file, weights))
-        card = _describe_model(*self._data, trained, self._best, course)
-        precision = select_precision(recipe.precision, self._device)
-        card |= {"seed": seed, "precision": str(precision).removeprefix("torch."), "ranks": self._group.size}
-        artifacts.write_json(model_key(seed), card)
+        bf16 = select_precision(recipe.precision, self._device) is torch.bfloat16
+        model = ModelDocument(
+            network=config,
+            parameters=count_parameters(config),
+            macs=count_macs(config, dataset.image_size),
+            classes=dataset.classes,
+            image_size=dataset.image_size,
+            mean=data.mean.tolist(),
+            std=data.std.tolist(),
+            trial=self._best,
+            epoch=progress.chosen_epoch.epoch,
+            validation_accuracy=progress.chosen_epoch.validation_accuracy,
+            training_images=len(data.train),
+            seconds=sum(epoch.seconds for epoch in progress.epochs),
+            seed=seed,
+            precision="bfloat16" if bf16 else "float32",
+            ranks=self._group.size,
+        )
+        write_document(artifacts, model_key(seed), model)
         Checkpoints(artifacts, final_prefix(seed)).remove()  # also those of a trial that was the best before
 
     @cached_property
@@ -191,28 +215,7 @@ class _FinalTraining:
 
 
 def _remove(artifacts: Artifacts, seed: int) -> None:
-    """Takes away a final training with all that follows from it, what says that it is done first."""
-    after = (MANIFEST, *artifacts.listing("evaluation"), *artifacts.listing("model"))
+    """Removes a final training and all that follows from it, beginning with the objects that say it is done."""
+    after = (MANIFEST, *artifacts.listing(EVALUATION), *artifacts.listing(MODEL))
     for key in (*after, model_key(seed), *artifacts.listing(final_prefix(seed))):
         artifacts.remove(key)
-
-
-def _describe_model(
-    dataset: StoredDataset, data: TrainingData, trained: ResNet, best: TrialStatus, course: Course
-) -> dict[str, Any]:
-    """All that is needed to build the network again and to feed it, and how it came about."""
-    config = trained.config()
-    return {
-        "network": config.model_dump(mode="json"),
-        "parameters": count_parameters(config),
-        "macs": count_macs(config, dataset.image_size),
-        "classes": list(dataset.classes),
-        "imageSize": dataset.image_size,
-        "mean": data.mean.tolist(),
-        "std": data.std.tolist(),
-        "trial": {"number": best.number, "parameters": best.parameters},
-        "epoch": course.chosen_epoch.epoch,
-        "validationAccuracy": course.chosen_epoch.validation_accuracy,
-        "trainingImages": len(data.train),
-        "seconds": sum(epoch.seconds for epoch in course.epochs),
-    }

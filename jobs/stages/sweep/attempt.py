@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from jobs.artifacts import WaitingArtifacts
 from jobs.artifacts.checkpoints import Checkpoints
+from jobs.artifacts.keys import trial_epochs_key, trial_prefix
 from jobs.experiment.experiment import Experiment
 from jobs.queue.claimed_trial import ClaimedTrial, settle_trial
 from jobs.queue.claims import Claim, LeaseLost
@@ -80,7 +81,7 @@ class Attempt:
             lost = f"{self._held.crashes} processes ended without a word while they ran it"
             return Outcome(SlotState.CRASHED, lost)
         finished = self._claimed.attach()
-        self._checkpoints = Checkpoints(self._artifacts, f"trials/{self._claimed.number}", self._held.fence)
+        self._checkpoints = Checkpoints(self._artifacts, trial_prefix(self._claimed.number), self._held.fence)
         decided = finished or self._decided(self._checkpoints)
         if decided is not None:
             return decided
@@ -102,7 +103,7 @@ class Attempt:
             self._checkpoints.save_outcome(asdict(outcome))
         if self._running is not None and self._running.epochs:
             rows = "".join(json.dumps(asdict(epoch)) + "\n" for epoch in self._running.epochs)
-            self._artifacts.write_text(f"trials/{self._claimed.number}/epochs.jsonl", rows)
+            self._artifacts.write_text(trial_epochs_key(self._claimed.number), rows)
 
     def _settle(self, outcome: Outcome) -> None:
         """Not bound to the lease any more: the fence guards it."""

@@ -15,8 +15,8 @@ from jobs.report.study.cost import sweep_cost
 from jobs.report.study.importance import parameter_importances
 from jobs.report.study.published import beside_published
 from jobs.report.study.reproduction import reproduction
-from jobs.report.study_results import Findings
-from tests.support.invented import COMPLETE, STOPPED_EARLY, Ran, experiment, findings, store
+from jobs.report.study_results import StudyResults
+from tests.support.invented import COMPLETE, STOPPED_EARLY, Ran, experiment, store, study_results
 
 LR = "{low: 0.001, high: 0.3, log: true}"
 CONDITIONAL = f"searchSpace={{optimizer: {{choices: [sgd, adamw]}}, lr: {LR}, dropout: {{low: 0, high: 0.5}}, "
@@ -45,7 +45,7 @@ ALL_STATES = [
 ]
 
 
-def written(tmp_path: Path, study: Findings) -> tuple[str, str, Path]:
+def written(tmp_path: Path, study: StudyResults) -> tuple[str, str, Path]:
     """Page, summary and folder."""
     artifacts = store(tmp_path, study)
     write_report(artifacts, study)
@@ -63,7 +63,7 @@ def figures(folder: Path) -> set[str]:
 
 
 def test_trials_of_every_state_are_in_the_table_and_in_the_csv(tmp_path: Path) -> None:
-    page, summary, folder = written(tmp_path, findings(experiment(CONDITIONAL, "sweep.trials=12"), ALL_STATES))
+    page, summary, folder = written(tmp_path, study_results(experiment(CONDITIONAL, "sweep.trials=12"), ALL_STATES))
     rows = rows_of(folder / "trials.csv")
     assert [row["state"] for row in rows] == [str(ran.state) for ran in ALL_STATES]
     assert list(rows[0]) == [
@@ -78,7 +78,7 @@ def test_trials_of_every_state_are_in_the_table_and_in_the_csv(tmp_path: Path) -
 
 
 def test_one_trial_is_enough_for_a_report(tmp_path: Path) -> None:
-    page, _, folder = written(tmp_path, findings(experiment("sweep.trials=1"), [Ran()]))
+    page, _, folder = written(tmp_path, study_results(experiment("sweep.trials=1"), [Ran()]))
     assert "The only trial gives a network" in page
     assert "here there are none" in page
     assert not figures(folder) & {"importances", "parallel-coordinates", "contour"}
@@ -86,48 +86,48 @@ def test_one_trial_is_enough_for_a_report(tmp_path: Path) -> None:
 
 def test_trials_without_variation_have_no_importances(tmp_path: Path) -> None:
     ran = [Ran(accuracies=(0.5,), parameters={"lr": 0.1, "optimizer": "sgd", "batchSize": 32, "dropout": 0.1})] * 3
-    page, _, folder = written(tmp_path, findings(experiment("sweep.trials=3"), ran))
+    page, _, folder = written(tmp_path, study_results(experiment("sweep.trials=3"), ran))
     assert "here there are none" in page
     assert not figures(folder) & {"importances", "parallel-coordinates", "contour"}
 
 
 def test_nothing_searched_is_said(tmp_path: Path) -> None:
-    page, summary, _ = written(tmp_path, findings(experiment(NONE, "sweep.trials=1"), [Ran(parameters={})]))
+    page, summary, _ = written(tmp_path, study_results(experiment(NONE, "sweep.trials=1"), [Ran(parameters={})]))
     assert "The given configuration (nothing was searched) gives a network" in page
     assert "Nothing was searched: every value is fixed in the experiment." in summary
 
 
 def test_seeds_have_their_mean_and_interval(tmp_path: Path) -> None:
-    study = findings(experiment("sweep.trials=1", "finalTrain.seeds=3"), [Ran()], seeds=3)
+    study = study_results(experiment("sweep.trials=1", "finalTrain.seeds=3"), [Ran()], seeds=3)
     page, summary, _ = written(tmp_path, study)
-    mean = study.metrics["accuracy"]
+    mean = study.metrics.accuracy
     for text in (page, summary):
-        assert f"<h1>{100 * mean['mean']:.2f} %" in page
-        assert f"{100 * mean['low']:.2f} % – {100 * mean['high']:.2f} %" in text.replace("\n", " ")
+        assert f"<h1>{100 * mean.mean:.2f} %" in page
+        assert f"{100 * mean.low:.2f} % – {100 * mean.high:.2f} %" in text.replace("\n", " ")
         assert "differ in their seed alone" in text
     assert summary.count("| 0 (goes out) |") == 1
 
 
 def test_single_seed_has_the_interval_of_the_test_images(tmp_path: Path) -> None:
-    study = findings(experiment("sweep.trials=1"), [Ran()])
-    low, high = study.metrics["test"]["accuracy_interval"]
+    study = study_results(experiment("sweep.trials=1"), [Ran()])
+    low, high = study.metrics.test.accuracy_interval
     _, summary, _ = written(tmp_path, study)
     assert f"{100 * low:.2f} % – {100 * high:.2f} %, 95 % from the number of test images" in summary
 
 
 def test_training_without_validation_images_is_reported(tmp_path: Path) -> None:
     merged = experiment("sweep.trials=1", "finalTrain.data=train+validation", "finalTrain.seeds=2")
-    page, _, folder = written(tmp_path, findings(merged, [Ran()], seeds=2))
+    page, _, folder = written(tmp_path, study_results(merged, [Ran()], seeds=2))
     assert "no validation images were left" in page
     rows = rows_of(folder / "figures/training-curves.csv")
     assert {row["validation accuracy"] for row in rows} == {""}
 
 
 def test_published_values_stand_beside_ours_and_never_as_ours(tmp_path: Path) -> None:
-    study = findings(experiment(*SCHEDULES), BY_SCHEDULE)
+    study = study_results(experiment(*SCHEDULES), BY_SCHEDULE)
     by_trial, by_network = beside_published(study)
     assert (by_trial.ours, by_trial.kind) == (0.5, "validation, trial 0")
-    assert (by_network.ours, by_network.kind) == (study.metrics["accuracy"]["mean"], "test")
+    assert (by_network.ours, by_network.kind) == (study.metrics.accuracy.mean, "test")
     page, summary, folder = written(tmp_path, study)
     for text in (page, summary):
         assert "91.34 %" in text
@@ -143,7 +143,7 @@ def test_published_values_stand_beside_ours_and_never_as_ours(tmp_path: Path) ->
 def test_two_objectives_have_their_front(tmp_path: Path) -> None:
     two = experiment("sweep.objectives=[accuracy, parameters]", "sweep.earlyStopping.name=none", "sweep.trials=5")
     ran = [Ran(accuracies=(0.5 + n / 20,), attributes={"parameters": 10_000 * (n + 1), "macs": 1}) for n in range(5)]
-    _, _, folder = written(tmp_path, findings(two, ran))
+    _, _, folder = written(tmp_path, study_results(two, ran))
     rows = rows_of(folder / "figures/pareto-front.csv")
     assert [row["on the front"] for row in rows] == ["yes"] * 5
 
@@ -163,7 +163,7 @@ def test_big_study_stays_small(tmp_path: Path) -> None:
         + f", {more}, schedule.name: {{choices: [cosine, step]}}, schedule.finalFactor: {{low: 0, high: 1}}}}"
     )
     ran = [Ran(COMPLETE if n % 3 else STOPPED_EARLY, (0.1, 0.3 + n % 17 / 40)) for n in range(500)]
-    study = findings(experiment(space, "sweep.trials=500"), ran, classes=100, gpus=1)
+    study = study_results(experiment(space, "sweep.trials=500"), ran, classes=100, gpus=1)
     assert len(study.experiment.searched) == 12
     page, _, _ = written(tmp_path, study)
     assert len(page.encode()) < 3_000_000
@@ -172,7 +172,7 @@ def test_big_study_stays_small(tmp_path: Path) -> None:
 
 def test_saving_is_estimated_from_each_trials_own_epochs() -> None:
     ran = [Ran(accuracies=(0.5,) * 8), Ran(STOPPED_EARLY, (0.1,) * 2), Ran(STOPPED_EARLY, (0.1,) * 6)]
-    cost = sweep_cost(findings(experiment("sweep.trials=3", "sweep.epochs=8"), ran, gpus=2))
+    cost = sweep_cost(study_results(experiment("sweep.trials=3", "sweep.epochs=8"), ran, gpus=2))
     assert cost.saved_hours * 3600 == pytest.approx((6 + 2) * 10)
     assert cost.trial_hours * 3600 == pytest.approx(160)
     assert cost.gpu_hours == pytest.approx(2 * cost.trial_hours)
@@ -201,7 +201,7 @@ def test_command_that_would_be_long_takes_the_file(tmp_path: Path) -> None:
 
 
 def test_importances_are_those_of_the_complete_trials() -> None:
-    study = findings(experiment(CONDITIONAL, "sweep.trials=12"), ALL_STATES)
+    study = study_results(experiment(CONDITIONAL, "sweep.trials=12"), ALL_STATES)
     found = parameter_importances(study.trials, seed=0)
     assert found is not None
     assert set(found.shares) == {"optimizer", "lr", "dropout"}
@@ -210,6 +210,6 @@ def test_importances_are_those_of_the_complete_trials() -> None:
 
 
 def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
-    study = findings(experiment("sweep.trials=1", "study.deviations=['<script>alert(1)</script>']"), [Ran()])
+    study = study_results(experiment("sweep.trials=1", "study.deviations=['<script>alert(1)</script>']"), [Ran()])
     page, _, _ = written(tmp_path, study)
     assert "<script>alert" not in page

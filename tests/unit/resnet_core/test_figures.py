@@ -6,7 +6,7 @@ import pytest
 from matplotlib.axes import Axes as PlotAxes
 
 from jobs.artifacts import FolderArtifacts
-from jobs.report.pages.figure_files import save_exhibit
+from jobs.report.pages.figure_files import save_figure
 from resnet_core.config import ModelConfig, ScheduleConfig
 from resnet_core.count import count_layers
 from resnet_core.epoch import EpochResult
@@ -19,7 +19,7 @@ from resnet_core.figures.parameters import contour, parallel_coordinates
 from resnet_core.figures.pareto import pareto, pareto_front
 from resnet_core.figures.sweep import best_so_far, history, importances
 from resnet_core.figures.training import learning_rate, training_curves
-from resnet_core.figures.trials import ACCURACIES, Axis, Trial, varied
+from resnet_core.figures.trials import ACCURACIES, Axis, TrialPoint, varied
 from resnet_core.model import NetworkConfig
 from resnet_core.pruning import pruned_config
 
@@ -29,11 +29,11 @@ LAYERS = count_layers(BEFORE), count_layers(AFTER)
 
 LR, OPTIMIZER = Axis("lr", 0.001, 0.1, log=True), Axis.of_choices("optimizer", ("sgd", "adam"))
 TRIALS = [
-    Trial(0, "complete", 0.5, {"lr": 0.001, "optimizer": "sgd"}, {1: 0.3, 2: 0.5}, 10),
-    Trial(1, "infeasible", None, {"lr": 0.002, "optimizer": "adam"}, {}),
-    Trial(2, "stopped early", 0.2, {"lr": 0.1, "optimizer": "adam"}, {1: 0.2}),
-    Trial(3, "complete", 0.4, {"lr": 0.01, "optimizer": "adam"}, {1: 0.3, 2: 0.4}, 20),
-    Trial(4, "complete", 0.9, {"lr": 0.02, "optimizer": "sgd"}, {1: 0.5, 2: 0.9}, 30),
+    TrialPoint(0, "complete", 0.5, {"lr": 0.001, "optimizer": "sgd"}, {1: 0.3, 2: 0.5}, 10),
+    TrialPoint(1, "infeasible", None, {"lr": 0.002, "optimizer": "adam"}, {}),
+    TrialPoint(2, "stopped early", 0.2, {"lr": 0.1, "optimizer": "adam"}, {1: 0.2}),
+    TrialPoint(3, "complete", 0.4, {"lr": 0.01, "optimizer": "adam"}, {1: 0.3, 2: 0.4}, 20),
+    TrialPoint(4, "complete", 0.9, {"lr": 0.02, "optimizer": "sgd"}, {1: 0.5, 2: 0.9}, 30),
 ]
 
 
@@ -99,7 +99,7 @@ def test_confusion_matrix_shows_counts_and_class_names() -> None:
 
 def test_class_with_dollars_is_no_formula(tmp_path: Path) -> None:
     exhibit = confusion_matrix([[8, 2], [0, 5]], ["$10 bill", "$ 50 % off $"])
-    svg = save_exhibit(FolderArtifacts(tmp_path), "figures", exhibit).svg
+    svg = save_figure(FolderArtifacts(tmp_path), "figures", exhibit).svg
     assert "$ 50 % off $" in svg
 
 
@@ -126,7 +126,7 @@ def test_importances_say_what_they_leave_out() -> None:
 
 
 def test_parallel_coordinates_have_a_line_for_every_measured_trial() -> None:
-    lacking = Trial(5, "complete", 0.6, {"lr": 0.05}, {})
+    lacking = TrialPoint(5, "complete", 0.6, {"lr": 0.05}, {})
     exhibit = parallel_coordinates([*TRIALS, lacking], [LR, OPTIMIZER])
     lines = {line.get_gid(): line for line in panel(exhibit).lines}
     assert set(lines) == {"trial-0", "trial-2", "trial-3", "trial-4", "trial-5"}
@@ -148,7 +148,7 @@ def test_every_colour_of_accuracy_is_seen_on_white() -> None:
 def test_contour_has_a_background_only_between_ranges() -> None:
     dropout = Axis("dropout", 0, 0.5)
     trials = [
-        Trial(n, "complete", n / 10, {"lr": 0.001 + n / 200, "dropout": n / 20, "optimizer": "sgd"}, {})
+        TrialPoint(n, "complete", n / 10, {"lr": 0.001 + n / 200, "dropout": n / 20, "optimizer": "sgd"}, {})
         for n in range(6)
     ]
     assert panel(contour(trials, LR, dropout, "contour")).collections
@@ -193,7 +193,7 @@ def test_compared_studies_are_told_apart_from_published_values() -> None:
     "exhibit", [history(TRIALS), history(TRIALS[:1]), history(TRIALS[1:2])], ids=["all", "one", "none"]
 )
 def test_exhibit_is_saved_with_its_numbers_and_stands_in_a_page(tmp_path: Path, exhibit: Exhibit) -> None:
-    shown = save_exhibit(FolderArtifacts(tmp_path), "figures", exhibit)
+    shown = save_figure(FolderArtifacts(tmp_path), "figures", exhibit)
     assert sorted(file.name for file in (tmp_path / "figures").iterdir()) == [
         "history.csv",
         "history.png",

@@ -1,6 +1,5 @@
-"""The course of a final training: its checkpoints, its epochs, and if asked for the best epoch's weights."""
+"""How far a final training is: its epochs, its checkpoint, and if asked for the weights of its best epoch."""
 
-import json
 import logging
 from dataclasses import asdict
 from functools import partial
@@ -10,7 +9,7 @@ import torch
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.checkpoints import Checkpoints
-from jobs.artifacts.keys import epochs_key
+from jobs.artifacts.final_training import write_epochs
 from jobs.experiment.experiment import FinalTrainConfig
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.epoch import EpochResult
@@ -20,7 +19,9 @@ from resnet_core.train import Checkpoint
 log = logging.getLogger(__name__)
 
 
-class Course:
+class Progress:
+    """Of the training with one seed. It is saved after each epoch, so that a later process can continue."""
+
     def __init__(self, artifacts: Artifacts, checkpoints: Checkpoints, config: FinalTrainConfig, seed: int) -> None:
         self._artifacts, self._checkpoints = artifacts, checkpoints
         self._config, self._seed = config, seed
@@ -28,7 +29,7 @@ class Course:
         self.epochs: list[EpochResult] = []
 
     def resume(self, device: torch.device) -> Checkpoint | None:
-        """The training's part of the newest checkpoint; None where it begins."""
+        """What `train` continues from: its part of the newest checkpoint, or None if there is none."""
         saved = self._checkpoints.load(lambda path: load_checkpoint(path, device))
         if saved is None:
             return None
@@ -39,7 +40,7 @@ class Course:
         return training
 
     def on_epoch(self, result: EpochResult, training: Checkpoint) -> None:
-        """Saves all that a later process needs to go on, then tells."""
+        """Saves all that a later process needs to continue, and logs the epoch."""
         self.epochs.append(result)
         accuracy = result.validation_accuracy
         selects = self._config.select == "best" and accuracy is not None
@@ -49,8 +50,7 @@ class Course:
         rows = [asdict(epoch) for epoch in self.epochs]
         checkpoint = {"training": training, "epochs": rows, "best": self._best}
         self._checkpoints.save(partial(save_checkpoint, checkpoint))
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        self._artifacts.write_text(epochs_key(self._seed), text)
+        write_epochs(self._artifacts, self._seed, self.epochs)
         log.info(
             "final training epoch %d/%d%s: training loss %.4f%s, %.1f s",
             result.epoch,
@@ -61,12 +61,12 @@ class Course:
             result.seconds,
         )
 
-    def chosen(self, trained: ResNet) -> dict[str, torch.Tensor]:
-        """The weights to keep."""
+    def chosen_weights(self, trained: ResNet) -> dict[str, torch.Tensor]:
+        """Those of the best epoch if it is selected, else those that the training ended with."""
         weights: dict[str, torch.Tensor] = self._best["weights"] if self._best else trained.state_dict()
         return weights
 
     @property
     def chosen_epoch(self) -> EpochResult:
-        """The epoch that they are of."""
+        """The epoch that the chosen weights are of."""
         return self.epochs[int(self._best["epoch"]) - 1] if self._best else self.epochs[-1]

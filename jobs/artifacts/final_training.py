@@ -1,0 +1,33 @@
+"""What the final training has left among the artifacts. Nothing here imports torch."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from jobs.artifacts import Artifacts
+from jobs.artifacts.documents import TrainingRecord, read_document
+from jobs.artifacts.keys import epochs_key, model_key
+from resnet_core.epoch import EpochResult
+
+
+def trained_trial(artifacts: Artifacts, seed: int) -> int | None:
+    """The number of the trial whose final training with this seed is done; None where none is."""
+    key = model_key(seed)
+    return read_document(artifacts, key, TrainingRecord).trial.number if artifacts.exists(key) else None
+
+
+def is_trained(artifacts: Artifacts, trial: int, seeds: int) -> bool:
+    """Whether the final trainings of a trial are done with all seeds."""
+    return all(trained_trial(artifacts, seed) == trial for seed in range(seeds))
+
+
+def write_epochs(artifacts: Artifacts, seed: int, epochs: Sequence[EpochResult]) -> None:
+    """Writes a line for each epoch of a final training."""
+    artifacts.write_text(epochs_key(seed), "".join(json.dumps(asdict(epoch)) + "\n" for epoch in epochs))
+
+
+def read_epochs(artifacts: Artifacts, seed: int) -> list[EpochResult]:
+    """The epochs of a final training; empty before the first is done."""
+    key = epochs_key(seed)
+    text = artifacts.read_text(key) if artifacts.exists(key) else ""
+    return [EpochResult(**json.loads(line)) for line in text.splitlines()]
