@@ -63,7 +63,7 @@ def status_json(experiment: Experiment, status: SweepStatus) -> dict[str, Any]:
 
 
 def _json(trial: TrialStatus) -> dict[str, Any]:
-    return {to_camel(name): value for name, value in asdict(trial).items()}
+    return {to_camel(name): value for name, value in asdict(trial).items() if name not in ("trial_id", "fence")}
 
 
 def _is_troubled(trial: TrialStatus) -> bool:

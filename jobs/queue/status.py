@@ -13,26 +13,18 @@ from jobs.queue.slots import SlotRow, read_slots
 from jobs.queue.tables import SlotState
 
 
-@dataclass(frozen=True)
-class TrialStatus:
-    """A slot with what Optuna knows of its trial; accuracies are of the validation images, times in seconds.
+@dataclass(frozen=True, kw_only=True)
+class TrialStatus(SlotRow):
+    """A slot with what Optuna knows of its trial; the accuracy is of the validation images.
 
-    `seconds` is how long workers have held it, `lease_left` how long the present one may keep silent.
+    `seconds` is how long workers have held the slot.
     """
 
-    slot: int
     number: int | None
-    state: SlotState
     parameters: dict[str, Any]
     epoch: int
     accuracy: float | None
     seconds: float | None
-    message: str | None
-    owner: str | None = None
-    lease_left: float | None = None
-    attempts: int = 0
-    crashes: int = 0
-    traceback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,19 +130,12 @@ def _trial_status(row: SlotRow, trial: FrozenTrial | None, seconds: float | None
     if trial is not None and trial.state is TrialState.COMPLETE:
         accuracy = trial.values[0]
     return TrialStatus(
-        slot=row.slot,
+        **vars(row),
         number=trial.number if trial else None,
-        state=row.state,
         parameters=trial.params if trial else {},
         epoch=last or 0,
         accuracy=accuracy,
         seconds=seconds,
-        message=row.message,
-        owner=row.owner,
-        lease_left=row.lease_left,
-        attempts=row.attempts,
-        crashes=row.crashes,
-        traceback=row.traceback,
     )
 
 
