@@ -28,13 +28,13 @@ class SlotRow:
 
 
 def create_sweep(connection: Connection, study: str, experiment: str, parameters: Sequence[dict[str, Any]]) -> int:
-    """The sweep and one slot for each set of fixed parameters, all or none; slots that exist stay as they are.
+    """Creates the sweep, and a slot for each set of fixed parameters; slots that exist stay as they are.
 
     Returns how many slots are new.
     """
     if read_experiment(connection, study) is None:
         connection.execute(sa.insert(sweeps).values(study=study, experiment=experiment))
-    else:  # locks the row: of two that prepare the study at once, the second finds the slots of the first
+    else:  # this locks the row, so that a second process that prepares the study finds these slots
         connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(experiment=experiment))
     count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
     existing = connection.scalar(count) or 0

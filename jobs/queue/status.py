@@ -55,8 +55,9 @@ class SweepStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long it will take at today's pace: what is left at the mean time of a settled trial, over those that
-        run at once. None before the first is settled, or while none runs.
+        """An estimate: what is left takes the mean time of the settled trials, as many at once as run now.
+
+        None before the first trial is settled, or while none runs.
         """
         times = [trial.seconds or 0.0 for trial in self.trials if trial.state.settled and trial.number is not None]
         if not times or not self.running:
@@ -87,7 +88,7 @@ def sweep_status(database: Database, study: str) -> SweepStatus:
 
     """
     rows, usage = database.read(lambda connection: (read_slots(connection, study), read_usage(connection, study)))
-    # After the slots: what is settled by then is finished here, with its last value.
+    # Read after the slots, so that a trial whose slot is settled is finished here, with its last value.
     trials = {trial_id(trial): trial for trial in read_trials(database, study)}
     return SweepStatus(
         [_trial_status(row, trials.get(row.trial_id or -1), usage.seconds.get(row.slot)) for row in rows], usage
