@@ -44,7 +44,7 @@ class Database:
         return other
 
     def run(self, action: Callable[[], T]) -> T:
-        """What `action` returns. It is run again after an outage, and may have had its effect before: see `Patience`."""
+        """What `action` returns. It is run again after an outage, although it may have had its effect already."""
 
         def attempt() -> T:
             with database_errors(self.place):

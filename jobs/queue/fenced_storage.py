@@ -61,7 +61,7 @@ class FencedStorage(RDBStorage):
             return connection.scalar(query) is TrialState.RUNNING
 
     def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
-        """Optuna calls this before it writes. Under a claim, a finished trial means that somebody else has finished it."""
+        """Optuna asks this before it writes. Under a claim, a finished trial was finished by somebody else."""
         if self._claim is not None and trial_state.is_finished():
             raise LeaseLost(f"slot {self._claim.slot}: somebody else has ended its trial")
         super().check_trial_is_updatable(trial_id, trial_state)
