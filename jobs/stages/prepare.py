@@ -1,7 +1,6 @@
 """The stage `prepare`: checks everything, then writes data set, study and slots."""
 
 import logging
-from typing import TypeVar
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_images import divide, store_dataset
@@ -24,8 +23,6 @@ from resnet_core.model import NetworkConfig
 from resnet_core.pruning import planned_config
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
