@@ -29,21 +29,27 @@ class AttemptFails(Exception):
 
 
 class RunningTrial:
-    """One owner's training of a trial.
-
-    `step` is to be called before every step; it raises LeaseLost when the trial is somebody else's by now, and
-    Interrupted when the process was asked to end. So do all methods while they wait for a service.
-    """
+    """One owner's training of a trial. Its methods raise as `step` does while they wait for a service."""
 
     def __init__(
         self, claimed: ClaimedTrial, held: Claim, checkpoints: Checkpoints, epochs: int, step: Callable[[], None]
     ) -> None:
         self._claimed, self._held, self._checkpoints, self._planned_epochs = claimed, held, checkpoints, epochs
-        self.step = step
+        self._step = step
         self.slot = held.slot
         self.parameters: dict[str, Any] = claimed.parameters
         self.facts: dict[str, float] = {}
         self.epochs: list[EpochResult] = []
+
+    def step(self) -> None:
+        """To be called before every step.
+
+        Raises:
+            LeaseLost: the trial is somebody else's by now.
+            Interrupted: the process was asked to end.
+
+        """
+        self._step()
 
     def note(self, **facts: float) -> None:
         """Stores facts with the trial; to be called before the first step, with every objective but the accuracy."""
