@@ -1,4 +1,4 @@
-"""What the command line takes."""
+"""The options and commands of the command line."""
 
 import argparse
 from importlib import metadata
@@ -16,7 +16,7 @@ STAGES = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of every subcommand."""
+    """The parser of all commands."""
     top = argparse.ArgumentParser(prog="resnet-sweep", description=DESCRIPTION)
     top.add_argument("--version", action="version", version=metadata.version("resnet-sweep"))
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -13,7 +13,7 @@ from jobs.queue.tables import SlotState
 
 
 def status_table(experiment: Experiment, status: SweepStatus) -> Group:
-    """The sweep in one line, then what runs, what went wrong and the best of what is done."""
+    """The sweep in one line, then tables of running trials, of those in trouble, and of the best."""
     parts: list[Any] = [f"[bold]{experiment.study_name}[/bold]: {status.line()}"]
     if status.running:
         table = Table(
@@ -63,7 +63,7 @@ def status_json(experiment: Experiment, status: SweepStatus) -> dict[str, Any]:
 
 
 def _json(trial: TrialStatus) -> dict[str, Any]:
-    return {to_camel(name): value for name, value in asdict(trial).items()}
+    return {to_camel(name): value for name, value in asdict(trial).items() if name not in ("trial_id", "fence")}
 
 
 def _is_troubled(trial: TrialStatus) -> bool:

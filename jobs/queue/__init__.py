@@ -1,1 +1,1 @@
-"""Who runs what: study, slots, claims and leases in the database, and what it tells of a sweep."""
+"""Who runs which trial: study, slots, claims and leases in the database, and the status read from them."""

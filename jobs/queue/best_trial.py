@@ -10,11 +10,11 @@ from jobs.runtime.settings import Settings
 
 
 class SweepNotOver(Failure):
-    """Trials are still to be run: another one may become the best."""
+    """Some trials are not settled yet: one of them may become the best."""
 
 
 class TooFewCompleted(Failure):
-    """The sweep is over, and too little of it came to a value."""
+    """The sweep is over, and fewer trials are complete than sweep.minCompleted asks for."""
 
 
 def best_trial(experiment: Experiment, status: SweepStatus) -> TrialStatus:
@@ -36,7 +36,7 @@ def best_trial(experiment: Experiment, status: SweepStatus) -> TrialStatus:
 
 
 def read_best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
-    """The same from the database; raises Failure too where that cannot be reached."""
+    """The best trial that the database knows of; also raises Failure where the database cannot be reached."""
     database = Database.of(settings)
     try:
         check_prepared(experiment, database)

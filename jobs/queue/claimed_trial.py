@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class NotAcknowledged(Unreachable):
-    """A write that should be there is not there; it is to be written again."""
+    """The database did not take a write, so that it has to be written again."""
 
 
 class ClaimedTrial:
@@ -30,14 +30,14 @@ class ClaimedTrial:
     def __init__(self, database: Database, experiment: Experiment, held: Claim) -> None:
         self._database, self._experiment, self._held = database, experiment, held
         self._trial: optuna.trial.Trial | None = None
-        self._uncertain = False  # whether the last report has gone through
+        self._uncertain = False  # whether it is unknown if the last report was stored
         self.number = -1
         self.parameters: dict[str, Any] = {}
 
     def attach(self) -> Outcome | None:
-        """Makes the trial unless it is there, and sets its number and its parameters.
+        """Creates the trial in Optuna unless it exists, and sets `number` and `parameters`.
 
-        Returns how it has ended, where Optuna has it as finished.
+        Returns how the trial has ended if Optuna has it as finished, else None.
         """
         return self._run(self._attach)
 
@@ -54,7 +54,7 @@ class ClaimedTrial:
         self._run(write)
 
     def report(self, accuracies: Mapping[int, float]) -> bool:
-        """Tells Optuna the accuracies by epoch that it lacks; whether early stopping ends the trial with the last."""
+        """Stores the accuracies by epoch that Optuna lacks; returns whether early stopping ends the trial now."""
         return self._run(lambda: self._report(accuracies))
 
     def give_back(self, failure: Outcome | None = None) -> None:
@@ -67,10 +67,10 @@ class ClaimedTrial:
         if key is None:
             try:
                 key, seen = self._create(study), True
-            except claims.TrialAttached as attached:  # by a try before this one, whose reply was lost
+            except claims.TrialAttached as attached:  # an earlier try created it, and only the reply was lost
                 key = attached.trial_id
         if not seen:
-            study.get_trials(deepcopy=False)  # Optuna's cache takes writes only for trials it has seen
+            study.get_trials(deepcopy=False)  # Optuna's cache accepts writes only for trials that it has read
         self._trial = optuna.trial.Trial(study, key)
         self.number = self._trial.number
         state = known_state(self._trial)
@@ -80,7 +80,7 @@ class ClaimedTrial:
         return None
 
     def _create(self, study: optuna.Study) -> int:
-        """A running trial of Optuna's; the storage writes its id into the slot in the same transaction."""
+        """Creates a running trial in Optuna; the storage writes its id into the slot in the same transaction."""
         fixed = json.loads(self._held.parameters)
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING, system_attrs={"fixed_params": fixed} if fixed else {}
@@ -101,7 +101,7 @@ class ClaimedTrial:
                 known[epoch] = accuracy
         last, sweep, stops = max(accuracies), self._experiment.sweep, False
         if last < sweep.epochs and sweep.early_stopping.name != "none":
-            stops = bool(self._attached.should_prune())  # numpy's, of some pruners
+            stops = bool(self._attached.should_prune())  # some pruners return numpy's bool
             with self._database.engine.begin() as connection:
                 stops = claims.decide_stop(connection, self._held, last, stops=stops)
         self._uncertain = False
@@ -123,7 +123,7 @@ class ClaimedTrial:
 def settle_trial(
     database: Database, held: Claim, outcome: Outcome, values: list[float] | None = None, *, objectives: int = 1
 ) -> None:
-    """Ends a trial and its slot in one transaction, unless a former try of this has done so.
+    """Ends a trial and its slot in one transaction, unless an earlier try has done so.
 
     Args:
         database: of the study.

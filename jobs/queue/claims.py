@@ -1,4 +1,4 @@
-"""Slots: who runs which trial. N rows are N trials, each settled once, whoever dies meanwhile.
+"""Claims on slots: which worker runs which trial. N slots are N trials, and each is settled exactly once.
 
 A worker owns a slot for the length of a lease and renews it. Each claim raises the slot's fence; every write names
 the fence it was claimed with, so what a former owner still writes changes nothing. A fence is never lowered.
@@ -17,11 +17,11 @@ from jobs.queue.tables import SlotState, database_now, ledger, slots
 
 
 class LeaseLost(Exception):
-    """The slot belongs to another owner by now; what this one was about to write is discarded."""
+    """Another owner has claimed the slot since; what this one was about to write is discarded."""
 
 
 class TrialAttached(Exception):
-    """The slot has a trial already: it was made, and only the reply was lost."""
+    """The slot has a trial already: an earlier try created it, and only the reply was lost."""
 
     def __init__(self, held: "Claim", trial_id: int) -> None:
         super().__init__(f"slot {held.slot}: has a trial already")
@@ -30,7 +30,7 @@ class TrialAttached(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """A slot as its owner got it."""
+    """A slot as it was when its owner claimed it."""
 
     study: str
     slot: int
@@ -46,7 +46,7 @@ class Claim:
 def claim(
     connection: Connection, study: str, owner: str, lease_seconds: float, gpus: float = 0, *, seize: bool = False
 ) -> Claim | None:
-    """A slot that waits, or whose lease has run out, now this owner's; None when there is neither.
+    """Claims a slot that waits or whose lease has run out, and returns the claim; None when there is no such slot.
 
     With `seize` also a slot that another owner holds, who will find the lease lost.
 
@@ -104,14 +104,14 @@ def claimable(connection: Connection, study: str) -> int:
 
 
 def renew(connection: Connection, held: Claim, lease_seconds: float) -> bool:
-    """Whether the lease was still this owner's, and so now runs anew."""
+    """Starts the lease anew if it is still this owner's, and returns whether it was."""
     return _update(connection, held, lease_end=database_now(connection) + lease_seconds)
 
 
 def decide_stop(connection: Connection, held: Claim, epoch: int, *, stops: bool) -> bool:
     """Notes whether early stopping ends the trial after `epoch`, and returns the decision that holds: the first.
 
-    Whoever asks again, since a reply was lost or a former owner died, may have got another answer by then.
+    A pruner that is asked again, after a lost reply or by the next owner, may give another answer.
     """
     decided = slots.c.decided_epoch == epoch
     row = connection.execute(
@@ -126,11 +126,11 @@ def decide_stop(connection: Connection, held: Claim, epoch: int, *, stops: bool)
 
 
 def attach_trial(connection: Connection, held: Claim, trial_id: int) -> None:
-    """Notes the trial that was made for a slot. Optuna tries again when the reply to its creation is lost.
+    """Writes the id of the trial that was created for the slot into it.
 
     Raises:
         LeaseLost: somebody else has claimed the slot since.
-        TrialAttached: it has one.
+        TrialAttached: the slot has a trial already.
 
     """
     unattached = sa.update(slots).where(_is_held(held), slots.c.trial_id.is_(None)).values(trial_id=trial_id)
@@ -140,7 +140,7 @@ def attach_trial(connection: Connection, held: Claim, trial_id: int) -> None:
 
 
 def forget_crashes(connection: Connection, held: Claim) -> None:
-    """A trial that gets on does not kill its processes."""
+    """Sets the crashes to 0: a trial that has reported an epoch does not kill its processes."""
     _require(_update(connection, held, crashes=0), held)
 
 
@@ -151,7 +151,7 @@ def settle(connection: Connection, held: Claim, outcome: Outcome) -> None:
 
 
 def give_back(connection: Connection, held: Claim, failure: Outcome | None = None) -> None:
-    """Frees the slot for the next owner, if it is still this one's. After a failure that costs an attempt."""
+    """Frees the slot for the next owner, if it is still this one's. A failure costs the trial an attempt."""
     values: dict[str, Any] = {"state": SlotState.WAITING, "owner": None, "lease_end": None}
     if failure is not None:
         values |= {"attempts": held.attempts + 1, "message": failure.message, "traceback": failure.traceback}
@@ -160,7 +160,7 @@ def give_back(connection: Connection, held: Claim, failure: Outcome | None = Non
 
 
 def check_fence(connection: Connection, held: Claim) -> None:
-    """Locks the row for this transaction.
+    """Locks the slot's row for this transaction.
 
     Raises:
         LeaseLost: it is not this owner's any more.
@@ -170,7 +170,7 @@ def check_fence(connection: Connection, held: Claim) -> None:
 
 
 def read_own(connection: Connection, held: Claim) -> tuple[SlotState, int | None]:
-    """The state and the trial of a slot that is still this owner's, also when it was this owner who settled it.
+    """The state and the trial id of a slot that this owner has, or had until it settled it itself.
 
     Raises:
         LeaseLost: somebody else has claimed it since.

@@ -1,4 +1,4 @@
-"""The experiment that a study was prepared for, held against the one at hand."""
+"""Whether a stored study can go on with an experiment: the two may differ in few fields."""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ FREE = ("sweep.maxHours", "sweep.maxGpuHours", "sweep.minCompleted")  # may be c
 
 
 class NotPrepared(Failure):
-    """There is no such sweep in the database."""
+    """The database has no such study."""
 
 
 def stored_experiment(database: Database, study: str) -> Experiment | None:
-    """What the study in the database was prepared for; None where there is no such study."""
+    """The experiment that the study in the database was prepared for; None where there is no such study."""
 
     def read(connection: Connection) -> str | None:
         return read_experiment(connection, study) if sa.inspect(connection).has_table("sweeps") else None
@@ -34,11 +34,11 @@ def stored_experiment(database: Database, study: str) -> Experiment | None:
 
 
 def check_prepared(experiment: Experiment, database: Database) -> None:
-    """Makes sure that `prepare` has been there with this experiment. The number of trials is its concern alone.
+    """Makes sure that the study was prepared for this experiment; the number of trials may differ.
 
     Raises:
-        NotPrepared: it has not.
-        ConfigurationError: it has, with another experiment, which differs in the fields that the message names.
+        NotPrepared: there is no such study.
+        ConfigurationError: it was prepared for another experiment; the message names the fields that differ.
 
     """
     stored = stored_experiment(database, experiment.study_name)

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, event
 from jobs.runtime.database_url import engine_url, is_sqlite, libpq_parameters
 
 SQLITE_BUSY_SECONDS = 60
-TIMEOUT_SECONDS = 10.0  # of one statement, unless the settings say otherwise
-LOCK = 0x7265736E6574  # "resnet": the advisory lock under which tables and sweeps are created
+TIMEOUT_SECONDS = 10.0  # for one statement, unless the settings say otherwise
+LOCK = 0x7265736E6574  # "resnet" in ASCII: the advisory lock under which tables and sweeps are created
 
 
 def connect(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Engine:
@@ -33,18 +33,21 @@ def connect(url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Engine:
 
 
 def engine_options(url: str, timeout_seconds: float) -> dict[str, Any]:
-    options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}  # no ping first: what fails is tried again anyway
+    options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}  # no ping before use: whatever fails is tried again
     if is_sqlite(url):
         options["connect_args"] = {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}
         options["poolclass"] = sa.pool.QueuePool
     else:
         options["connect_args"] = libpq_parameters(url) | {"connection_factory": _connection_class(timeout_seconds)}
-        options |= {"pool_timeout": timeout_seconds, "use_native_hstore": False}  # which would cost a query to find
+        options |= {
+            "pool_timeout": timeout_seconds,
+            "use_native_hstore": False,
+        }  # else SQLAlchemy asks for it with a query
     return options
 
 
 def configure(engine: Engine, timeout_seconds: float) -> None:
-    """Settings of every connection: none can be held up by a frozen peer, nor hold up others while frozen itself."""
+    """Sets time limits for every connection, so that neither a frozen server nor a frozen client blocks the others."""
     if engine.dialect.name == "sqlite":
         _use_immediate_transactions(engine)
         return
@@ -59,7 +62,7 @@ def configure(engine: Engine, timeout_seconds: float) -> None:
 
 @contextlib.contextmanager
 def exclusive(engine: Engine) -> Iterator[None]:
-    """Lets one process at a time create tables and sweeps. On SQLite there is only one that does."""
+    """Lets one process at a time create tables and sweeps. With SQLite only one process does."""
     if engine.dialect.name == "sqlite":
         yield
         return
@@ -73,13 +76,14 @@ def exclusive(engine: Engine) -> Iterator[None]:
 
 
 def _use_immediate_transactions(engine: Engine) -> None:
-    """On SQLite every transaction takes the write lock as it begins: one that starts by reading and then writes
-    fails at once, without waiting, when another process has written in between.
+    """Makes every transaction take SQLite's write lock as it begins.
+
+    A transaction that reads first and writes then would fail at once if another process had written in between.
     """
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver would begin its own, deferred transactions
+        connection.isolation_level = None  # else the driver begins deferred transactions of its own
         connection.execute("PRAGMA journal_mode=WAL")
 
     @event.listens_for(engine, "begin")
@@ -88,7 +92,7 @@ def _use_immediate_transactions(engine: Engine) -> None:
 
 
 def _connection_class(timeout_seconds: float) -> type[Any]:
-    """Connections that give up on a server that is silent for so long. libpq itself would wait for ever."""
+    """A class of connections that give up on a server that is silent for so long; libpq would wait forever."""
     from psycopg2 import extensions  # noqa: PLC0415
 
     class TimedConnection(extensions.connection):

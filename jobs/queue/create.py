@@ -14,7 +14,7 @@ from jobs.runtime.database_url import is_sqlite
 
 
 def create_study_and_slots(experiment: Experiment, database: Database) -> tuple[int, int]:
-    """Tables, study, sweep and slots, as far as they are not there.
+    """Creates tables, study, sweep and slots, as far as they do not exist.
 
     Returns how many slots are new, and how many of all are not settled.
     """

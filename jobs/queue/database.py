@@ -1,4 +1,4 @@
-"""The database of a sweep as an object that waits: what it is asked is tried again through outages."""
+"""The database of a sweep. Whatever is asked of it is tried again while the database is away."""
 
 import copy
 from collections.abc import Callable
@@ -20,20 +20,20 @@ T = TypeVar("T")
 
 
 class Database:
-    """One connection, which Optuna's storage and our own tables share.
+    """One connection, shared by Optuna's storage and our own tables.
 
     Every method raises Refused where the database will not have us, and OutageTooLong when the patience is over.
     """
 
     def __init__(self, url: str, patience: Patience, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        """`timeout_seconds`: after which an unanswered statement or connection counts as an outage."""
+        """A statement or a connection that is not answered within `timeout_seconds` counts as an outage."""
         self.url, self.place, self.timeout_seconds = url, database_place(url), timeout_seconds
         self._patience = patience
         self._opened = _Opened(url, timeout_seconds)
 
     @classmethod
     def of(cls, settings: Settings, patience: Patience | None = None) -> Self:
-        """The one that the settings name, waited for as long as they say unless told otherwise."""
+        """The database that the settings name, waited for as long as they say unless another patience is given."""
         patience = patience or Patience(settings.outage_deadline_seconds)
         return cls(settings.database_url, patience, settings.database_timeout_seconds)
 
@@ -44,7 +44,7 @@ class Database:
         return other
 
     def run(self, action: Callable[[], T]) -> T:
-        """What `action` returns, tried again through outages; it may have had its effect though its reply was lost."""
+        """What `action` returns. It is run again after an outage, although it may have had its effect already."""
 
         def attempt() -> T:
             with database_errors(self.place):
@@ -74,7 +74,7 @@ class Database:
 
     @property
     def storage(self) -> FencedStorage:
-        """Optuna's storage, once there are tables. To be used within `run`: its own methods do not wait."""
+        """Optuna's storage, once there are tables. To be used within `run`, since its own methods do not wait."""
         return self._opened.storage
 
     @property
@@ -87,7 +87,7 @@ class Database:
 
 
 class _Opened:
-    """What is opened once, when it is first needed."""
+    """What all views of a database share; each part is opened when it is first needed."""
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
         self._url, self._timeout_seconds = url, timeout_seconds

@@ -1,4 +1,4 @@
-"""What the database's errors mean: an outage that is waited out, a refusal for good, or a fault of ours."""
+"""What an error of the database means: an outage to be waited out, a final refusal, or a mistake of ours."""
 
 import contextlib
 import re
@@ -9,8 +9,8 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from jobs.runtime.errors import Refused, Unreachable
 
-# What a server says that refuses us for good, and libpq of a connection string that cannot be right. libpq gives no
-# code for a connection that was not made.
+# Words of a server that refuses us for good, or of libpq about a connection string that cannot be right. libpq gives
+# no error code where no connection was made.
 REFUSALS = (
     "authentication failed",
     "no password supplied",
@@ -30,19 +30,22 @@ REFUSALS = (
 )
 REFUSED_VALUE = re.compile(r"^invalid \S+ value: ")  # of a parameter such as sslmode
 ABSENT = re.compile(r'(role|database) ".*" does not exist')
-NO_PRIVILEGE, READ_ONLY = "42501", "25006"  # PostgreSQL's codes; read-only is a standby, or a full disk
+NO_PRIVILEGE, READ_ONLY = (
+    "42501",
+    "25006",
+)  # PostgreSQL's error codes; a standby or a server with a full disk is read-only
 
 SQLITE_OUTAGES = {5, 6, 10, 13, 14, 15}  # busy, locked, I/O error, disk full, cannot open, lock protocol
 SQLITE_REFUSALS = {3, 8, 11, 26}  # no permission, read-only, corrupt, not a database
 
 
 class DatabaseUnreachable(Unreachable):
-    """The same may work in a while: connections lost or not made, time-outs, I/O errors."""
+    """The same may work in a while: a connection was lost or not made, a time-out, an I/O error."""
 
 
 @contextlib.contextmanager
 def database_errors(place: str) -> Iterator[None]:
-    """Raises DatabaseUnreachable for an outage and Refused for what waiting cannot change; all else as it is."""
+    """Raises DatabaseUnreachable for an outage, Refused for a final refusal, and any other error as it is."""
     try:
         yield
     except Exception as error:
@@ -67,7 +70,7 @@ def _is_outage(cause: BaseException) -> bool:
 
 
 def _refusal(cause: BaseException) -> str | None:
-    """The words, in one line, in which the database refuses us for good."""
+    """What the database says, in one line, if it refuses us for good."""
     if not isinstance(cause, DBAPIError):
         return None
     text = " ".join(str(cause.orig).split())

@@ -26,12 +26,12 @@ from jobs.queue.tables import SlotState, ledger, metadata, slots, sweeps
 from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import Failure
 
-READS = 20  # until tables and trials are of one moment
+READS = 20  # at most, until tables and trials are of one moment
 PAUSE_SECONDS = 0.1
 
 
 class TransferRefused(Failure):
-    """There is no such study to take, or there is one already where it should go."""
+    """There is no such study to copy, or the target has one of this name already."""
 
 
 def export_study(database_url: str, study: str, file: Path) -> None:
@@ -49,7 +49,9 @@ def export_study(database_url: str, study: str, file: Path) -> None:
     try:
         _copy(database_url, f"sqlite:///{partial}", study)
         with contextlib.closing(sqlite3.connect(partial)) as connection:
-            connection.execute("PRAGMA journal_mode=DELETE")  # all in the one file, which can be read wherever it lies
+            connection.execute(
+                "PRAGMA journal_mode=DELETE"
+            )  # so that one file holds everything, and can be read on a read-only disk
         partial.replace(file)
     finally:
         for rest in file.parent.glob(f"{partial.name}*"):
@@ -83,7 +85,7 @@ def import_study(file: Path, database_url: str) -> str:
 
 @contextlib.contextmanager
 def _duplicate(file: Path) -> Iterator[Path]:
-    """A copy to work with: the file itself is left as it is, and may lie where nothing can be written."""
+    """A temporary copy to read: the file itself is not changed, and may lie where nothing can be written."""
     with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
         duplicate = Path(folder) / "study.db"
         try:
@@ -176,7 +178,7 @@ def _insert(
     owners = {row["slot"]: (row["owner"], row["lease_end"]) for row in running}
     for row in tables[slots]:
         row["trial_id"] = ids.get(row["trial_id"])
-    for row in running:  # its owner works for the other database
+    for row in running:  # its owner works with the other database
         row |= {"state": SlotState.WAITING, "owner": None, "lease_end": None}
     for table, rows in tables.items():
         if rows:

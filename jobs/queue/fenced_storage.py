@@ -19,7 +19,7 @@ from jobs.runtime.database_url import engine_url
 
 
 class FencedStorage(RDBStorage):
-    """Optuna's storage, in which every transaction that writes also proves that the slot is still this process's.
+    """Optuna's storage, in which every transaction that writes first checks that its claim still holds.
 
     What is written `under` a claim first locks the row of its slot, until the transaction ends: a transaction that
     comes after somebody else took the slot raises LeaseLost and leaves nothing behind. A trial's creation writes its id
@@ -28,7 +28,7 @@ class FencedStorage(RDBStorage):
     """
 
     def __init__(self, url: str, engine: Engine, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        """Optuna's tables behind an engine of ours (`jobs.queue.connections`), which has the url's database."""
+        """`engine` connects to the database of the url, with the limits of `jobs.queue.connections`."""
         super().__init__(
             _literal(engine_url(url)),
             engine_kwargs=engine_options(url, timeout_seconds),
@@ -46,7 +46,7 @@ class FencedStorage(RDBStorage):
 
     @contextlib.contextmanager
     def under(self, claim: Claim, outcome: Outcome | None = None) -> Iterator[None]:
-        """What this thread writes in the block is the claim's; a trial that ends there ends with the outcome."""
+        """All writes in the block are made under the claim; a trial that ends there has this outcome."""
         assert self._claim is None, "one claim at a time"
         self._claim, self._outcome = claim, outcome
         try:
@@ -55,18 +55,18 @@ class FencedStorage(RDBStorage):
             self._claim = self._outcome = None
 
     def is_running(self, trial_id: int) -> bool:
-        """Whether Optuna has a trial of this id, and has not seen it end."""
+        """Whether Optuna has a trial of this id that has not ended."""
         with self.engine.connect() as connection:
             query = sa.select(TrialRow.state).where(TrialRow.trial_id == trial_id)
             return connection.scalar(query) is TrialState.RUNNING
 
     def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
-        """Optuna asks before it writes: a finished trial was finished by somebody else while a claim is held."""
+        """Optuna asks this before it writes. Under a claim, a finished trial was finished by somebody else."""
         if self._claim is not None and trial_state.is_finished():
             raise LeaseLost(f"slot {self._claim.slot}: somebody else has ended its trial")
         super().check_trial_is_updatable(trial_id, trial_state)
 
-    # Not `before_commit`: what a session has not flushed by then is written after that event.
+    # Not `before_commit`: SQLAlchemy sends that event before the session's last flush.
 
     def _on_execute(self, state: ORMExecuteState) -> None:
         if self._claim is not None and not state.is_select:
@@ -91,14 +91,14 @@ class FencedStorage(RDBStorage):
 
 
 def create_tables(url: str) -> None:
-    """Optuna's tables; it takes two connections for this."""
+    """Creates Optuna's tables, for which Optuna needs two connections."""
     options = engine_options(url, TIMEOUT_SECONDS)
     storage = RDBStorage(_literal(engine_url(url)), engine_kwargs=options | {"max_overflow": 1})
     storage.engine.dispose()
 
 
 def _literal(url: str) -> str:
-    """Optuna takes the URL for a format string."""
+    """Escapes the braces of a URL, which Optuna takes for a format string."""
     return url.replace("{", "{{").replace("}", "}}")
 
 

@@ -1,4 +1,4 @@
-"""Keeping a slot while its trial trains."""
+"""The lease of a claim, renewed by a thread while the trial trains."""
 
 import logging
 import threading
@@ -24,7 +24,9 @@ class Lease:
 
     def __init__(self, engine: Engine, held: Claim, settings: Settings, claimed_at: float) -> None:
         self._engine, self._held, self._settings = engine, held, settings
-        self._deadline = claimed_at + settings.lease_seconds  # counted from before the database was asked
+        self._deadline = (
+            claimed_at + settings.lease_seconds
+        )  # the claim was asked for at `claimed_at`, so that the database's lease ends later
         self._last_beat = time.monotonic()
         self._lost = False
         self._closed = threading.Event()
@@ -41,7 +43,7 @@ class Lease:
         self._thread.join()
 
     def beat(self) -> None:
-        """Says that the training goes on.
+        """To be called at every training step, as a sign that the training goes on.
 
         Raises:
             LeaseLost: the lease ran out or the slot went to somebody else.

@@ -1,4 +1,4 @@
-"""What the ledger tells: every change of every slot, and the time that workers held them."""
+"""The ledger: every change of every slot, and the time for which workers held them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a sweep has cost. `seconds` holds for every slot how long workers held it."""
+    """The cost of a sweep; `seconds` says for each slot how long workers held it."""
 
     hours: float  # during which any trial ran
     gpu_hours: float
@@ -57,7 +57,7 @@ def read_ledger(connection: Connection, study: str) -> list[Change]:
 
 
 def read_usage(connection: Connection, study: str) -> Usage:
-    """The cost so far; what runs counts until now, or until its lease ran out."""
+    """The cost so far. A running trial counts until now, or until its lease ran out."""
     now = connection.scalar(sa.select(database_now(connection))) or 0.0
     leases = sa.select(slots.c.slot, slots.c.lease_end).where(slots.c.study == study)
     ends = {slot: min(end or now, now) for slot, end in connection.execute(leases)}
@@ -65,7 +65,7 @@ def read_usage(connection: Connection, study: str) -> Usage:
 
 
 def usage(changes: Sequence[Change], ends: dict[int, float]) -> Usage:
-    """The cost of a ledger; `ends` are the times until which the slots count that are held at its end."""
+    """The cost of a ledger. A slot that is still held at its end counts until its time in `ends`."""
     by_slot: dict[int, list[Change]] = defaultdict(list)
     for change in changes:
         by_slot[change.slot].append(change)
@@ -81,7 +81,7 @@ def usage(changes: Sequence[Change], ends: dict[int, float]) -> Usage:
                 end = ends[slot]
             elif following.lease_end is None:
                 end = following.at
-            else:  # its owner may have vanished before
+            else:  # the owner may have died before its lease ended
                 end = min(following.at, following.lease_end)
             length = max(end - change.at, 0.0)
             spans.append((change.at, change.at + length))

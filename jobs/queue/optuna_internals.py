@@ -8,12 +8,12 @@ TrialRow, ValueRow = TrialModel, TrialIntermediateValueModel  # what the storage
 
 
 def with_cache(storage: RDBStorage) -> BaseStorage:
-    """The storage as Optuna's own studies read it: finished trials are read from the database once."""
+    """The storage behind Optuna's own cache, which reads finished trials from the database once."""
     return get_storage(storage)
 
 
 def trial_id(trial: FrozenTrial | Trial) -> int:
-    """The trial's key in the database; its number counts within its study."""
+    """The trial's key in the database, where its number counts within its study."""
     return trial._trial_id
 
 
@@ -23,5 +23,5 @@ def known_state(trial: Trial) -> TrialState:
 
 
 def known_values(trial: Trial) -> dict[int, float]:
-    """The reported values by epoch that this process knows of. What it reports itself is to be put in."""
+    """The reported values by epoch that this process knows of; the caller adds what it reports itself."""
     return trial._cached_frozen_trial.intermediate_values

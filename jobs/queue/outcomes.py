@@ -15,7 +15,7 @@ OPTUNA_STATES = {  # with one objective
     SlotState.CRASHED: TrialState.FAIL,
     SlotState.CANCELLED: TrialState.FAIL,
 }
-SLOT_STATES = {  # of a trial that Optuna has as finished while its slot is not settled
+SLOT_STATES = {  # for a trial that Optuna has as finished while its slot is not settled
     TrialState.COMPLETE: SlotState.COMPLETE,
     TrialState.PRUNED: SlotState.STOPPED_EARLY,
     TrialState.FAIL: SlotState.FAILED,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,30 +11,30 @@ from sqlalchemy import Connection
 from jobs.queue.tables import SlotState, database_now, slots, sweeps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SlotRow:
     """A slot as anybody may read it. `lease_left` is in seconds, below 0 when the lease has run out."""
 
     slot: int
     state: SlotState
-    trial_id: int | None
-    owner: str | None
-    fence: int
-    lease_left: float | None
-    attempts: int
-    crashes: int
-    message: str | None
-    traceback: str | None
+    trial_id: int | None = None
+    owner: str | None = None
+    fence: int = 0
+    lease_left: float | None = None
+    attempts: int = 0
+    crashes: int = 0
+    message: str | None = None
+    traceback: str | None = None
 
 
 def create_sweep(connection: Connection, study: str, experiment: str, parameters: Sequence[dict[str, Any]]) -> int:
-    """The sweep and one slot for each set of fixed parameters, all or none; slots that exist stay as they are.
+    """Creates the sweep, and a slot for each set of fixed parameters; slots that exist stay as they are.
 
     Returns how many slots are new.
     """
     if read_experiment(connection, study) is None:
         connection.execute(sa.insert(sweeps).values(study=study, experiment=experiment))
-    else:  # locks the row: of two that prepare the study at once, the second finds the slots of the first
+    else:  # this locks the row, so that a second process that prepares the study finds these slots
         connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(experiment=experiment))
     count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
     existing = connection.scalar(count) or 0
@@ -62,19 +62,7 @@ def read_experiment(connection: Connection, study: str) -> str | None:
 
 
 def read_slots(connection: Connection, study: str) -> list[SlotRow]:
-    columns = slots.c
-    left = columns.lease_end - database_now(connection)
-    query = sa.select(
-        columns.slot,
-        columns.state,
-        columns.trial_id,
-        columns.owner,
-        columns.fence,
-        left,
-        columns.attempts,
-        columns.crashes,
-        columns.message,
-        columns.traceback,
-    )
-    rows = connection.execute(query.where(columns.study == study).order_by(columns.slot))
-    return [SlotRow(slot, SlotState(state), *rest) for slot, state, *rest in rows]
+    read = [slots.c[field.name] for field in fields(SlotRow) if field.name != "lease_left"]
+    left = (slots.c.lease_end - database_now(connection)).label("lease_left")
+    rows = connection.execute(sa.select(*read, left).where(slots.c.study == study).order_by(slots.c.slot))
+    return [SlotRow(**{**row, "state": SlotState(row["state"])}) for row in rows.mappings()]

@@ -13,26 +13,18 @@ from jobs.queue.slots import SlotRow, read_slots
 from jobs.queue.tables import SlotState
 
 
-@dataclass(frozen=True)
-class TrialStatus:
-    """A slot with what Optuna knows of its trial; accuracies are of the validation images, times in seconds.
+@dataclass(frozen=True, kw_only=True)
+class TrialStatus(SlotRow):
+    """A slot with what Optuna knows of its trial; the accuracy is of the validation images.
 
-    `seconds` is how long workers have held it, `lease_left` how long the present one may keep silent.
+    `seconds` is how long workers have held the slot.
     """
 
-    slot: int
     number: int | None
-    state: SlotState
     parameters: dict[str, Any]
     epoch: int
     accuracy: float | None
     seconds: float | None
-    message: str | None
-    owner: str | None = None
-    lease_left: float | None = None
-    attempts: int = 0
-    crashes: int = 0
-    traceback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +55,9 @@ class SweepStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long it will take at today's pace: what is left at the mean time of a settled trial, over those that
-        run at once. None before the first is settled, or while none runs.
+        """An estimate: what is left takes the mean time of the settled trials, as many at once as run now.
+
+        None before the first trial is settled, or while none runs.
         """
         times = [trial.seconds or 0.0 for trial in self.trials if trial.state.settled and trial.number is not None]
         if not times or not self.running:
@@ -95,7 +88,7 @@ def sweep_status(database: Database, study: str) -> SweepStatus:
 
     """
     rows, usage = database.read(lambda connection: (read_slots(connection, study), read_usage(connection, study)))
-    # After the slots: what is settled by then is finished here, with its last value.
+    # Read after the slots, so that a trial whose slot is settled is finished here, with its last value.
     trials = {trial_id(trial): trial for trial in read_trials(database, study)}
     return SweepStatus(
         [_trial_status(row, trials.get(row.trial_id or -1), usage.seconds.get(row.slot)) for row in rows], usage
@@ -138,19 +131,12 @@ def _trial_status(row: SlotRow, trial: FrozenTrial | None, seconds: float | None
     if trial is not None and trial.state is TrialState.COMPLETE:
         accuracy = trial.values[0]
     return TrialStatus(
-        slot=row.slot,
+        **vars(row),
         number=trial.number if trial else None,
-        state=row.state,
         parameters=trial.params if trial else {},
         epoch=last or 0,
         accuracy=accuracy,
         seconds=seconds,
-        message=row.message,
-        owner=row.owner,
-        lease_left=row.lease_left,
-        attempts=row.attempts,
-        crashes=row.crashes,
-        traceback=row.traceback,
     )
 
 

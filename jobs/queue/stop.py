@@ -14,7 +14,7 @@ from jobs.runtime.settings import owner_identity
 log = logging.getLogger(__name__)
 
 MESSAGE = "stopped by hand"
-SEIZE_SECONDS = 60  # a lease for as long as one settlement takes
+SEIZE_SECONDS = 60  # the lease in which a trial is settled
 PAUSE_SECONDS = 0.2
 
 
@@ -28,7 +28,7 @@ def stop_sweep(database: Database, study: str, *, now: bool) -> tuple[int, int]:
     begun = 0
     while now and _unsettled(database, study):
         held = database.write(lambda connection: claims.claim(connection, study, owner, SEIZE_SECONDS, seize=True))
-        if held is None:  # what is left is being written to at this moment
+        if held is None:  # others have the remaining slots locked at this moment
             time.sleep(PAUSE_SECONDS)
             continue
         try:

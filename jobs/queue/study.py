@@ -20,7 +20,7 @@ from resnet_core.seeds import derive_seed
 
 
 def create_study(experiment: Experiment, storage: BaseStorage) -> optuna.Study:
-    """The study in the database, new or as it is."""
+    """The study in the database, which is created unless it exists."""
     return optuna.create_study(
         study_name=experiment.study_name,
         storage=storage,
@@ -53,7 +53,7 @@ def distributions(experiment: Experiment) -> dict[str, BaseDistribution]:
 
 
 def suggest(trial: optuna.Trial, experiment: Experiment, fixed: Mapping[str, Scalar]) -> dict[str, Any]:
-    """The trial's parameters; those of a trial that is taken up again are the ones it began with.
+    """The trial's parameters; a trial that is taken up again keeps those that it began with.
 
     Of a grid or a list of configurations a trial has what is `fixed` for it; else what the search space holds under
     the conditions that are met.
@@ -85,7 +85,7 @@ def _sampler(config: SamplerConfig, seed: int) -> BaseSampler:
             return GPSampler(n_startup_trials=config.startup_trials, seed=seed)
         case "cmaes":
             return CmaEsSampler(n_startup_trials=config.startup_trials, seed=seed, warn_independent_sampling=False)
-        case "random" | "grid" | "manual":  # what the last two run is fixed in the slots
+        case "random" | "grid" | "manual":  # the parameters of the last two are fixed in the slots
             return RandomSampler(seed=seed)
 
 

@@ -20,18 +20,18 @@ slots = sa.Table(
     sa.Column("study", sa.String(128), primary_key=True),
     sa.Column("slot", sa.Integer, primary_key=True),
     sa.Column("parameters", sa.Text, nullable=False),  # JSON; what a grid or a list fixes, {} where all is sampled
-    sa.Column("trial_id", sa.Integer),  # Optuna's, from the first claim on
+    sa.Column("trial_id", sa.Integer),  # Optuna's key of the trial, from the first claim on
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("previous", sa.String(16)),  # the state that the newest claim found,
-    sa.Column("previous_end", sa.Float),  # and the lease
+    sa.Column("previous", sa.String(16)),  # the state before the newest claim
+    sa.Column("previous_end", sa.Float),  # the end of the lease before the newest claim
     sa.Column("owner", sa.String(128)),
-    sa.Column("gpus", sa.Float, nullable=False),  # that the owner holds; 0 on a CPU
+    sa.Column("gpus", sa.Float, nullable=False),  # held by the owner; 0 on a CPU
     sa.Column("fence", sa.Integer, nullable=False),
     sa.Column("lease_end", sa.Float),  # seconds since 1970 by the database's clock
     sa.Column("attempts", sa.Integer, nullable=False),  # exceptions so far
     sa.Column("crashes", sa.Integer, nullable=False),  # owners that vanished since the last epoch was reported
-    sa.Column("decided_epoch", sa.Integer),  # the last after which early stopping was asked,
-    sa.Column("stops", sa.Boolean),  # and what it said
+    sa.Column("decided_epoch", sa.Integer),  # the last epoch after which early stopping was asked
+    sa.Column("stops", sa.Boolean),  # its answer
     sa.Column("message", sa.Text),  # why it settled as it did, or what failed last
     sa.Column("traceback", sa.Text),  # of the last exception
 )
@@ -48,7 +48,7 @@ ledger = sa.Table(
     sa.Column("from_state", sa.String(16), nullable=False),
     sa.Column("to_state", sa.String(16), nullable=False),
     sa.Column("at", sa.Float, nullable=False),  # seconds since 1970 by the database's clock
-    sa.Column("lease_end", sa.Float),  # where a lease that had run out was taken over: when it had ended
+    sa.Column("lease_end", sa.Float),  # where a lease that had run out was taken over: its end
     sa.Index("slot_ledger_by_study", "study", "slot"),
 )
 

@@ -1,7 +1,6 @@
 """The stage `prepare`: checks everything, then writes data set, study and slots."""
 
 import logging
-from typing import TypeVar
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_images import divide, store_dataset
@@ -24,11 +23,9 @@ from resnet_core.pruning import planned_config
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
-    """Can be repeated: what is there already stays. More trials than before are added.
+    """Can be repeated: what exists already stays as it is, and trials that are more than before are added.
 
     Raises:
         ConfigurationError: the experiment cannot be run, or the study belongs to another one; nothing is written.
@@ -68,7 +65,7 @@ def _tell(experiment: Experiment, dataset: StoredDataset) -> None:
 
 
 def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
-    """The data set, once it is certain that the experiment can be run on it here."""
+    """Reads the data set and makes sure that the experiment can be run on it here."""
     try:
         select_device(settings.device)
         raw = read_source(experiment.data)
@@ -95,8 +92,9 @@ def _check_data(experiment: Experiment, raw: RawDataset) -> None:
 
 
 def _check_networks(experiment: Experiment, unpruned: NetworkConfig) -> None:
-    """The budget, where all trials train one network; else that each end of the search can be pruned at all, since
-    every trial checks its own.
+    """Checks the budget where all trials train the same network.
+
+    Where pruning is searched, every trial checks its own budget; here the ends of the search must allow pruning at all.
     """
     if not _searches_pruning(experiment):
         check_budget(planned_config(unpruned, experiment.pruning), experiment.budget.parameters)

@@ -1,12 +1,11 @@
 """Learning curves of real sweeps, and early-stopping rules replayed over them."""
 
-import contextlib
 import heapq
 import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,11 @@ from optuna.trial import TrialState
 
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
-from jobs.queue.fenced_storage import FencedStorage
-from jobs.queue.status import sweep_status
+from jobs.queue.status import read_trials, sweep_status
 from jobs.queue.study import create_study, load_study
 from jobs.queue.tables import SlotState
 from jobs.runners.local import local_database
+from tests.support.databases import opened
 
 Curve = list[float]  # validation accuracy after each epoch that was run
 ENDS = (SlotState.COMPLETE, SlotState.STOPPED_EARLY, SlotState.DIVERGED)
@@ -53,9 +52,10 @@ def run_sweep(experiment: Experiment, runs: Path) -> list[Curve]:
         done = subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{stage} of {experiment.study_name} failed:\n{done.stderr}")
-    with _opened(url) as storage:
-        status = sweep_status(storage.engine, storage, experiment.study_name)
-        trials = load_study(experiment, storage).get_trials()
+    database = opened(url)
+    status = sweep_status(database, experiment.study_name)
+    trials = read_trials(database, experiment.study_name)
+    database.close()
     failed = [trial.slot for trial in status.trials if trial.state not in ENDS]
     if failed:
         raise RuntimeError(f"{experiment.study_name}: slots {failed} have no result")
@@ -124,12 +124,3 @@ def expected_best(finals: Sequence[float], count: float) -> float:
 def _expected_best(finals: Sequence[float], count: int) -> float:
     ways = math.comb(len(finals), count)
     return sum(value * math.comb(rank, count - 1) / ways for rank, value in enumerate(sorted(finals)))
-
-
-@contextlib.contextmanager
-def _opened(url: str) -> Iterator[FencedStorage]:
-    storage = FencedStorage(url)
-    try:
-        yield storage
-    finally:
-        storage.engine.dispose()

@@ -16,13 +16,12 @@ from optuna.storages import RDBStorage
 
 from jobs.experiment.experiment import Experiment
 from jobs.queue.claims import claimable
-from jobs.queue.connections import connect
-from jobs.queue.fenced_storage import FencedStorage
 from jobs.queue.study import create_study
 from jobs.runtime.settings import read_settings
 from tests.benchmarks.slots_workers import Load, work_ours, work_plain
 from tests.support import reporting
 from tests.support.checker import check_sweep
+from tests.support.databases import opened
 from tests.support.postgres import Postgres
 
 LOOK_SECONDS, MEMORY_SECONDS = 0.05, 3
@@ -70,19 +69,19 @@ class Ours:
         return _started(work_ours, arguments)
 
     def claimable(self) -> int:
-        engine = connect(f"{self._url}crew")
+        database = opened(f"{self._url}crew")
         try:
-            return claimable(engine, self._sweep.study_name)
+            return database.read(lambda connection: claimable(connection, self._sweep.study_name))
         finally:
-            engine.dispose()
+            database.close()
 
     def check(self) -> None:
         """Raises Violation unless each slot is settled once."""
-        storage = FencedStorage(f"{self._url}check")
+        database = opened(f"{self._url}check")
         try:
-            check_sweep(storage, self._sweep.study_name, self._load.trials)
+            check_sweep(database, self._sweep.study_name, self._load.trials)
         finally:
-            storage.engine.dispose()
+            database.close()
 
 
 class Plain:

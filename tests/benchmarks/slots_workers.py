@@ -17,10 +17,12 @@ from optuna.trial import TrialState
 
 from jobs.artifacts.checkpoints import Checkpoints
 from jobs.experiment.experiment import Experiment
+from jobs.queue.claimed_trial import ClaimedTrial
 from jobs.queue.study import load_study, suggest
 from jobs.runtime import interrupt
 from jobs.runtime.settings import Settings
-from jobs.stages.sweep.trial import TrialRun
+from jobs.stages.sweep.attempt import Attempt
+from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.worker import Worker
 from tests.support.reporting import Reporting, artifacts
 
@@ -106,7 +108,7 @@ class Steps(Reporting):
         super().__init__(load.steps, load.step_seconds)
         self._load, self._timing = load, journal
 
-    def _train(self, run: TrialRun) -> None:
+    def _train(self, run: RunningTrial) -> None:
         self._timing.step_begins()
         run.step()
         time.sleep(self._load.step_seconds)
@@ -119,10 +121,10 @@ def work_ours(sweep: Experiment, settings: Settings, load: Load, folder: Path, s
     journal = Journal(folder, started)
     journal.time_calls(Worker, "_claim", "claim")
     journal.begin_cycles_at(Worker, "_claim")
-    journal.time_calls(TrialRun, "_attach", "create")
-    journal.time_calls(TrialRun, "_report", "report")
+    journal.time_calls(ClaimedTrial, "attach", "create")
+    journal.time_calls(ClaimedTrial, "report", "report")
     journal.time_calls(Checkpoints, "save", "checkpoint")
-    journal.time_calls(TrialRun, "_settle", "settle")
+    journal.time_calls(Attempt, "_settle", "settle")
     journal.time_calls(Worker, "_tidy", "after")
     interrupt.listen()
     Worker(sweep, settings, artifacts(settings, sweep)).work(Steps(load, journal))
@@ -146,7 +148,7 @@ def work_plain(sweep: Experiment, url: str, index: int, load: Load, folder: Path
     study = load_study(sweep, storage, index)
 
     def objective(trial: optuna.Trial) -> float:
-        suggest(trial, sweep)
+        suggest(trial, sweep, {})
         for step in range(1, load.steps + 1):
             journal.step_begins()
             time.sleep(load.step_seconds)

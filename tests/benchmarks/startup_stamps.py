@@ -54,9 +54,9 @@ def watch() -> None:
     import torch  # noqa: PLC0415 - the stage has imported it, at its own time
     from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: PLC0415
 
+    import jobs.stages.sweep.running_trial  # noqa: PLC0415
     import jobs.stages.sweep.stage  # noqa: PLC0415
     import jobs.stages.sweep.train_trial  # noqa: PLC0415
-    import jobs.stages.sweep.trial  # noqa: PLC0415
 
     def begin_cuda() -> None:
         if torch.cuda.is_available() and os.environ["DEVICE"] != "cpu":
@@ -79,7 +79,7 @@ def watch() -> None:
         "train",
         "network counted (imports torch._dynamo, which the optimizer needs too), built, pruned",
     )
-    before(jobs.stages.sweep.trial.TrialRun, "step", "optimizer, first batch")
+    before(jobs.stages.sweep.running_trial.RunningTrial, "step", "optimizer, first batch")
     register_optimizer_step_post_hook(end)
 
 

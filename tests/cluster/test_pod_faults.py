@@ -128,7 +128,7 @@ def test_node_lost_for_minutes(release: Release) -> None:
         release.until("others in their place", replaced, 120)
     finally:
         node.start_kubelet()
-    assert "is taken out of the books" in release.until_done()
+    assert "is lost; it is removed" in release.until_done()
     release.check(TRIALS)
 
 

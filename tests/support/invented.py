@@ -64,14 +64,14 @@ def study_results(
         message = None if one.state is COMPLETE else f"because it is {one.state}"
         statuses.append(
             TrialStatus(
-                slot,
-                number,
-                one.state,
-                trials[-1].params if one.began else {},
-                len(one.accuracies),
-                last,
-                seconds,
-                message,
+                slot=slot,
+                number=number,
+                state=one.state,
+                parameters=trials[-1].params if one.began else {},
+                epoch=len(one.accuracies),
+                accuracy=last,
+                seconds=seconds,
+                message=message,
             )
         )
     used = {status.slot: status.seconds or 0.0 for status in statuses}

@@ -24,7 +24,7 @@ from jobs.runtime.retry import Patience
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TIMEOUT_SECONDS = (5, 20)  # to connect, to answer
 NOT_FOUND, CONFLICT = 404, 409
-# A server that has just started may not know its roles and tokens yet, and a quota that is used up may be freed.
+# 401 and 403: a server that has just started may not know its roles and tokens yet, or a quota is used up.
 PASSING = {0, 401, 403, 408, 429}
 
 
@@ -86,7 +86,7 @@ class Namespace:
         self._ask("DELETE", f"{self._jobs}/{name}", {"propagationPolicy": "Foreground"}, allowed=(NOT_FOUND,))
 
     def delete_lost_pod(self, pod: Object) -> None:
-        """Takes a pod out of the books whose node does not answer any more."""
+        """Marks a pod as failed and deletes it, since its node does not answer any more."""
         uid, path = pod["metadata"]["uid"], f"{self._core}/pods/{pod['metadata']['name']}"
         gone = (NOT_FOUND, CONFLICT)
         # A Job counts a pod only once it has ended, and the node that would say so is lost.
@@ -126,13 +126,13 @@ class Namespace:
             )
             response = self._client.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
             status, text = response.status, response.read()
-        except ApiException as error:  # of TLS
+        except ApiException as error:  # an error of TLS
             status, text = 0, json.dumps({"message": " ".join(str(error.reason).split())})
         except (HTTPError, OSError) as error:
             raise ApiUnreachable(f"{error}") from error
         try:
             answer: Object = json.loads(text)
-        except ValueError:  # of something between here and the server
+        except ValueError:  # from a proxy between here and the server
             answer = {"message": text.decode(errors="replace")[:200]}
         if 200 <= status < 300 or status in allowed:
             return answer

@@ -25,8 +25,8 @@ KILLED = 128 + 9
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """`key` stays the same as long as it is the same trouble; `passing` trouble may be gone after a moment."""
+class Problem:
+    """`key` stays the same as long as the problem does; one that is `passing` may be gone after a moment."""
 
     key: str
     text: str
@@ -34,7 +34,7 @@ class Trouble:
     passing: bool = False
 
 
-def pod_troubles(pod: Object, values: str | None = None, *, others_run: bool = False) -> Iterator[Trouble]:
+def pod_problems(pod: Object, values: str | None = None, *, others_run: bool = False) -> Iterator[Problem]:
     """What the pod's own status says.
 
     Args:
@@ -49,29 +49,29 @@ def pod_troubles(pod: Object, values: str | None = None, *, others_run: bool = F
     if disruption is not None and disruption["status"] == "True":
         reason = disruption.get("reason", "")
         text = f"pod {name} was {DISRUPTIONS.get(reason, f'disrupted ({reason})')}; its work goes on in another pod"
-        yield Trouble(key + "disrupted", text, level="info")
+        yield Problem(key + "disrupted", text, level="info")
     if status.get("reason") == "Evicted":
-        yield Trouble(key + "evicted", f"pod {name} was evicted: {_line(status.get('message'))}")
+        yield Problem(key + "evicted", f"pod {name} was evicted: {_line(status.get('message'))}")
         return
     scheduled = _condition(pod, "PodScheduled")
     if status.get("phase") == "Pending" and scheduled is not None and scheduled["status"] == "False":
         if scheduled.get("reason") == "Unschedulable":
             text = _unschedulable(pod, scheduled.get("message", ""), values)
-            yield Trouble(key + "unschedulable", text, "info" if others_run else "warning", passing=True)
+            yield Problem(key + "unschedulable", text, "info" if others_run else "warning", passing=True)
         return
     for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
-        yield from _container_troubles(name, key, container, values, disrupted=disruption is not None)
+        yield from _container_problems(name, key, container, values, disrupted=disruption is not None)
 
 
-def event_troubles(item: Object, events: list[Object]) -> Iterator[Trouble]:
+def event_problems(item: Object, events: list[Object]) -> Iterator[Problem]:
     """What only the events about a pod or a Job tell: volumes that cannot be mounted, pods that may not be made."""
     name, kind = item["metadata"]["name"], "job" if "template" in item.get("spec", {}) else "pod"
     for event in events[-1:]:
         key, message = f"{item['metadata']['uid']}/{event.get('reason')}", _line(event.get("message"))
         if event.get("reason") in MOUNTING:
-            yield Trouble(key, f"{kind} {name} waits: {message}")
+            yield Problem(key, f"{kind} {name} waits: {message}")
         elif event.get("reason") == "FailedCreate":
-            yield Trouble(key, f"{kind} {name} gets no pod: {message}")
+            yield Problem(key, f"{kind} {name} gets no pod: {message}")
 
 
 def last_words(pod: Object) -> tuple[int, str] | None:
@@ -83,14 +83,14 @@ def last_words(pod: Object) -> tuple[int, str] | None:
     return None
 
 
-def _container_troubles(
+def _container_problems(
     pod: str, key: str, container: Object, values: str | None, *, disrupted: bool
-) -> Iterator[Trouble]:
+) -> Iterator[Problem]:
     state, name = container.get("state", {}), container["name"]
     waiting = state.get("waiting")
     if waiting is not None and waiting.get("reason") in IMAGE:
         message = _line(waiting.get("message")) or waiting["reason"]
-        yield Trouble(
+        yield Problem(
             key + "image",
             f"pod {pod}: image {container['image']} cannot be had: {message}; see image.repository, image.tag and "
             f"imagePullSecrets",
@@ -98,18 +98,18 @@ def _container_troubles(
         )
     elif waiting is not None and waiting.get("reason") in SETUP:
         message = _line(waiting.get("message")) or waiting["reason"]
-        yield Trouble(key + "setup", f"pod {pod}: container {name} cannot start: {message}", passing=True)
+        yield Problem(key + "setup", f"pod {pod}: container {name} cannot start: {message}", passing=True)
     ended = state.get("terminated") or container.get("lastState", {}).get("terminated")
     if ended is None or ended["exitCode"] in (0, EXIT_INTERRUPTED):
         return
     key += f"ended-{container.get('restartCount', 0)}"
     if ended.get("reason") == "OOMKilled":
         advice = f": raise {values}.resources.limits.memory" if values else ""
-        yield Trouble(key, f"pod {pod} was killed for using more memory than its limit{advice}")
+        yield Problem(key, f"pod {pod} was killed for using more memory than its limit{advice}")
     elif not disrupted:
         said = _last_line(ended.get("message", ""))
         how = "was killed (SIGKILL)" if ended["exitCode"] == KILLED else f"ended with exit code {ended['exitCode']}"
-        yield Trouble(key, f"pod {pod} {how}{said and f': {said}'}")
+        yield Problem(key, f"pod {pod} {how}{said and f': {said}'}")
 
 
 def _unschedulable(pod: Object, message: str, values: str | None) -> str:

@@ -1,7 +1,7 @@
-"""The pipeline: creates each stage's Job when the one before it has truly succeeded, and says what goes on.
+"""The pipeline: creates each stage's Job when the one before it has done its work, and tells what goes on.
 
-It keeps nothing: what is done is asked of the database and the artifacts, what runs of the API server. So it may be
-ended and started again at any time, and a new revision of the release takes over what runs.
+It keeps no state: the database and the artifacts say what is done, the API server says what runs. So it may be ended
+and started again at any time, and the pipeline of a new revision of the release takes over what runs.
 """
 
 import logging
@@ -29,14 +29,14 @@ from jobs.runners.kubernetes.api import open_namespace
 from jobs.runners.kubernetes.manifests import is_live, job_state, read_stage_job
 from jobs.runners.kubernetes.stage_jobs import POLL_SECONDS, STAGES, StageFailed, Stages
 from jobs.runners.kubernetes.sweep_jobs import Workers
-from jobs.runners.kubernetes.watcher import Lookout
+from jobs.runners.kubernetes.watcher import Watcher
 from jobs.runtime import interrupt
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
-PROGRESS_SECONDS = 15  # between two looks at how far the final training is
+PROGRESS_SECONDS = 15  # between two lines about the final training
 
 
 def run(
@@ -62,8 +62,8 @@ def run(
     """
     jobs = {stage: read_stage_job(stages, stage) for stage in STAGES}
     namespace = open_namespace()
-    lookout = Lookout(namespace, jobs["prepare"].release, settings.lease_seconds)
-    in_cluster = Stages(namespace, lookout, jobs, revision, Patience(settings.outage_deadline_seconds))
+    watcher = Watcher(namespace, jobs["prepare"].release, settings.lease_seconds)
+    in_cluster = Stages(namespace, watcher, jobs, revision, Patience(settings.outage_deadline_seconds))
     in_cluster.take_over(owner)
     with Display(settings.log_format, live=False) as display:
         pipeline = _Pipeline(experiment, settings, root, in_cluster, display)
@@ -88,7 +88,7 @@ class _Pipeline:
         self._root = WaitingArtifacts(root, patience)
         self._study = self._root.under(experiment.study_name)
         self._database = Database.of(settings, patience)
-        self._looked_at_epochs = 0.0
+        self._told_epochs = 0.0
 
     def close(self) -> None:
         self._database.close()
@@ -98,7 +98,7 @@ class _Pipeline:
         self._sweep()
         best = best_trial(self._experiment, self._status()).number
         assert best is not None  # of a complete trial
-        self._looked_at_epochs = time.monotonic()  # what a former training left is removed first
+        self._told_epochs = time.monotonic()  # a while passes until a former training's epochs are removed
         seeds = self._experiment.final_train.seeds
         self._finish("final-train", lambda: is_trained(self._study, best, seeds), self._show_final_training)
         self._finish("evaluate", lambda: self._study.exists(MANIFEST))
@@ -108,7 +108,7 @@ class _Pipeline:
     # One stage.
 
     def _finish(self, stage: str, is_done: Callable[[], bool], show: Callable[[], None] = lambda: None) -> None:
-        """Runs the stage's Job unless what it is to bring about is there."""
+        """Runs the stage's Job unless `is_done` says that its work is done."""
         if is_done():
             log.info("stage %s is done", stage)
             return
@@ -117,7 +117,7 @@ class _Pipeline:
         log.info("stage %s: job %s", stage, name)
         started = time.monotonic()
         while True:
-            self._stages.look()
+            self._stages.refresh()
             found = self._stages.find(stage)
             if found is None:
                 if created and is_done():  # it has ended and been removed meanwhile
@@ -130,7 +130,7 @@ class _Pipeline:
                 if job_state(found) == "failed":
                     raise StageFailed(self._stages.why(stage, found))
                 raise StageFailed(f"job {name} is complete, but the study is not as it would have left it")
-            elif self._stages.lookout.has_ended_well(found) and is_done():
+            elif self._stages.watcher.has_ended_well(found) and is_done():
                 break  # the Job will say so in a moment
             else:
                 show()
@@ -185,9 +185,9 @@ class _Pipeline:
     # Final training and evaluation.
 
     def _show_final_training(self) -> None:
-        if time.monotonic() - self._looked_at_epochs < PROGRESS_SECONDS:
+        if time.monotonic() - self._told_epochs < PROGRESS_SECONDS:
             return
-        self._looked_at_epochs = time.monotonic()
+        self._told_epochs = time.monotonic()
         self._display.final_training(self._study, self._experiment.final_train)
 
     def _verify(self) -> None:
@@ -201,6 +201,6 @@ class _Pipeline:
         log.info("verified: %d objects, %s, all as the manifest says", len(manifest.objects), size)
 
     def _beat(self) -> None:
-        """While a service is waited for, its own pod may be what is wrong."""
+        """Called while a service is waited for: what is wrong may be the service's own pod."""
         interrupt.check()
-        self._stages.lookout.look_now_and_then()
+        self._stages.watcher.refresh_now_and_then()

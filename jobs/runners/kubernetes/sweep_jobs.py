@@ -1,4 +1,4 @@
-"""The sweep's Jobs: workers as long as there are trials for them, Job after Job where one was not enough."""
+"""The sweep's Jobs: workers as long as there are trials for them, another Job where one was not enough."""
 
 import logging
 import time
@@ -19,7 +19,7 @@ FINAL_REASONS = ("PodFailurePolicy", "DeadlineExceeded")  # why a Job fails that
 
 class Workers:
     def __init__(self, stages: Stages, lease_seconds: float) -> None:
-        self._stages, self._lookout, self._lease_seconds = stages, stages.lookout, lease_seconds
+        self._stages, self._watcher, self._lease_seconds = stages, stages.watcher, lease_seconds
         self._settled_before, self._fruitless = -1, 0
         self._idle_since: float | None = None
 
@@ -30,8 +30,8 @@ class Workers:
             StageFailed: Jobs settle nothing, or one has failed as another would.
 
         """
-        self._stages.look()
-        jobs = self._lookout.jobs("sweep")
+        self._stages.refresh()
+        jobs = self._watcher.jobs("sweep")
         if any(is_live(job) for job in jobs) and not self._hang(jobs, status):
             return
         for job in jobs:
@@ -51,20 +51,21 @@ class Workers:
         self._stages.create("sweep", round_, workers)
 
     def let_leave(self) -> None:
-        """Workers leave by themselves. Those that never got a place, or hang, are not needed any more."""
+        """Waits for the workers to leave by themselves, and removes those that hang or never found a node."""
         deadline = time.monotonic() + LEAVE_SECONDS
-        while staying := [job for job in self._lookout.jobs("sweep") if is_live(job) and self._has_pods(job)]:
+        while staying := [job for job in self._watcher.jobs("sweep") if is_live(job) and self._has_pods(job)]:
             if time.monotonic() > deadline:
                 self._stages.remove(staying, "no trial is left for its workers")
                 return
             interrupt.pause(POLL_SECONDS)
-            self._stages.look()
+            self._stages.refresh()
 
     def _hang(self, jobs: list[Object], status: SweepStatus) -> bool:
-        """Whether workers run and none has held a trial for two leases: those that could have taken over had left
-        before the leases ran out.
+        """Whether workers run and none has held a trial for two leases.
+
+        That happens when the healthy workers had left before the leases of hung ones ran out.
         """
-        phases = [phase for job in jobs if is_live(job) for phase in self._lookout.phases(job)]
+        phases = [phase for job in jobs if is_live(job) for phase in self._watcher.phases(job)]
         held = any(trial.lease_left is not None and trial.lease_left > 0 for trial in status.running)
         if held or "Running" not in phases or "Pending" in phases:
             self._idle_since = None
@@ -78,4 +79,4 @@ class Workers:
         return True
 
     def _has_pods(self, job: Object) -> bool:
-        return not {"Succeeded", "Failed"}.issuperset(self._lookout.phases(job))
+        return not {"Succeeded", "Failed"}.issuperset(self._watcher.phases(job))

@@ -1,4 +1,4 @@
-"""What goes on among a release's pods and Jobs: said once when it is trouble, cleared away when it is lost."""
+"""Watches a release's Jobs and pods: tells each problem once, and removes pods whose node is lost."""
 
 import logging
 import time
@@ -7,51 +7,51 @@ from datetime import UTC, datetime
 
 from jobs.runners.kubernetes import Object
 from jobs.runners.kubernetes.api import ApiUnreachable, Namespace
-from jobs.runners.kubernetes.diagnosis import Trouble, event_troubles, pod_troubles
+from jobs.runners.kubernetes.diagnosis import Problem, event_problems, pod_problems
 from jobs.runners.kubernetes.manifests import COMPONENT, INSTANCE, VALUES, completions, is_live, job_state
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5  # between two looks while something else is waited for
-GRACE_SECONDS = 5  # trouble that passes sooner is none
+REFRESH_SECONDS = 5  # between two refreshes while something else is waited for
+GRACE_SECONDS = 5  # a problem that passes sooner is not told
 REPEAT_SECONDS = 300
 EVENTS_SECONDS = 15  # a pod that has not started by then: the events may say why
 JOB_NAME = "batch.kubernetes.io/job-name"
 
 
-class Lookout:
+class Watcher:
     def __init__(self, namespace: Namespace, release: str, lease_seconds: float) -> None:
         self._namespace, self._release, self._lease_seconds = namespace, release, lease_seconds
         self._jobs: list[Object] = []
         self._pods: list[Object] = []
-        self._looked = float("-inf")
-        self._since: dict[str, float] = {}  # what is waited for or wrong, and since when
+        self._refreshed = float("-inf")
+        self._since: dict[str, float] = {}  # since when an object waits or a problem lasts
         self._told: dict[str, float] = {}
         self._asked: dict[str, float] = {}  # when the events about an object were read last
 
-    def look(self) -> None:
-        """Raises ApiUnreachable when the API server does not answer; what was seen last stays."""
-        self._looked = time.monotonic()
+    def refresh(self) -> None:
+        """Asks the API server anew. Raises ApiUnreachable when it does not answer; what was seen last stays."""
+        self._refreshed = time.monotonic()
         selector = f"{INSTANCE}={self._release}"
         self._jobs, self._pods = self._namespace.jobs(selector), self._namespace.pods(selector)
-        troubles = [*self._troubles()]
-        for trouble in troubles:
-            self._tell(trouble)
-        present = {trouble.key for trouble in troubles} | {_waiting_key(item) for item in (*self._jobs, *self._pods)}
+        problems = list(self._problems())
+        for problem in problems:
+            self._tell(problem)
+        present = {problem.key for problem in problems} | {_waiting_key(item) for item in (*self._jobs, *self._pods)}
         self._since = {key: since for key, since in self._since.items() if key in present}
         for pod in self._pods:
             self._clear_if_lost(pod)
 
-    def look_now_and_then(self) -> None:
-        """For loops that wait for something else. An API server that does not answer is no matter here."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
+    def refresh_now_and_then(self) -> None:
+        """For loops that wait for something else: an API server that does not answer is asked again the next time."""
+        if time.monotonic() - self._refreshed > REFRESH_SECONDS:
             try:
-                self.look()
+                self.refresh()
             except ApiUnreachable as error:
                 log.debug("%s", error)
 
     def jobs(self, stage: str) -> list[Object]:
-        """The stage's Jobs as they were at the last look, the oldest first."""
+        """The stage's Jobs as they were at the last refresh, the oldest first."""
         return sorted((job for job in self._jobs if job["metadata"]["labels"].get(COMPONENT) == stage), key=_created)
 
     def phases(self, job: Object) -> list[str]:
@@ -63,51 +63,51 @@ class Lookout:
         return self.phases(job).count("Succeeded") >= completions(job)
 
     def pods_of(self, job: Object) -> list[Object]:
-        """As they were at the last look, the oldest first."""
+        """The Job's pods as they were at the last refresh, the oldest first."""
         return sorted((pod for pod in self._pods if _job_of(pod) == job["metadata"]["name"]), key=_created)
 
-    def _troubles(self) -> Iterator[Trouble]:
+    def _problems(self) -> Iterator[Problem]:
         values = {job["metadata"]["name"]: job["metadata"].get("annotations", {}).get(VALUES) for job in self._jobs}
         running = {_job_of(pod) for pod in self._pods if pod["status"].get("phase") == "Running"}
         for pod in self._pods:
             if pod["metadata"]["labels"].get(COMPONENT) == "pipeline":  # ourselves, or who came before us
                 continue
-            found = list(pod_troubles(pod, values.get(_job_of(pod)), others_run=_job_of(pod) in running))
+            found = list(pod_problems(pod, values.get(_job_of(pod)), others_run=_job_of(pod) in running))
             yield from found
             if not found and pod["status"].get("phase") == "Pending" and self._asks_for_events(pod):
-                yield from event_troubles(pod, self._namespace.events(pod["metadata"]["name"]))
+                yield from event_problems(pod, self._namespace.events(pod["metadata"]["name"]))
         for job in self._jobs:
             if job_state(job) == "queued":
                 name = job["metadata"]["name"]
                 text = f"job {name} is held back until its queue admits it"
-                yield Trouble(f"{_waiting_key(job)}/queued", text, level="info")
+                yield Problem(f"{_waiting_key(job)}/queued", text, level="info")
             elif is_live(job) and not job["status"].get("active") and self._asks_for_events(job):
-                yield from event_troubles(job, self._namespace.events(job["metadata"]["name"]))
+                yield from event_problems(job, self._namespace.events(job["metadata"]["name"]))
 
     def _asks_for_events(self, item: Object) -> bool:
-        """Whether it has waited for so long, and nobody has asked for so long: each asking is a request."""
+        """Whether it has waited long enough, and its events were not asked for lately: each asking is a request."""
         key, now = _waiting_key(item), time.monotonic()
         if now - max(self._since.setdefault(key, now), self._asked.get(key, 0.0)) < EVENTS_SECONDS:
             return False
         self._asked[key] = now
         return True
 
-    def _tell(self, trouble: Trouble) -> None:
+    def _tell(self, problem: Problem) -> None:
         now = time.monotonic()
-        since = self._since.setdefault(trouble.key, now)
-        if trouble.passing and now - since < GRACE_SECONDS:
+        since = self._since.setdefault(problem.key, now)
+        if problem.passing and now - since < GRACE_SECONDS:
             return
-        told = self._told.get(trouble.key)
-        level = logging.INFO if trouble.level == "info" else logging.WARNING
-        if told is None or (trouble.passing and level == logging.WARNING and now - told > REPEAT_SECONDS):
-            self._told[trouble.key] = now
-            log.log(level, "%s", trouble.text)
+        told = self._told.get(problem.key)
+        level = logging.INFO if problem.level == "info" else logging.WARNING
+        if told is None or (problem.passing and level == logging.WARNING and now - told > REPEAT_SECONDS):
+            self._told[problem.key] = now
+            log.log(level, "%s", problem.text)
 
     def _clear_if_lost(self, pod: Object) -> None:
-        """A pod whose node does not answer stays forever, and a Job makes no other in its place until it has ended.
+        """A pod whose node does not answer stays forever, and its Job makes no other in its place.
 
-        A worker's lease has run out by then, and whatever it may still write is discarded. What another stage still
-        writes would not be: it is for a person to say that the node is gone.
+        A worker's pod is removed: its lease has run out by then, and whatever it still writes is discarded. What a
+        pod of another stage still writes is not discarded, so that a person has to say that the node is gone.
         """
         metadata = pod["metadata"]
         deleted = metadata.get("deletionTimestamp")
@@ -118,12 +118,12 @@ class Lookout:
             return
         name, node = metadata["name"], pod["spec"].get("nodeName", "?")
         if metadata["labels"].get(COMPONENT) == "sweep":
-            log.warning("pod %s has not ended in time, its node %s is lost; it is taken out of the books", name, node)
+            log.warning("pod %s has not ended in time, its node %s is lost; it is removed", name, node)
             self._namespace.delete_lost_pod(pod)
         else:
             command = f"kubectl -n {self._namespace.name} delete pod {name} --force"
             text = f"pod {name} has not ended in time; if its node {node} is lost for good: {command}"
-            self._tell(Trouble(f"{metadata['uid']}/lost", text))
+            self._tell(Problem(f"{metadata['uid']}/lost", text))
 
 
 def _waiting_key(item: Object) -> str:

@@ -1,4 +1,4 @@
-"""One attempt at a trial, from a claimed slot to its settlement: the protocol, whatever it is that trains."""
+"""One attempt at a trial, from the claimed slot to its settlement, whatever function does the training."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ class Workplace:
 
 
 class Attempt:
-    """What is waited for while the trial runs ends with the lease."""
+    """One owner's attempt. While the trial runs, an outage is waited for only as long as the lease is kept."""
 
     def __init__(self, place: Workplace, held: Claim, lease: Lease) -> None:
         def step() -> None:
@@ -56,7 +56,7 @@ class Attempt:
         """Trains, unless that is done, and settles; or gives the slot back after an exception.
 
         Raises:
-            LeaseLost, Interrupted, Failure: it is not settled, and the slot is as it was.
+            LeaseLost, Interrupted, Failure: the trial is not settled, and the slot is unchanged.
 
         """
         try:
@@ -98,7 +98,7 @@ class Attempt:
         return Outcome(SlotState(saved["state"]), saved["message"], saved["traceback"]) if saved else None
 
     def _keep(self, outcome: Outcome) -> None:
-        """Writes down what a later owner could not find out anew, and the course of the trial."""
+        """Stores an outcome that a later owner could not reproduce, and the log of the epochs."""
         if outcome.state in (SlotState.DIVERGED, SlotState.FAILED) and self._checkpoints is not None:
             self._checkpoints.save_outcome(asdict(outcome))
         if self._running is not None and self._running.epochs:
@@ -106,7 +106,7 @@ class Attempt:
             self._artifacts.write_text(trial_epochs_key(self._claimed.number), rows)
 
     def _settle(self, outcome: Outcome) -> None:
-        """Not bound to the lease any more: the fence guards it."""
+        """Waits for the database without regard to the lease: the fence makes sure that no other owner has settled."""
         objectives, values = self._place.experiment.sweep.objectives, None
         if outcome.state is SlotState.COMPLETE and self._running is not None:
             values = [self._running.accuracy, *(self._running.facts[objective] for objective in objectives[1:])]
@@ -114,7 +114,7 @@ class Attempt:
 
 
 def _failure(slot: int, error: Exception) -> Outcome:
-    """What an exception is remembered by."""
+    """Logs an exception, and returns the outcome that the trial has if this was its last attempt."""
     if isinstance(error, AttemptFails):
         log.error("slot %d failed: %s", slot, error)
         return Outcome(SlotState.FAILED, str(error))

@@ -1,4 +1,4 @@
-"""A trial while it trains: what the training loop is given to ask and to tell."""
+"""A trial while it trains: what the training loop asks and tells."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class TrialEnds(Exception):
-    """Raised by what trains: the trial is settled as it is, without a value."""
+    """Raised by the training to end the trial without a value."""
 
     def __init__(self, state: SlotState, message: str) -> None:
         super().__init__(message)
@@ -25,28 +25,34 @@ class TrialEnds(Exception):
 
 
 class AttemptFails(Exception):
-    """Raised by what trains: costs an attempt, as any exception, but its message says all and no traceback is kept."""
+    """Raised by the training: costs an attempt as any exception does, but its message is enough without a traceback."""
 
 
 class RunningTrial:
-    """One owner's training of a trial.
-
-    `step` is to be called before every step; it raises LeaseLost when the trial is somebody else's by now, and
-    Interrupted when the process was asked to end. So do all methods while they wait for a service.
-    """
+    """One owner's training of a trial. Its methods raise as `step` does while they wait for a service."""
 
     def __init__(
         self, claimed: ClaimedTrial, held: Claim, checkpoints: Checkpoints, epochs: int, step: Callable[[], None]
     ) -> None:
         self._claimed, self._held, self._checkpoints, self._planned_epochs = claimed, held, checkpoints, epochs
-        self.step = step
+        self._step = step
         self.slot = held.slot
         self.parameters: dict[str, Any] = claimed.parameters
         self.facts: dict[str, float] = {}
         self.epochs: list[EpochResult] = []
 
+    def step(self) -> None:
+        """To be called before every step.
+
+        Raises:
+            LeaseLost: the trial is somebody else's by now.
+            Interrupted: the process was asked to end.
+
+        """
+        self._step()
+
     def note(self, **facts: float) -> None:
-        """Keeps facts about the trial with it; to be called before it trains, with all that is an objective."""
+        """Stores facts with the trial; to be called before the first step, with every objective but the accuracy."""
         self.facts |= facts
         for name, value in facts.items():
             self._claimed.set_attribute(name, value)
@@ -60,7 +66,7 @@ class RunningTrial:
         return self._checkpoints.load(read) if self._held.fence > 1 else None
 
     def take_up(self, epochs: list[EpochResult]) -> None:
-        """To be called with the epochs of a checkpoint. What the database lacks of them is told.
+        """To be called with the epochs of a checkpoint; reports those that the database lacks.
 
         Raises:
             TrialEnds: early stopping has ended the trial with the last of them.
@@ -70,7 +76,7 @@ class RunningTrial:
         self._report()
 
     def finish_epoch(self, epoch: EpochResult, write: Callable[[Path], None]) -> None:
-        """Writes the checkpoint, then reports: whoever takes the trial over finds the decision that was made.
+        """Writes the checkpoint, then reports the epoch.
 
         Raises:
             TrialEnds: early stopping ends the trial here.

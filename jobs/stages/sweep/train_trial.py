@@ -23,7 +23,7 @@ from resnet_core.train import Checkpoint, Diverged, TrainingData, first_batch, t
 def train_trial(
     run: RunningTrial, experiment: Experiment, dataset: StoredDataset, data: TrainingData, processes: int = 1
 ) -> None:
-    """Trains with the trial's parameters, going on from the newest checkpoint there is.
+    """Trains with the trial's parameters, from the newest checkpoint on if there is one.
 
     Args:
         run: the trial.

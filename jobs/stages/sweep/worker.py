@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 TIDY_SECONDS = 30
 NOW = Patience(0)
-GIVING_BACK = Patience(5, lambda: None)  # of a process that has been asked to end
+GIVING_BACK = Patience(5, lambda: None)  # a process that was asked to end does not wait longer
 
 
 class Worker:
@@ -83,7 +83,7 @@ class Worker:
             self._tidy()
 
     def _claim(self) -> tuple[Claim, float] | None:
-        """A slot, and when it was asked for by this process's clock."""
+        """A claim, and the time by this process's clock at which it was asked for."""
 
         def claim(connection: Connection) -> tuple[Claim, float] | None:
             asked = time.monotonic()
@@ -118,7 +118,7 @@ class Worker:
             log.warning("%s: %d trials are not begun any more", reason, cancelled)
 
     def _tidy(self) -> None:
-        """Removes checkpoints that nobody needs; what is not reached now is removed the next time."""
+        """Removes checkpoints that nobody needs any more; during an outage they are left for the next time."""
         self._tidied = time.monotonic()
         try:
             remove_settled(self._artifacts.waiting(NOW), read_trials(self._database.waiting(NOW), self._study_name))

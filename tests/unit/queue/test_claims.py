@@ -243,7 +243,8 @@ def test_ledger_holds_every_change_of_a_slot(engine: Engine) -> None:
 
 def test_best_of_equal_trials_is_the_earliest() -> None:
     def trial(slot: int, number: int, accuracy: float, state: SlotState = SlotState.COMPLETE) -> TrialStatus:
-        return TrialStatus(slot, number, state, {}, 1, accuracy, 1.0, None)
+        told = {"parameters": {}, "epoch": 1, "accuracy": accuracy, "seconds": 1.0}
+        return TrialStatus(slot=slot, number=number, state=state, **told)
 
     stopped = trial(0, 0, 0.99, SlotState.STOPPED_EARLY)
     cost = Usage(0, 0, {})
