@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.experiment.chart_files import CHART, experiment_schema, generated_files
+from charts.generate import CHART, experiment_schema, generated_files
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, load_experiment, preset_names
 from jobs.experiment.parameters import searchable_fields
@@ -81,7 +81,7 @@ def test_the_chart_takes_whatever_the_processes_take(helm: Helm, tmp_path: Path)
 
 def test_what_is_written_from_the_model_is_up_to_date() -> None:
     stale = [name for name, text in generated_files().items() if (CHART / name).read_text() != text]
-    assert stale == [], "python -m jobs.experiment.chart_files writes them"
+    assert stale == [], "python charts/generate.py writes them"
     presets = {f"{name}.yaml" for name in preset_names()}
     assert {file.name for file in (CHART / "experiments").iterdir()} == presets
 

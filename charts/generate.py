@@ -1,6 +1,6 @@
-"""The experiment as the chart knows it: `python -m jobs.experiment.chart_files` writes what the chart takes from here.
+"""Writes the experiment into the chart: `python charts/generate.py`, after a change of the experiment or a preset.
 
-These are the `experiment` part of values.schema.json, from the model; the `experiment` block of values.yaml, from the
+It writes the `experiment` part of values.schema.json, from the model; the `experiment` block of values.yaml, from the
 preset `quick`; and a values file for each preset, for `helm install -f`.
 """
 
@@ -14,7 +14,7 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import preset_names, preset_tree
 from jobs.experiment.parameters import AMOUNT_OF_BLOCK, searchable_fields
 
-CHART = Path(__file__).parents[2] / "charts/resnet-sweep"
+CHART = Path(__file__).parent / "resnet-sweep"
 DEFAULT_PRESET = "quick"
 PREFIX = "experiment."  # of the names of the definitions that are written here
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -101,7 +101,7 @@ def _preset_values(name: str) -> str:
     values = _written(_over(preset_tree(DEFAULT_PRESET), preset_tree(name)), commented=False)
     return (
         f"# The preset `{name}` for `helm install -f`; jobs/experiment/presets/{name}.yaml says what it is for.\n"
-        f"# Written by `python -m jobs.experiment.chart_files`; null takes out what values.yaml has.\n{values}"
+        f"# Written by `python charts/generate.py`; null takes out what values.yaml has.\n{values}"
     )
 
 
