@@ -8,9 +8,10 @@ import torch
 SHARED_IMAGES = Path(__file__).parents[2] / "shared/data/make_cifar10.py"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(2)
+@pytest.fixture(scope="module", autouse=True)
+def _threads(request: pytest.FixtureRequest) -> None:
+    """One, so that processes of tests run side by side at no loss; two where what is tested is for more than one."""
+    torch.set_num_threads(2 if request.path.parent.name == "cpu" else 1)
 
 
 @pytest.fixture(scope="session")

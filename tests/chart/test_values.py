@@ -7,14 +7,14 @@ from typing import Any
 
 import yaml
 
-from tests.support.helm import CHART, Helm
+from tests.support.helm import CHART, KUBERNETES, Helm
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 
 
 def test_the_chart_is_clean(helm: Helm) -> None:
-    said = helm.run("lint", str(CHART), "--strict", "--kube-version=1.34.0")
+    said = helm.run("lint", str(CHART), "--strict", f"--kube-version={KUBERNETES}")
     assert "0 chart(s) failed" in said
 
 

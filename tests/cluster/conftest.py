@@ -4,21 +4,39 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.choice import chosen_cluster
 from tests.cluster.kubernetes_cluster import Cluster, Namespace
 from tests.cluster.release import Release
+from tests.cluster.sharing import locked, shared_cluster
 
 FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with chosen_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    with shared_cluster(common_folder(tmp_path_factory), tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
 
 
+def common_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of this process and the others that pytest-xdist runs beside it."""
+    return tmp_path_factory.getbasetemp().parent
+
+
 @pytest.fixture
-def namespace(cluster: Cluster, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Namespace]:
+def _turn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests run side by side on the one node, and those marked `alone` when no other does."""
+    alone = request.node.get_closest_marker("alone") is not None
+    with locked(common_folder(tmp_path_factory) / "node", shared=not alone):
+        yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Nobody waits for those that are alone when they come last."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, _turn: None, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Namespace]:
     """A namespace that admits only what the restricted standard allows; of a failed test its logs are kept."""
     namespace = Namespace(cluster, f"test-{secrets.token_hex(4)}")
     labels = {

@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,9 +48,10 @@ def running(kubeconfig: Path, kubectl: tuple[str, ...], minio_binary: Path) -> I
             _output("kind", "delete", "cluster", f"--name={NAME}", f"--kubeconfig={kubeconfig}")
 
 
-def _build_and_load(name: str, folder: Path, containerfile: Path) -> Image:
+def _build_and_load(name: str, folder: Path, containerfile: Path, arguments: Mapping[str, str]) -> Image:
     image = Image(f"localhost/{name}", "test")
-    _output("docker", "build", f"--tag={image}", f"--file={containerfile}", str(folder))
+    options = [f"--build-arg={key}={value}" for key, value in arguments.items()]
+    _output("docker", "build", *options, f"--tag={image}", f"--file={containerfile}", str(folder))
     _output("kind", "load", "docker-image", f"--name={NAME}", str(image))
     return image
 

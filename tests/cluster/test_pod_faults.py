@@ -78,6 +78,7 @@ def test_pipeline_pod_deleted(release: Release) -> None:
     release.check(TRIALS)
 
 
+@pytest.mark.alone
 def test_node_drained_and_uncordoned(release: Release, cluster: Cluster) -> None:
     release.install(experiment=EXPERIMENT)
     release.until_half_way()
@@ -95,6 +96,7 @@ def test_node_drained_and_uncordoned(release: Release, cluster: Cluster) -> None
     release.check(TRIALS)
 
 
+@pytest.mark.alone
 def test_kubelet_and_api_server_restarted(release: Release) -> None:
     node = node_of(release)
     release.install(experiment=EXPERIMENT)
@@ -107,6 +109,7 @@ def test_kubelet_and_api_server_restarted(release: Release) -> None:
     release.check(TRIALS)
 
 
+@pytest.mark.alone
 def test_node_lost_for_minutes(release: Release) -> None:
     """Its pods are to be deleted and cannot be: the pipeline takes the workers out of the books, so that the Job can
     make others. Where all nodes are lost nobody deletes pods, hence the test does.

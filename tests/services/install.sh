@@ -2,6 +2,7 @@
 # The servers that tests/services starts, unless they are there: PostgreSQL from Debian (as root), MinIO in a cache
 # folder, from an archive of binaries (first argument, tar.zst) if there is one, else built from its Go module.
 set -euo pipefail
+. "$(dirname "$0")/../support/versions.env"
 
 if ! command -v initdb >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
     apt-get update -qq
@@ -23,6 +24,6 @@ if ! command -v minio >/dev/null && [ ! -x "$cache/minio" ]; then
         rmdir "$partial"
     else
         CGO_ENABLED=0 GOBIN=$cache go install -trimpath -ldflags '-s -w' \
-            github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+            "github.com/minio/minio@$MINIO"
     fi
 fi

@@ -15,12 +15,13 @@ import pytest
 import yaml
 
 from tests.support.missing import missing
+from tests.support.versions import VERSIONS
 
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts/resnet-sweep"
 EVERYTHING = REPOSITORY / "tests/chart/everything.yaml"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-sweep/cluster"
-KUBERNETES = "1.34.0"
+KUBERNETES = VERSIONS["OLDEST_KUBERNETES"]
 
 Document = dict[str, Any]
 

@@ -2,12 +2,13 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.images import buildah
+from tests.support.versions import VERSIONS
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
@@ -44,23 +45,33 @@ class Images:
     dashboard: Image
 
 
-def build_all(build: Callable[[str, Path, Path], Image], minio_binary: Path) -> Images:
-    """`build` makes an image from its name, a folder and a Containerfile."""
+Build = Callable[[str, Path, Path, Mapping[str, str]], Image]
+
+
+def build_all(build: Build, minio_binary: Path) -> Images:
+    """`build` makes an image from its name, a folder, a Containerfile and arguments for it."""
     postgresql, dashboard = HERE / "postgresql", HERE / "dashboard"
     with _folder_with(minio_binary) as folder:
         return Images(
-            postgresql=build("postgresql", postgresql, postgresql / "Containerfile"),
-            minio=build("minio", folder, HERE / "minio/Containerfile"),
-            dashboard=build("dashboard", dashboard, dashboard / "Containerfile"),
-            resnet_sweep=build("resnet-sweep", REPOSITORY, REPOSITORY / "Dockerfile"),
+            postgresql=build("postgresql", postgresql, postgresql / "Containerfile", _versions("POSTGRESQL")),
+            minio=build("minio", folder, HERE / "minio/Containerfile", {}),
+            dashboard=build(
+                "dashboard", dashboard, dashboard / "Containerfile", _versions("OPTUNA_DASHBOARD", "PSYCOPG2")
+            ),
+            resnet_sweep=build("resnet-sweep", REPOSITORY, REPOSITORY / "Dockerfile", {}),
         )
 
 
-def into_registry(registry: str) -> Callable[[str, Path, Path], Image]:
+def into_storage(name: str, folder: Path, containerfile: Path, arguments: Mapping[str, str]) -> Image:
+    """A `build` for build_all that needs no Docker and no registry: what it builds is used again by into_registry's."""
+    return Image.parse(buildah.build(name, folder, containerfile, arguments))
+
+
+def into_registry(registry: str) -> Build:
     """A `build` for build_all that needs no Docker."""
 
-    def build(name: str, folder: Path, containerfile: Path) -> Image:
-        tag = buildah.build(name, folder, containerfile)
+    def build(name: str, folder: Path, containerfile: Path, arguments: Mapping[str, str]) -> Image:
+        tag = buildah.build(name, folder, containerfile, arguments)
         return Image(f"{registry}/{name}", "test", buildah.push(tag, registry))
 
     return build
@@ -71,3 +82,7 @@ def _folder_with(binary: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="resnet-sweep-minio-") as folder:
         shutil.copy2(binary, Path(folder) / "minio")
         yield Path(folder)
+
+
+def _versions(*names: str) -> dict[str, str]:
+    return {name: VERSIONS[name] for name in names}

@@ -4,9 +4,13 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-BASE = "localhost/resnet-sweep-base:bookworm"
+from tests.support.versions import VERSIONS
+
+DEBIAN = VERSIONS["DEBIAN"]
+BASE = f"localhost/resnet-sweep-base:{DEBIAN}"
 PACKAGES = ("ca-certificates", "python3", "python3-venv")
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -23,11 +27,12 @@ def obstacle() -> str | None:
     return f"Debian's packages are missing: {' '.join(absent)}" if absent else None
 
 
-def build(name: str, folder: Path, containerfile: Path) -> str:
+def build(name: str, folder: Path, containerfile: Path, arguments: Mapping[str, str]) -> str:
     """Builds over the base image and returns the name in buildah's storage; layers that are there are used again."""
     _make_base()
     tag = f"localhost/{name}:test"
     options = ["--layers", "--isolation=chroot", "--network=host", f"--build-arg=BASE_IMAGE={BASE}"]
+    options += [f"--build-arg={key}={value}" for key, value in arguments.items()]
     # what this machine trusts: its way to the package index may lead through a proxy with an authority of its own
     options += [f"--volume={AUTHORITIES}:{AUTHORITIES}:ro"]
     _buildah("build", *options, f"--file={containerfile}", f"--tag={tag}", str(folder))
@@ -50,7 +55,7 @@ def _make_base() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="resnet-sweep-base-", dir="/var/tmp") as folder:
         root = Path(folder) / "root"
-        command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "bookworm", str(root)]
+        command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", DEBIAN, str(root)]
         _run(command)
         for leftover in ("var/cache/apt", "var/lib/apt/lists"):
             shutil.rmtree(root / leftover)

@@ -4,6 +4,7 @@
 set -euo pipefail
 out=$(realpath --canonicalize-missing "${1:?usage: build.sh FOLDER}")
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../../../support/versions.env"
 mkdir -p "$out"
 export CGO_ENABLED=0 GOBIN=$out
 
@@ -26,7 +27,7 @@ if ! has hyperkube; then
 fi
 has etcd || compile etcd ''
 has coredns || compile coredns ''
-has helm || fetch helm.sh/helm/v4/cmd/helm@v4.3.1
-has minio || fetch github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
-has registry || fetch github.com/distribution/distribution/v3/cmd/registry@v3.1.2
+has helm || fetch "helm.sh/helm/v4/cmd/helm@$HELM"
+has minio || fetch "github.com/minio/minio@$MINIO"
+has registry || fetch "github.com/distribution/distribution/v3/cmd/registry@$REGISTRY"
 has pause || gcc -static -Os -o "$out/pause" "$here/pause.c"
