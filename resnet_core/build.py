@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from resnet_core.config import ModelConfig, PruningConfig
+from resnet_core.cpu.layers import use_faster_layers
 from resnet_core.model import NetworkConfig, ResNet
 from resnet_core.pruning import prune
 from resnet_core.seeds import derive_seed
@@ -18,9 +19,20 @@ def build_network(
     seed: int,
     batch: tuple[Tensor, Tensor] | None = None,
 ) -> ResNet:
-    """The pruned network on the CPU; the same for the same seed. Taylor importance needs a normalised batch."""
+    """The pruned network, on the CPU, and the same one for the same seed.
+
+    Args:
+        model: its depths, widths and strides before pruning.
+        pruning: how channels are removed.
+        classes: how many logits it has.
+        dropout: probability, before the classifier.
+        seed: of the initial weights, and of random pruning.
+        batch: normalised images `(N, 3, H, W)` and labels `(N,)`; only Taylor importance needs them.
+
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "initialisation"))
         network = ResNet(NetworkConfig.from_model(model, classes), dropout)
+    use_faster_layers(network)
     prune(network, pruning, seed=derive_seed(seed, "pruning"), batch=batch)
     return network

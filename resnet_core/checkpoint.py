@@ -12,7 +12,7 @@ def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
-    """Tensors come back to the CPU where they were there (an optimizer counts its steps on it), else to `device`."""
+    """Loads tensors to `device`, except those that were on the CPU, where an optimizer counts its steps."""
     checkpoint: dict[str, Any] = torch.load(
         path,
         map_location=lambda storage, saved_on: default_restore_location(

@@ -1,6 +1,6 @@
 """What a network is made of and how it is trained, as validated, frozen values.
 
-Files write the keys in camelCase (`batchSize`), Python reads them in snake_case (`batch_size`).
+Keys are in camelCase in files (`batchSize`) and in snake_case in Python (`batch_size`).
 """
 
 from typing import Annotated, Any, Literal
@@ -75,7 +75,7 @@ class ModelConfig(Config):
 
 
 def _listed(amounts: Any) -> Any:
-    """A single amount, as a search gives it, as a list of one."""
+    """Turns a single amount, which is what a search gives, into a list of one."""
     return [amounts] if isinstance(amounts, int | float) and not isinstance(amounts, bool) else amounts
 
 
@@ -103,6 +103,10 @@ class PruningConfig(Config):
             if given is not None and not needed:
                 raise ValueError(f"pruning.{key}={given}: only with pruning.method={key}")
         return self
+
+
+class BudgetConfig(Config):
+    parameters: PositiveInt = Field(5_000_000, description="Most parameters that a network may have.")
 
 
 class ScheduleConfig(Config):
@@ -152,14 +156,14 @@ class TrainingConfig(Config):
     )
 
     def rank_batch_size(self, ranks: int) -> int:
-        """Images of a batch that each of so many processes has.
+        """How many images of a batch each of so many ranks gets.
 
         Raises:
-            ValueError: not all would have the same, or one image alone, which has no batch statistics.
+            ValueError: they would not all get the same number, or only one image, for which batch norm has no variance.
 
         """
         if self.batch_size % ranks or self.batch_size < 2 * ranks:
             raise ValueError(
-                f"training.batchSize={self.batch_size}: a multiple of finalTrain.gpus={ranks}, 2 images a GPU or more"
+                f"training.batchSize={self.batch_size}: a multiple of {ranks} for {ranks} ranks, 2 images each or more"
             )
         return self.batch_size // ranks

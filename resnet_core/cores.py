@@ -1,4 +1,4 @@
-"""How many cores this process may use: what a container is given, not what its node has. Imports no torch."""
+"""How many cores this process may use: those of its container, not those of the node. Imports no torch."""
 
 import math
 import os
@@ -9,10 +9,10 @@ CGROUPS = "sys/fs/cgroup"
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """The least of the cores this process may be scheduled on and its control groups' quotas, rounded up.
+    """The smallest of two limits, rounded up: cores it may be scheduled on, and the quotas of its control groups.
 
     Args:
-        root: below which `proc/self/cgroup` and `sys/fs/cgroup` lie.
+        root: the folder in which `proc/self/cgroup` and `sys/fs/cgroup` lie.
 
     """
     scheduled = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -20,14 +20,14 @@ def usable_cores(root: Path = Path("/")) -> int:
 
 
 def threads_each(processes: int, root: Path = Path("/")) -> int:
-    """The threads of each of so many processes that share the cores, at least one."""
+    """How many threads each of so many processes gets when they share the cores, at least one."""
     return max(usable_cores(root) // processes, 1)
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """In cores, of every control group that this process is in; a group's limit holds for all below it."""
+    """The quotas, in cores, of the control groups this process is in and of all groups above these."""
     memberships = root / "proc/self/cgroup"
-    if not memberships.exists():  # no Linux
+    if not memberships.exists():  # not on Linux
         return
     for line in memberships.read_text().splitlines():
         _, controllers, group = line.split(":", 2)
@@ -46,10 +46,10 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _with_parents(mount: Path, group: str) -> Iterator[Path]:
-    """The group's folder and those above it, up to where the groups are mounted.
+    """The group's folder and those above it, up to the folder in which the groups are mounted.
 
-    Many a container sees its own group mounted there, but is told the group's path on its node: what does not exist
-    below the mount is passed over by whoever looks for files.
+    Some of them may not exist: in many containers the mount is the container's own group, while the path of the group
+    is still the one it has on the node.
     """
     path = PurePosixPath(group.lstrip("/"))
     if ".." not in path.parts:

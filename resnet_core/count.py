@@ -1,4 +1,4 @@
-"""Counts of a network, layer by layer, and the budget they are held against."""
+"""Parameters and multiply-accumulates of a network, layer by layer, and the budget for its parameters."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,10 +68,10 @@ def count_layers(config: NetworkConfig, size: int = 32) -> list[LayerCount]:
 
 
 def check_budget(config: NetworkConfig, budget: int) -> int:
-    """The number of parameters.
+    """Returns the number of parameters.
 
     Raises:
-        BudgetExceeded: there are more than `budget`.
+        BudgetExceeded: there are more of them than `budget`.
 
     """
     parameters = count_parameters(config)

@@ -1,4 +1,4 @@
-"""What the machine can do: threads, the device, and the arithmetic that pays on it."""
+"""What the machine has: its threads, its device, and the precision in which that computes fastest."""
 
 from typing import Literal
 
@@ -8,15 +8,17 @@ from resnet_core.cores import usable_cores
 
 
 def use_threads(threads: int | None) -> None:
-    """So many threads for torch; by default what it would take itself, but no more than the cores there are for it."""
+    """Sets how many threads torch uses. By default it takes as many as it would itself, up to `usable_cores()`."""
     torch.set_num_threads(threads or min(torch.get_num_threads(), usable_cores()))
 
 
 def select_device(name: str = "auto", rank: int = 0) -> torch.device:
-    """The device called `name`; `auto` is a CUDA GPU, or the CPU where there is none. Each rank has a GPU of its own.
+    """The device called `name`; `auto` is a CUDA GPU, or the CPU where there is none.
+
+    Of several ranks on CUDA GPUs, each gets the GPU of its own number.
 
     Raises:
-        ValueError: a CUDA device is asked for that is not there.
+        ValueError: this machine does not have that CUDA device.
 
     """
     if name == "auto":
@@ -25,19 +27,26 @@ def select_device(name: str = "auto", rank: int = 0) -> torch.device:
     if rank and device.type == "cuda":
         device = torch.device("cuda", rank)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"DEVICE={device}: this machine has {torch.cuda.device_count()} CUDA devices")
+        raise ValueError(f"{device}: this machine has {torch.cuda.device_count()} CUDA devices")
     return device
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 products run faster than those of fp32: CUDA from Ampere on, x86 with AMX.
+    """Whether products in bf16 are faster than in fp32: they are on CUDA GPUs from Ampere on and on x86 with AMX.
 
-    AVX512-BF16 alone is not enough: an Intel Xeon whose AMX is hidden from the virtual machine multiplies half as
-    fast in bf16 as in fp32 (tests/benchmarks/RESULTS.md).
+    AVX512-BF16 alone is not enough: in a virtual machine that hides AMX, an Intel Xeon multiplies half as fast in bf16
+    as in fp32 (tests/benchmarks/RESULTS.md).
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return torch.cpu._is_amx_tile_supported()
+    return has_amx()
+
+
+def has_amx() -> bool:
+    """Whether the CPU has AMX, which multiplies tiles of matrices."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        return bool(torch.cpu.get_capabilities().get("amx_tile", False))
+    return torch.cpu._is_amx_tile_supported()  # before torch 2.11 there is no public way
 
 
 def select_precision(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:

@@ -1,9 +1,9 @@
 """The ranks of one training: processes that share every batch, each with a device of its own.
 
-They see the images that one process sees at the same global batch and make the same steps, but for two things: dropout
-is drawn by each rank, and the statistics of batch norm are each rank's own. SyncBatchNorm would have every layer wait
-for the other ranks three times a step, and has no form for CPUs. The running statistics are averaged after each epoch,
-before anything is validated or saved: all ranks evaluate and resume the same network.
+Together they see the images that a single process would see with the same batches, and make the same steps, with two
+exceptions: each rank draws its own dropout, and each has its own batch-norm statistics. SyncBatchNorm would make every
+layer wait for the other ranks three times a step, and does not exist for CPUs. The running statistics are averaged
+after each epoch, before anything is validated or saved, so that all ranks evaluate and resume the same network.
 """
 
 import time
@@ -18,24 +18,26 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 POLL_SECONDS = 0.01
-PATIENCE = timedelta(days=1)  # with a rank that waits out an outage; that none hangs is seen to by signs of life
+# A rank may have to wait long while another one waits for a service to come back. A rank that hangs is noticed
+# elsewhere: it no longer calls `beat`.
+PATIENCE = timedelta(days=1)
 
 
 class RankLost(Exception):
-    """Another rank of the training has ended before its time."""
+    """Another rank has ended before the training did."""
 
 
 class Group:
-    """A training's only process; with more of them, `Ranks`."""
+    """The processes of a training, here a single one; `Ranks` are several."""
 
     rank, size = 0, 1
 
     def network(self, model: nn.Module) -> nn.Module:
-        """What is stepped in place of the model: each rank begins with rank 0's weights, gradients are averaged."""
+        """The network to call in place of the model: it begins with rank 0's weights and averages the gradients."""
         return model
 
     def share(self, rows: Tensor) -> Tensor:
-        """The part of the rows that is this rank's."""
+        """The part of the rows that this rank works on."""
         return rows
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -43,29 +45,36 @@ class Group:
         return tensor
 
     def average_buffers(self, *models: nn.Module) -> None:
-        """Gives every rank the mean of the running statistics."""
+        """Sets the running statistics of every rank to their mean over the ranks."""
 
     def first(self, action: Callable[[], bool | None]) -> bool:
-        """Whether `action`, called on rank 0 alone, has returned True; the other ranks wait for it."""
+        """Calls `action` on rank 0 alone while the others wait, and returns on every rank whether it returned True."""
         return bool(action())
 
     def any(self, flag: bool) -> bool:
-        """Whether a rank has raised its flag: the same answer on every rank."""
+        """Whether any rank has raised its flag. All ranks get the same answer."""
         return flag
 
 
 class Ranks(Group):
-    """As many processes as WORLD_SIZE says, who meet as torchrun's do: RANK, MASTER_ADDR, MASTER_PORT.
+    """Several processes. Gradients go by NCCL between GPUs and by gloo between CPUs, all other messages by gloo."""
 
-    Gradients go by NCCL between GPUs and by gloo between CPUs; what the ranks tell each other always goes by gloo.
-    """
+    def __init__(self, device: torch.device, beat: Callable[[], None], *, rank: int, size: int, address: str) -> None:
+        """Waits for the other ranks.
 
-    def __init__(self, device: torch.device, beat: Callable[[], None]) -> None:
-        """Waits for the other ranks. `beat` is called several times a second wherever one waits for another's I/O."""
+        Args:
+            device: of this rank alone.
+            beat: called several times a second while this rank waits for the I/O of another.
+            rank: of this process, from 0.
+            size: how many ranks there are.
+            address: `host:port` at which rank 0 listens for the others.
+
+        """
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, f"tcp://{address}", rank=rank, world_size=size)
+        self.rank, self.size = rank, size
         self._device, self._beat = device, beat
         talk = dist.new_group(backend="gloo", timeout=PATIENCE)
         assert isinstance(talk, dist.ProcessGroup)
@@ -73,10 +82,10 @@ class Ranks(Group):
         self._raised: tuple[dist.Work, Tensor] | None = None
 
     def network(self, model: nn.Module) -> nn.Module:
-        self.first(lambda: None)  # a rank whose files came late is waited for here, not in a collective with a time-out
+        self.first(lambda: None)  # ranks that took longer to load are waited for here: the next step has a time-out
         devices = [self._device] if self._device.type == "cuda" else None
         network = DistributedDataParallel(model, devices, gradient_as_bucket_view=True)
-        network.broadcast_buffers = False  # in each step; the argument's name depends on torch's version
+        network.broadcast_buffers = False  # set afterwards, since the argument's name differs between versions of torch
         return network
 
     def share(self, rows: Tensor) -> Tensor:
@@ -100,17 +109,17 @@ class Ranks(Group):
         return _answered(work, answer)
 
     def any(self, flag: bool) -> bool:
-        """The answer is that to the call before, so that no rank waits for another as long as all make steps."""
+        """Answers the question of the call before this one, so that the ranks need not wait for each other."""
         before, self._raised = self._raised, self._ask(flag)
         return before is not None and _answered(*before)
 
     def close(self) -> None:
-        """Leaves together with the others. Not after an error: it would wait for those that are stuck."""
+        """Waits for the other ranks and leaves with them. Not to be called after an error: some may never come."""
         self.first(lambda: None)
         self.leave()
 
     def leave(self) -> None:
-        """Without waiting for the others. Gloo's threads abort a process that ends while they run."""
+        """Leaves without waiting for the others. A process that ends without leaving is aborted by gloo's threads."""
         self._raised = None
         dist.destroy_process_group()
 
@@ -128,9 +137,10 @@ ALONE = Group()
 
 
 def own_rows(group: Group, batches: int, batch_size: int) -> NDArray[np.int64]:
-    """The rank's rows in an epoch's order: `batch_size / size` of each batch, and before them one of another rank's.
+    """The rank's rows in the order of an epoch: its part of each batch, and before each part one row more.
 
-    An image is mixed with the one before it in the whole batch, the first with the last.
+    Mixing needs the additional row, which belongs to another rank: an image is mixed with the one before it in the
+    whole batch, and the first one with the last. A part has `batch_size / size` rows.
     """
     part = batch_size // group.size
     inside = np.arange(part * group.rank - 1, part * (group.rank + 1)) % batch_size

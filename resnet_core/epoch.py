@@ -1,12 +1,14 @@
-"""The figures of one epoch."""
+"""Loss and accuracy of one epoch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One epoch, counted from 1. Training figures are means over the augmented images while they were learnt,
-    validation figures belong to the averaged weights where there are any.
+    """The results of an epoch; the first is number 1.
+
+    `train_loss` and `train_accuracy` are means over the augmented images, each measured when it was trained on. The
+    validation results are those of the averaged weights if the recipe averages them.
     """
 
     epoch: int

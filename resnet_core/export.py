@@ -1,4 +1,4 @@
-"""A network as an ONNX file that needs nothing else: it takes images as bytes and normalises them itself."""
+"""A network as an ONNX file that can be used by itself: it takes images as bytes and normalises them."""
 
 import json
 
@@ -9,7 +9,7 @@ from resnet_core.augment import normalize
 from resnet_core.load import TrainedModel
 from resnet_core.model import ResNet
 
-OPSET = 20  # onnxruntime runs it from 1.18 on
+OPSET = 20  # onnxruntime supports it from version 1.18 on
 
 
 class _FromBytes(nn.Module):
@@ -25,11 +25,11 @@ class _FromBytes(nn.Module):
 
 
 def export_onnx(model: TrainedModel, properties: dict[str, str]) -> bytes:
-    """The file's content: `images (N, 3, size, size) uint8` to `logits (N, classes) float32`, N any number.
+    """The content of the file. It maps `images (N, 3, size, size) uint8` to `logits (N, classes) float32`, for any N.
 
     Its metadata are `properties` and the names of the classes as a JSON list. The model has to be on the CPU.
     """
-    import onnx  # noqa: PLC0415 - as torch.onnx's exporter: seconds that only this needs
+    import onnx  # noqa: PLC0415 - takes seconds to import, and only this function needs it
 
     described = model.description
     module = _FromBytes(model.network, torch.tensor(described.mean), torch.tensor(described.std)).eval()
@@ -48,7 +48,7 @@ def export_onnx(model: TrainedModel, properties: dict[str, str]) -> bytes:
     exported = program.model_proto
     graph = exported.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        part.ClearField("metadata_props")  # the exporter's notes: stack traces with the paths of this machine
+        part.ClearField("metadata_props")  # where the exporter leaves stack traces with the paths of this machine
     onnx.helper.set_model_props(exported, {"classes": json.dumps(described.classes, ensure_ascii=False), **properties})
     content: bytes = exported.SerializeToString(deterministic=True)
     return content

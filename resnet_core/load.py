@@ -1,4 +1,4 @@
-"""A trained network from its two files: `model.json`, which says how it is built and fed, and its weights."""
+"""Loads a trained network from its two files: `model.json`, which describes network and input, and its weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ Deviation = Annotated[float, Field(gt=0, le=1)]
 
 
 class ModelDescription(Config):
-    """What `model.json` says of a network. How it came about stands there too, and is not needed to use it."""
+    """What is needed of `model.json` to use a network. How it was trained also stands there, and is ignored here."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -55,7 +55,7 @@ def load_model(description: Path, weights: Path, device: torch.device | None = N
     """The model of a `model.json` and its weights, on the CPU unless a device is named.
 
     Raises:
-        ValueError: a file is damaged or something else, or the two do not belong together.
+        ValueError: a file is damaged or of another kind, or the two do not belong together.
 
     """
     read = read_description(description)
@@ -64,7 +64,7 @@ def load_model(description: Path, weights: Path, device: torch.device | None = N
 
 
 def read_description(file: Path) -> ModelDescription:
-    """Raises ValueError where the file does not describe a model."""
+    """Raises ValueError if the file does not describe a model."""
     try:
         return ModelDescription.model_validate_json(file.read_bytes())
     except ValidationError as error:
@@ -75,14 +75,14 @@ def load_network(config: NetworkConfig, weights: Path) -> ResNet:
     """The network in evaluation mode on the CPU, with the weights of a safetensors file.
 
     Raises:
-        ValueError: the file is damaged or something else, or its tensors are not those of such a network.
+        ValueError: the file is damaged or of another kind, or its tensors are not those of such a network.
 
     """
     try:
         tensors = load_file(weights)
     except SafetensorError as error:
         raise ValueError(f"not a file of weights: {error}") from None
-    with torch.device("meta"):  # whatever widths the file asks for: no memory is taken before they are held against it
+    with torch.device("meta"):  # takes no memory, whatever widths the file asks for: they are compared first
         network = ResNet(config)
     expected = {name: _kind(tensor) for name, tensor in network.state_dict().items()}
     found = {name: _kind(tensor) for name, tensor in tensors.items()}

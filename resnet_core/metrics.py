@@ -32,7 +32,7 @@ def compute_metrics(logits: Tensor, labels: Tensor) -> Metrics:
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """The mean, and the 95 % interval that Student's t distribution gives it; none of a single value."""
+    """The mean and the ends of its 95 % interval by Student's t distribution. A single value has no interval."""
     mean, count = statistics.fmean(values), len(values)
     if count == 1:
         return mean, None, None
@@ -41,7 +41,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float | None, float |
 
 
 def wilson_interval(hits: int, total: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion (Wilson 1927): what the number of test images leaves open."""
+    """The 95 % score interval of a proportion (Wilson 1927), which says how certain it is for so many images."""
     z = 1.959963984540054
     share, spread = hits / total, z**2 / total
     centre = (share + spread / 2) / (1 + spread)

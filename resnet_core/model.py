@@ -1,4 +1,4 @@
-"""The CIFAR ResNet (He et al. 2016, section 4.2's 3x3 stem with ResNet-18's stages), of any depth and width."""
+"""The ResNet for small images, of any depth and width: ResNet-18's stages behind a 3x3 stem (He et al. 2016, 4.2)."""
 
 from collections.abc import Iterator
 
@@ -7,12 +7,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resnet_core import batch_norm, winograd
 from resnet_core.config import Config, ModelConfig, PositiveInt
 
 
 class BlockConfig(Config):
-    """Widths of one basic block; `projection` says whether its shortcut is a 1x1 convolution or the identity."""
+    """One basic block: channels between its two convolutions (`inner`) and behind them (`outer`), and its stride.
+
+    With `projection` its shortcut is a 1x1 convolution, without one the identity.
+    """
 
     inner: PositiveInt
     outer: PositiveInt
@@ -21,7 +23,7 @@ class BlockConfig(Config):
 
 
 class NetworkConfig(Config):
-    """Every width of a network, pruned or not: enough to build it again."""
+    """Every width of a network, pruned or not. This is enough to build the network again."""
 
     stem: PositiveInt
     stages: tuple[tuple[BlockConfig, ...], ...] = Field(min_length=1)
@@ -39,17 +41,13 @@ class NetworkConfig(Config):
             width = outer
         return cls(stem=model.stage_widths[0], stages=tuple(stages), classes=classes)
 
-    @property
-    def features(self) -> int:
-        """Channels that the classifier reads."""
-        return self.stages[-1][-1].outer
-
 
 class Projection(nn.Conv2d):
     """The 1x1 convolution of a shortcut.
 
-    With fewer than 16 channels it picks the strided pixels itself: there oneDNN's kernel for the gradient of a
-    strided 1x1 convolution writes past its workspace (github.com/uxlfoundation/oneDNN/issues/6035).
+    With fewer than 16 input channels it selects every `stride`-th pixel itself and then convolves without a stride:
+    for so few channels, oneDNN's kernel for the gradient of a strided 1x1 convolution writes past its workspace
+    (github.com/uxlfoundation/oneDNN/issues/6035).
     """
 
     def __init__(self, channels: int, filters: int, stride: int) -> None:
@@ -62,48 +60,17 @@ class Projection(nn.Conv2d):
         return super().forward(x)
 
 
-class Convolution(nn.Conv2d):
-    """A 3x3 convolution of a block; where it pays in training, with fewer multiplications.
-
-    Evaluation is torch's own everywhere, so that two machines differ as little as they can.
-    """
-
-    def __init__(self, channels: int, filters: int, stride: int = 1) -> None:
-        super().__init__(channels, filters, 3, stride, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and self.stride == (1, 1) and winograd.pays(x, self.weight):
-            return winograd.conv2d(x, self.weight)
-        return super().forward(x)
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Batch norm; where it pays in training, by groups of pixels."""
-
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
-    momentum: float
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and batch_norm.pays(x):
-            self.num_batches_tracked.add_(1)
-            return batch_norm.batch_norm(
-                x, self.weight, self.bias, self.running_mean, self.running_var, self.momentum, self.eps
-            )
-        return super().forward(x)
-
-
 class BasicBlock(nn.Module):
     def __init__(self, channels: int, config: BlockConfig) -> None:
         super().__init__()
-        self.conv1 = Convolution(channels, config.inner, config.stride)
-        self.norm1 = BatchNorm(config.inner)
-        self.conv2 = Convolution(config.inner, config.outer)
-        self.norm2 = BatchNorm(config.outer)
+        self.conv1 = nn.Conv2d(channels, config.inner, 3, config.stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(config.inner)
+        self.conv2 = nn.Conv2d(config.inner, config.outer, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(config.outer)
         self.shortcut: nn.Module = nn.Identity()
         if config.projection:
-            self.shortcut = nn.Sequential(Projection(channels, config.outer, config.stride), BatchNorm(config.outer))
+            projection = Projection(channels, config.outer, config.stride)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(config.outer))
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.norm1(self.conv1(x)), inplace=True)
@@ -114,13 +81,13 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """Maps images `(N, 3, H, W)` to logits `(N, classes)`.
 
-    Convolutions start from He et al. 2015 (fan out, as in the ResNet paper's successors); the rest as in torch.
+    Convolutions are initialised as in He et al. 2015, by the number of their outputs (fan out); all else as torch does.
     """
 
     def __init__(self, config: NetworkConfig, dropout: float = 0.0) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, config.stem, 3, 1, 1, bias=False)
-        self.norm = BatchNorm(config.stem)
+        self.stem = nn.Conv2d(3, config.stem, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(config.stem)
         channels, stages = config.stem, []
         for stage in config.stages:
             blocks = []
@@ -132,7 +99,8 @@ class ResNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(channels, config.classes)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # whose imports would be 1.3 s
+            # A tensor on the meta device has no values, and torch would import modules for 1.3 s to initialise it.
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -148,7 +116,7 @@ class ResNet(nn.Module):
                 yield module
 
     def config(self) -> NetworkConfig:
-        """The widths as they are now, read from the layers: after pruning, those that are left."""
+        """The widths as they are now, after pruning those that are left; read from the layers."""
         stages = tuple(
             tuple(
                 BlockConfig(
@@ -166,5 +134,5 @@ class ResNet(nn.Module):
 
 
 def example_input(size: int = 32) -> Tensor:
-    """One black image `(1, 3, size, size)`, to trace a network with."""
+    """One black image `(1, 3, size, size)`, to run a network once with."""
     return torch.zeros(1, 3, size, size)

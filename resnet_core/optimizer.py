@@ -6,9 +6,10 @@ from resnet_core.config import TrainingConfig
 
 
 def build_optimizer(model: nn.Module, recipe: TrainingConfig) -> optim.Optimizer:
-    """An optimizer over all parameters, those of batch norm and biases without weight decay unless asked for.
+    """An optimizer over all parameters. Batch norm and biases get no weight decay unless the recipe asks for it.
 
-    Those for which torch has one update all parameters in one kernel (`fused`), two to six times as fast on a CPU.
+    Where torch has a kernel that updates all parameters at once (`fused`), it is used: on a CPU it is two to six times
+    as fast.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]

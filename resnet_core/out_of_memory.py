@@ -4,7 +4,7 @@ import gc
 
 import torch
 
-# What torch, cuDNN and cuBLAS say where they have no exception of its own for it.
+# Words in the messages of torch, cuDNN and cuBLAS where they raise a plain RuntimeError for it.
 WORDS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 
 
@@ -15,12 +15,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def describe_out_of_memory(error: BaseException, device: torch.device, doing: str, advice: str) -> str:
-    """One line: where, doing what, why, and what to change."""
+    """One line that says on which device it happened, what it was doing, the reason, and what to change."""
     return f"out of memory on {device} {doing}: {_reason(error)}; {advice}"
 
 
 def _reason(error: BaseException) -> str:
-    """What the error says, on one line; torch's advice for its developers stays away."""
+    """The error's message on one line, without torch's advice for its developers."""
     text = " ".join(str(error).split())
     if "DefaultCPUAllocator" in text:
         text = text[text.index("DefaultCPUAllocator") :]
@@ -29,7 +29,10 @@ def _reason(error: BaseException) -> str:
 
 
 def free_memory() -> None:
-    """Gives back what no object holds any more; to be called when the exception is gone, whose frames hold objects."""
+    """Gives back memory that no object uses any more.
+
+    To be called outside the `except` block: until that ends, the exception keeps the objects of the failed code alive.
+    """
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Logits of clean images."""
+"""Logits of images that are not augmented."""
 
 import math
 
@@ -15,10 +15,10 @@ BATCH = 1024
 def predict(
     model: ResNet, images: Tensor, mean: Tensor, std: Tensor, precision: torch.dtype, *, flip: bool = False
 ) -> Tensor:
-    """Logits `(N, classes) float32` of images `(N, 3, H, W) uint8`; the model is left in evaluation mode.
+    """Logits `(N, classes) float32` of images `(N, 3, H, W) uint8`. The model is left in evaluation mode.
 
-    With `flip` the probabilities of each image and its mirror image are averaged (test-time augmentation) and
-    their logarithms returned.
+    With `flip`, the probabilities of each image and of its mirror image are averaged (test-time augmentation), and
+    the logarithms of the averages are returned.
     """
     model.eval()
     parts = []

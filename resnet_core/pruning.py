@@ -1,9 +1,9 @@
-"""Structured pruning before training: whole channels are removed, so parameters and arithmetic really go.
+"""Structured pruning before training: it removes whole channels, and with them parameters and arithmetic.
 
 The published method goes through the blocks in order and removes, from conv1 and then from conv2 of each, the
-`int(amount * channels)` channels of the smallest L1 norm. Blocks joined by identity shortcuts share their outer
-width, so every block of a stage narrows the whole stage once more. Where widths are rounded, each is once: the last
-block that narrows it takes the rest.
+`int(amount * channels)` channels with the smallest L1 norm. Blocks joined by identity shortcuts share their outer
+width, so every block of a stage narrows the whole stage once more. If widths are rounded, a shared width is rounded
+only once, after the last block that narrows it.
 """
 
 from bisect import bisect_left
@@ -18,11 +18,14 @@ from resnet_core.config import PruningConfig
 from resnet_core.count import count_parameters
 from resnet_core.model import BlockConfig, NetworkConfig, ResNet, example_input
 
-AMOUNT_STEPS = 1000  # a parameter target is met by a multiple of 1/1000
+AMOUNT_STEPS = 1000  # the amount that meets a parameter target is a multiple of 1/1000
 
 
 def kept_channels(channels: int, amount: float, round_to: int = 1, *, last: bool = True) -> int:
-    """Channels left when `amount` of them go, at least `round_to`; the `last` time rounded down to a multiple of it."""
+    """How many channels are left when the fraction `amount` is removed, at least `round_to` of them.
+
+    The `last` time that they are pruned, their number is rounded down to a multiple of `round_to`.
+    """
     kept = channels - int(amount * channels)
     if last:
         kept -= kept % round_to
@@ -30,11 +33,12 @@ def kept_channels(channels: int, amount: float, round_to: int = 1, *, last: bool
 
 
 def pruned_config(config: NetworkConfig, amounts: tuple[float, ...], round_to: int = 1) -> NetworkConfig:
-    """The widths that pruning by one amount a block leaves, without touching a network."""
+    """The widths that are left after pruning with one amount for each block, computed without a network."""
     blocks = [block for stage in config.stages for block in stage]
     if len(amounts) != len(blocks):
         raise ValueError(f"pruning.amounts={list(amounts)}: {len(blocks)} values expected, one a block")
-    streams = [config.stem]  # widths between identity shortcuts; a projection begins the next one
+    # A stream is what flows through identity shortcuts with the same width. A projection begins the next one.
+    streams = [config.stem]
     stream_of, inner = [], []
     for block, amount, last in zip(blocks, amounts, _ends_stream(blocks), strict=True):
         if block.projection:
@@ -51,7 +55,7 @@ def pruned_config(config: NetworkConfig, amounts: tuple[float, ...], round_to: i
 
 
 def _ends_stream(blocks: Sequence[BlockConfig]) -> list[bool]:
-    """Whether a block is the last that adds to its stream: a projection follows, or nothing."""
+    """Whether each block is the last one of its stream: a projection follows, or no block at all."""
     return [following.projection for following in blocks[1:]] + [True]
 
 
@@ -67,7 +71,7 @@ def amounts_for_target(config: NetworkConfig, target: int, round_to: int = 1) ->
     def parameters(step: int) -> int:
         return count_parameters(pruned_config(config, (step / AMOUNT_STEPS,) * blocks, round_to))
 
-    # More pruned never means more parameters, so the first step that fits can be bisected.
+    # Pruning more never leaves more parameters, so bisection finds the first step that fits.
     step = bisect_left(range(AMOUNT_STEPS), True, key=lambda step: parameters(step) <= target)
     if step == AMOUNT_STEPS:
         least = parameters(AMOUNT_STEPS - 1)
@@ -88,22 +92,22 @@ def resolve_amounts(config: NetworkConfig, pruning: PruningConfig) -> tuple[floa
 
 
 def planned_config(config: NetworkConfig, pruning: PruningConfig) -> NetworkConfig:
-    """The widths that `prune` will leave."""
+    """The widths that a network will have after `prune`."""
     if pruning.method == "none":
         return config
     return pruned_config(config, resolve_amounts(config, pruning), pruning.round_to)
 
 
 def prune(model: ResNet, pruning: PruningConfig, *, seed: int = 0, batch: tuple[Tensor, Tensor] | None = None) -> None:
-    """Removes channels from `model` in place, by torch-pruning's dependency graph.
+    """Removes channels from `model` in place, with torch-pruning's dependency graph.
 
-    The parameters are replaced: an optimizer made before would train nothing. The memory format may be lost.
+    The parameters are replaced by new ones, so an optimizer has to be made afterwards. The memory format may be lost.
 
     Args:
         model: an unpruned network.
         pruning: amounts or a target, and how the importance of a channel is measured.
-        seed: of the random importance.
-        batch: normalised images `(N, 3, H, W)` and labels `(N,)` that Taylor importance takes its gradient from.
+        seed: for random importance.
+        batch: normalised images `(N, 3, H, W)` and labels `(N,)`, from which Taylor importance computes gradients.
 
     """
     if pruning.method == "none":
@@ -129,7 +133,7 @@ def prune(model: ResNet, pruning: PruningConfig, *, seed: int = 0, batch: tuple[
     model.zero_grad(set_to_none=True)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()  # Taylor's forward pass has moved them
+            module.reset_running_stats()  # the forward pass for Taylor importance has changed them
     model.train(training)
     assert model.config() == expected, (model.config(), expected)
 
@@ -147,7 +151,7 @@ def _prune_convolution(
 
 
 def _importance(name: str) -> torch_pruning.importance.Importance:
-    """Scores a group by its first layer alone: the filters of the convolution that is pruned."""
+    """Scores a channel by the first layer of its group alone, which is the filter that would be pruned."""
     if name == "random":
         return torch_pruning.importance.RandomImportance()
     if name == "taylor":

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as pure functions of the step: nothing to save, nothing to restore."""
+"""Learning-rate schedules as pure functions of the step, so that there is no state to save and restore."""
 
 import math
 
@@ -6,10 +6,10 @@ from resnet_core.config import ScheduleConfig
 
 
 def lr_factor(schedule: ScheduleConfig, step: int, steps_per_epoch: int, epochs: int) -> float:
-    """The factor on `lr` at `step`, counted from zero over the whole training.
+    """The factor on `lr` at `step`, which is counted from zero over the whole training.
 
-    Past the end of a period, cosine swings back up (as torch's CosineAnnealingLR does, so a period longer or
-    shorter than the training gives what the published code gave) and linear stays at its final factor.
+    After the end of a period, cosine rises again and linear stays at its final factor. torch's CosineAnnealingLR rises
+    too, so that also a period that differs from the training's length gives what the published code gave.
     """
     warmup = schedule.warmup_epochs * steps_per_epoch
     if step < warmup:

@@ -15,17 +15,17 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnet_core.augment import EpochPlan, Mixing, normalize
 from resnet_core.config import TrainingConfig
+from resnet_core.cpu.memory import memory_kept
 from resnet_core.data import Images
 from resnet_core.device import select_precision
 from resnet_core.distributed import ALONE, Group, own_rows
 from resnet_core.epoch import EpochResult
-from resnet_core.memory import memory_kept
 from resnet_core.model import ResNet
 from resnet_core.optimizer import build_optimizer
 from resnet_core.predict import predict
 from resnet_core.schedule import lr_factor
 
-CHUNK = 4096  # images that are augmented at a time: bounds the memory, changes no result
+CHUNK = 4096  # images that are augmented at a time: this limits the memory and changes no result
 
 Checkpoint = dict[str, Any]
 
@@ -36,7 +36,7 @@ class Diverged(ArithmeticError):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Images on the training device; `mean` and `std` are `(3,)`, in units of 0 to 1."""
+    """Images on the training device. `mean` and `std` are `(3,)`, on a scale on which the byte 255 is 1."""
 
     train: Images
     validation: Images | None
@@ -57,24 +57,24 @@ def train(
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[EpochResult, Checkpoint], None] = lambda _result, _checkpoint: None,
 ) -> ResNet:
-    """Trains `model` in place and returns the network to evaluate: itself, or its averaged weights with `ema`.
+    """Trains `model` in place and returns the network to evaluate: `model`, or with `ema` a copy with averaged weights.
 
-    All randomness of an epoch is drawn from (seed, epoch). A checkpoint therefore needs no generator's state, and
-    a training resumed from one goes on bit for bit where the device computes reproducibly (a CPU does, at the same
-    number of threads). Images that do not fill the last batch of an epoch are left out; another shuffle, others.
+    All random numbers of an epoch follow from seed and epoch. A checkpoint therefore holds no generator's state, and a
+    resumed training ends with the same bits where the device computes reproducibly, which a CPU does with the same
+    number of threads. Images that do not fill the last batch of an epoch are left out, in each epoch different ones.
 
     Args:
-        model: on the device of the data; its memory format becomes channels_last.
+        model: on the device of the data. Its memory format becomes channels_last.
         recipe: optimizer, schedule, regularisation and augmentation.
-        data: resident on the device.
-        epochs: of the whole training, including those of the checkpoint.
-        seed: of order, augmentation and dropout.
-        group: the ranks that share every batch; all are given the same, but each its own device.
-        checkpoint: what `on_epoch` was given by the run that is resumed.
-        on_step: called before every step; what it raises ends the training there.
-        on_epoch: called with the figures and a checkpoint that shares memory with the training: save it at once.
-            Its `evaluated` are the weights that the validation figures belong to. Of several ranks the first is
-            called, and the others wait for it.
+        data: all images, on the device.
+        epochs: of the whole training, including those before the checkpoint.
+        seed: for the order of the images, augmentation and dropout.
+        group: the ranks that share every batch. All get the same arguments, but for the device of model and data.
+        checkpoint: what `on_epoch` was given in the run that is resumed.
+        on_step: called before every step. If it raises, the training ends there.
+        on_epoch: called with the results of an epoch and a checkpoint, which has to be saved before it returns, since
+            it shares memory with the training. Its `evaluated` are the weights that the validation results belong to.
+            Of several ranks only the first calls it, while the others wait.
 
     Raises:
         Diverged: the loss became infinite or not a number.
@@ -86,7 +86,7 @@ def train(
     steps_per_epoch = len(data.train) // recipe.batch_size
     if steps_per_epoch == 0:
         raise ValueError(f"training.batchSize={recipe.batch_size}: at most {len(data.train)}, the training images")
-    recipe.rank_batch_size(group.size)  # refused here, before anything is made
+    recipe.rank_batch_size(group.size)  # raises ValueError before anything is done
 
     model.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, recipe)
@@ -102,7 +102,7 @@ def train(
     for epoch in range(first, epochs + 1):
         started = time.perf_counter()
         torch.manual_seed(_torch_seed(seed, epoch, group.rank))  # dropout
-        sums = torch.zeros(2, device=device)  # loss and hits stay on the device until the epoch ends
+        sums = torch.zeros(2, device=device)  # of losses and hits; they stay on the device until the epoch ends
         model.train()
         batches = training_batches(data, recipe, np.random.default_rng([seed, epoch]), group)
         for index, (images, labels, mixing) in enumerate(batches):
@@ -139,9 +139,9 @@ def train(
 def training_batches(
     data: TrainingData, recipe: TrainingConfig, rng: np.random.Generator, group: Group = ALONE
 ) -> Iterator[tuple[Tensor, Tensor, Mixing | None]]:
-    """One epoch of shuffled, augmented, normalised batches: images `(B, 3, H, W)`, labels `(B,)`, how they mix.
+    """One epoch of shuffled, augmented, normalised batches: images `(B, 3, H, W)`, labels `(B,)`, how they are mixed.
 
-    Each rank of a group draws the same epoch and has its own part of every batch.
+    Each rank of a group draws the same epoch and yields its own part of every batch.
     """
     device, size, batch_size = data.train.images.device, data.train.images.shape[-1], recipe.batch_size
     steps = len(data.train) // batch_size
@@ -168,13 +168,13 @@ def training_batches(
 
 
 def first_batch(data: TrainingData, size: int) -> tuple[Tensor, Tensor]:
-    """Normalised images `(size, 3, H, W)` and labels `(size,)` on the CPU, to measure importances on."""
+    """The first `size` images, normalised, `(size, 3, H, W)`, and their labels `(size,)`, on the CPU."""
     images = normalize(data.train.images[:size], data.mean, data.std)
     return images.cpu(), data.train.labels[:size].cpu()
 
 
 def _loss(logits: Tensor, labels: Tensor, mixing: Mixing | None, smoothing: float) -> Tensor:
-    """Cross-entropy; for mixed images that of both labels, weighted by their share of the image."""
+    """Cross-entropy. For mixed images it is the mean over both labels, weighted by their shares of the image."""
     if mixing is None:
         return F.cross_entropy(logits, labels, label_smoothing=smoothing)
     own = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
@@ -204,12 +204,12 @@ def _checkpoint(
     epoch: int, seed: int, model: ResNet, optimizer: torch.optim.Optimizer, average: AveragedModel | None
 ) -> Checkpoint:
     return {
-        "epoch": epoch,  # the schedule and every generator follow from the epoch and the seed
+        "epoch": epoch,  # learning rate and random numbers follow from the epoch and the seed
         "seed": seed,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "average": average.state_dict() if average else None,
-        "evaluated": (average.module if average else model).state_dict(),  # torch.save keeps shared memory once
+        "evaluated": (average.module if average else model).state_dict(),  # torch.save writes shared memory only once
     }
 
 
@@ -220,7 +220,7 @@ def _restore(
     average: AveragedModel | None,
     seed: int,
 ) -> int:
-    """Loads a checkpoint and returns the number of epochs it has behind it."""
+    """Loads a checkpoint and returns the number of its last epoch."""
     if checkpoint["seed"] != seed:
         raise ValueError(f"the checkpoint was trained with seed {checkpoint['seed']}, not {seed}")
     model.load_state_dict(checkpoint["model"])

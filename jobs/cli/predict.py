@@ -13,10 +13,11 @@ from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
 from jobs.artifacts.keys import DESCRIPTION, MODEL, WEIGHTS
 from jobs.cli.result_commands import open_result
+from jobs.runtime.device import select_device
 from jobs.runtime.errors import ConfigurationError, Failure
 from jobs.runtime.settings import read_settings
 from resnet_core.data.image_folder import image_files, read_image
-from resnet_core.device import select_device, use_threads
+from resnet_core.device import use_threads
 from resnet_core.load import TrainedModel, load_model
 
 BATCH_PIXELS = 2**18  # 256 images of 32x32: bounds the memory, whatever the images' size and number
@@ -65,7 +66,7 @@ def run(model: str, images: list[Path], *, top: int, device: str | None, as_json
     settings = read_settings(database_url="sqlite:///", artifacts_url=model, **({"device": device} if device else {}))
     use_threads(settings.threads)
     try:
-        selected = select_device(settings.device)
+        selected = select_device(settings)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     trained = _read_model(open_result(model), selected)

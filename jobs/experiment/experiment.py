@@ -19,7 +19,7 @@ from jobs.experiment.search_space import (
     ordered,
     space_of,
 )
-from resnet_core.config import Config, DataConfig, ModelConfig, PositiveInt, PruningConfig, TrainingConfig
+from resnet_core.config import BudgetConfig, Config, DataConfig, ModelConfig, PositiveInt, PruningConfig, TrainingConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
@@ -41,10 +41,6 @@ class StudyConfig(Config):
     deviations: tuple[str, ...] = Field(
         (), description="Where the experiment differs from the publication it follows; listed in the report."
     )
-
-
-class BudgetConfig(Config):
-    parameters: PositiveInt = Field(5_000_000, description="Most parameters that a network may have.")
 
 
 class SamplerConfig(Config):

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
         0, description="Which of them this is, where LAUNCHER_PID is set: by the process that starts them."
     )
     launcher_pid: int | None = Field(None, description="That process.")
+    ranks_address: str = Field("", description="Where the ranks meet, as host:port; set by the same process.")
     gpu_processes: int = Field(
         1,
         ge=1,

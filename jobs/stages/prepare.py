@@ -12,12 +12,12 @@ from jobs.experiment.search_space import end_points
 from jobs.queue.compatibility import check_result, check_study
 from jobs.queue.create import create_study_and_slots
 from jobs.queue.database import Database
+from jobs.runtime.device import select_device
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from resnet_core.count import check_budget, count_parameters
 from resnet_core.data import RawDataset, read_source
-from resnet_core.device import select_device
 from resnet_core.model import NetworkConfig
 from resnet_core.pruning import planned_config
 
@@ -67,7 +67,7 @@ def _tell(experiment: Experiment, dataset: StoredDataset) -> None:
 def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
     """Reads the data set and makes sure that the experiment can be run on it here."""
     try:
-        select_device(settings.device)
+        select_device(settings)
         raw = read_source(experiment.data)
         _check_data(experiment, raw)
         _check_networks(experiment, NetworkConfig.from_model(experiment.model, len(raw.classes)))

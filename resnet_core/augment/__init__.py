@@ -1,4 +1,4 @@
-"""Augmentation in batches on the device, exact: every image has its own draw."""
+"""Augmentation in batches on the device, in which every image still has its own random draw."""
 
 from resnet_core.augment.normalize import normalize
 from resnet_core.augment.plan import EpochPlan, Mixing

@@ -1,8 +1,9 @@
-"""The image operations of the augmentation policies, each on a batch with one magnitude.
+"""The image operations of the augmentation policies. Each changes a whole batch with one magnitude.
 
 Images are `(N, 3, H, W) uint8`. Magnitudes mean what they mean in torchvision: a slope for shears, pixels for
-translations, degrees for rotations, a change of the factor 1 for colours, bits for posterize, and for solarize the
-threshold as a fraction of 255. What comes in from outside the image is black; pixels are taken from the nearest.
+translations, degrees for rotations, for colours what is added to the factor 1, bits for posterize, and for solarize the
+threshold as a fraction of 255. Where an image is moved, the area left empty is black, and each pixel takes the value of
+the nearest one in the source.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""All random choices of one epoch, drawn at once and applied in pieces."""
+"""All random choices of one epoch. They are drawn at once and applied batch by batch."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -16,7 +16,7 @@ from resnet_core.config import AugmentationConfig
 
 @dataclass(frozen=True)
 class Mixing:
-    """The second label of mixed images `(N,)`, and the weight of the first one `(N,)`."""
+    """The second label of each mixed image `(N,)`, and the weight of its first label `(N,)`."""
 
     labels: Tensor
     weight: Tensor
@@ -24,9 +24,9 @@ class Mixing:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """What happens to each image of an epoch, in the epoch's order; the same however the epoch is cut up.
+    """What happens to each image of an epoch, in the order of the epoch, whatever batches it is divided into.
 
-    The draws are made on the CPU and go to the device together.
+    The choices are drawn on the CPU, and those of the whole epoch are copied to the device together.
     """
 
     size: int
@@ -67,7 +67,7 @@ class EpochPlan:
         )
 
     def take(self, rows: NDArray[np.int64]) -> Self:
-        """The plan of these images alone, in this order."""
+        """The plan for these images only, in this order."""
 
         def own(drawn: Tensor | None) -> Tensor | None:
             return None if drawn is None else drawn[torch.from_numpy(rows).to(drawn.device)]
@@ -83,13 +83,13 @@ class EpochPlan:
         )
 
     def transform(self, images: Tensor, start: int) -> Tensor:
-        """Crop, flip and policy on the images number `start` and following, `(M, 3, H, W) uint8`."""
+        """Crops, flips and applies the policy to images `(M, 3, H, W) uint8`, the first of which is number `start`."""
         part = slice(start, start + len(images))
         images = self._crop_and_flip(images, part)
         return images if self.policy is None else _apply(self.policy.settings, self.policy.layers[:, part], images)
 
     def finish(self, images: Tensor, labels: Tensor, start: int) -> tuple[Tensor, Mixing | None]:
-        """Erasing and mixing on a normalised batch `(B, 3, H, W)`, the images number `start` and following.
+        """Erases and mixes images of a normalised batch `(B, 3, H, W)`, the first of which is number `start`.
 
         An erased region gets the channel's mean, 0. Each image is mixed with its predecessor in the batch, by
         mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019).
@@ -120,12 +120,16 @@ class EpochPlan:
 
 
 def _apply(settings: list[Setting], layers: NDArray[np.int64], images: Tensor) -> Tensor:
-    """Every image with its setting of each layer `(L, M)`; equal settings are neighbours and share one kernel call."""
+    """Applies to each image the setting that each layer `(L, M)` has for it.
+
+    In each layer the images are sorted by their setting, so that those with the same one share a kernel call.
+    """
     from resnet_core.augment.operations import OPERATIONS  # noqa: PLC0415 - imports torchvision, which takes seconds
 
     orders = np.argsort(layers, axis=1, kind="stable")
     places = np.argsort(orders, axis=1)
-    # From the epoch's order to that of the first layer, on from layer to layer, and back: moved to the device once.
+    # How images are moved from the epoch's order to that of the first layer, from one layer's order to the next one's,
+    # and from the last one's back to the epoch's. All moves go to the device together.
     between = np.take_along_axis(places[:-1], orders[1:], axis=1)
     moves = torch.from_numpy(np.concatenate((orders[:1], between, places[-1:]))).to(images.device)
     for layer, order, move in zip(layers, orders, moves[:-1], strict=True):
@@ -143,7 +147,10 @@ def _apply(settings: list[Setting], layers: NDArray[np.int64], images: Tensor) -
 def _draw_mixing(
     config: AugmentationConfig, n: int, size: int, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor] | tuple[None, None]:
-    """Cutmix's boxes `(N, 4)` and the weight of each image's own label `(N,)`; half each where both are on."""
+    """Cutmix's boxes `(N, 4)` and the weight of each image's own label `(N,)`.
+
+    Where mixup and cutmix are both on, each is drawn for half of the images.
+    """
     if not config.mixup and not config.cutmix:
         return None, None
     by_cutmix = rng.random(n) < (0.5 if config.mixup else 1.0) if config.cutmix else np.zeros(n, dtype=bool)

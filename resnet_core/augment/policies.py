@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 Setting = tuple[str, float]  # an operation and its magnitude
 
-# AutoAugment (Cubuk et al. 2019, table 7): 25 pairs of operation, probability in tenths, magnitude of 0 to 9.
+# AutoAugment (Cubuk et al. 2019, table 7): 25 pairs of operations, each with its probability in tenths and a magnitude
+# from 0 to 9.
 AUTOAUGMENT_CIFAR10 = """
     Invert 1 -       Contrast 2 6    | Rotate 7 2       TranslateX 3 9  | Sharpness 8 1    Sharpness 9 3
     ShearY 5 8       TranslateY 7 9  | AutoContrast 5 - Equalize 9 -    | ShearY 2 7       Posterize 3 7
@@ -37,9 +38,10 @@ WITHOUT_MAGNITUDE = ("Identity", "AutoContrast", "Equalize", "Invert")
 
 @dataclass(frozen=True)
 class PolicyDraw:
-    """`layers` is `(L, N)`: for each of L operations in a row, the index in `settings` that an image gets.
+    """Which setting each of N images gets in each of L layers, which are applied one after the other.
 
-    No two settings are equal, so that images with the same operation and magnitude go through the kernel together.
+    `layers` is `(L, N)` and holds indices into `settings`. No two settings are equal, so that all images with the same
+    operation and magnitude share a kernel call.
     """
 
     settings: list[Setting]
@@ -52,16 +54,16 @@ class PolicyDraw:
         return cls(list(index_of), merged[layers])
 
     def take(self, rows: NDArray[np.int64]) -> Self:
-        """For these images alone."""
+        """The draw for these images only."""
         return replace(self, layers=self.layers[:, rows])
 
 
 def draw_autoaugment(n: int, size: int, rng: np.random.Generator) -> PolicyDraw:
-    """One of the 25 pairs for each of `n` images; each operation with its probability, its sign at random."""
+    """Draws for each of `n` images one of the 25 pairs, which of its operations are applied, and with which signs."""
     magnitudes = _magnitudes(bins=10, shear=0.3, translate=150 / 331 * size, rotate=30, colour=0.9, bits=4)
     pairs = _parse_autoaugment()
     settings: list[Setting] = [("Identity", 0.0)]
-    # For each pair and place: the probability, and the settings with either sign (twice the same if unsigned).
+    # For each place of a pair: the probability, and its setting with either sign (twice the same if it has no sign).
     probability, signed_settings = np.zeros((len(pairs), 2)), np.zeros((len(pairs), 2, 2), dtype=np.int64)
     for pair, operations in enumerate(pairs):
         for place, (name, chance, level) in enumerate(operations):
@@ -78,7 +80,7 @@ def draw_autoaugment(n: int, size: int, rng: np.random.Generator) -> PolicyDraw:
 
 
 def draw_trivialaugment(n: int, rng: np.random.Generator) -> PolicyDraw:
-    """One of 14 operations for each of `n` images, at one of 31 magnitudes (Müller and Hutter 2021, "Wide")."""
+    """Draws one of 14 operations and of 31 magnitudes for each of `n` images (Müller and Hutter 2021, "Wide")."""
     magnitudes = _magnitudes(bins=31, shear=0.99, translate=32, rotate=135, colour=0.99, bits=6)
     operations = [*WITHOUT_MAGNITUDE[:3], *magnitudes]  # without Invert
     settings: list[Setting] = []
@@ -98,9 +100,9 @@ def draw_trivialaugment(n: int, rng: np.random.Generator) -> PolicyDraw:
 def _magnitudes(
     *, bins: int, shear: float, translate: float, rotate: float, colour: float, bits: int
 ) -> dict[str, list[float]]:
-    """The magnitudes of every operation that has one, from none to the strongest.
+    """The magnitudes of every operation that has one, from the weakest to the strongest.
 
-    Spaced by torch in float32, as torchvision spaces them.
+    They are computed by torch in float32, since torchvision does the same.
     """
 
     def up_to(strongest: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""Rectangles in images: what random erasing blanks and cutmix pastes. `(N, 4)`: top, left, height, width."""
+"""Rectangles that random erasing blanks and cutmix pastes. They are `(N, 4)`: top, left, height, width."""
 
 import math
 
@@ -11,7 +11,7 @@ ERASING_TRIES = 10
 
 
 def draw_erasing(n: int, size: int, probability: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Random erasing (Zhong et al. 2020) with torchvision's settings; height and width 0 where nothing is erased.
+    """Random erasing (Zhong et al. 2020) with torchvision's settings; height and width are 0 where nothing is erased.
 
     The area is 2 to 33 % of the image, the aspect ratio 0.3 to 3.3 (uniform in the logarithm). A rectangle that
     does not fit is drawn again, up to ten times.
@@ -29,7 +29,10 @@ def draw_erasing(n: int, size: int, probability: float, rng: np.random.Generator
 
 
 def draw_cutmix(share: NDArray[np.float64], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Cutmix's boxes (Yun et al. 2019): area 1 - `share` `(N,)` about a uniform centre, cut off at the border."""
+    """Cutmix's boxes (Yun et al. 2019) with the area 1 - `share`, `(N,)`, around a random centre.
+
+    What lies beyond the border of the image is cut off.
+    """
     half = (0.5 * np.sqrt(1 - share) * size).astype(np.int64)
     centre = rng.integers(size, size=(len(share), 2))
     low = np.maximum(centre - half[:, None], 0)

@@ -1,4 +1,4 @@
-"""Images: where they come from, how they are divided, how they are kept."""
+"""Images: reading, dividing and storing them."""
 
 from resnet_core.data.images import Images, RawDataset, channel_statistics
 from resnet_core.data.sources import read_source

@@ -16,7 +16,7 @@ PIXELS = 3 * 32 * 32  # a row holds red, green and blue planes of 32x32 bytes, a
 
 @dataclass(frozen=True)
 class Layout:
-    """One data set's files. The last of a row's `label_bytes` is the class."""
+    """The files of a data set. A row begins with `label_bytes` bytes, of which the last is the class."""
 
     title: str
     classes: int
@@ -60,13 +60,13 @@ TEST_ROWS = 10_000
 
 
 def read_folder(layout: Layout, path: Path) -> RawDataset:
-    """The data set in `path`, which holds one of the official folders or is one.
+    """The data set in `path`, which contains one of the official folders or is one of them.
 
-    Nothing is unpickled but what torchvision has checked against the official checksums. The binary layout has no
-    checksums to hold against, so its title says that its pixels are taken on trust.
+    Files are unpickled only after torchvision has compared them with the official checksums. For the binary layout
+    there are no official checksums, so the title of the data set says that it is not verified.
 
     Raises:
-        ValueError: there is no such folder in it, or a file is missing, cut short or damaged.
+        ValueError: there is no such folder, or a file is missing, cut short or damaged.
 
     """
     if (path / layout.binary_folder).is_dir():
@@ -81,10 +81,10 @@ def read_folder(layout: Layout, path: Path) -> RawDataset:
 
 
 def download(layout: Layout, cache: Path) -> RawDataset:
-    """The official archive by torchvision, kept in `cache`.
+    """The official archive, which torchvision downloads to `cache` unless it is there.
 
     Raises:
-        ValueError: the archive cannot be fetched or kept.
+        ValueError: the archive cannot be downloaded or stored.
 
     """
     try:
@@ -130,7 +130,7 @@ def _read_python(layout: Layout, root: Path) -> RawDataset:
     try:
         train = layout.torchvision(str(root), train=True, download=False)
         test = layout.torchvision(str(root), train=False, download=False)
-    except RuntimeError:  # torchvision's word for a checksum that differs, given before anything is unpickled
+    except RuntimeError:  # torchvision raises it for a wrong checksum, before anything is unpickled
         raise ValueError(
             f"data.path={root / layout.python_folder}: a file is missing or its checksum is not the official one"
         ) from None

@@ -1,4 +1,4 @@
-"""Images in folders, one for each class."""
+"""Image files in folders, a folder for each class."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional as T
 
 from resnet_core.data.images import Images, RawDataset
 
-# What Pillow raises, by format and damage.
+# What Pillow raises for files that are no images or are damaged; it depends on the format.
 UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, NotImplementedError, Image.DecompressionBombError)
 
 
@@ -20,7 +20,7 @@ def read_image_folder(path: Path, size: int) -> RawDataset:
     The shorter side is resized (bilinear, antialiased), the longer one cropped in the middle.
 
     Raises:
-        ValueError: a folder is missing or empty, the classes differ, or a file is no image.
+        ValueError: a folder is missing or empty, train and test have different classes, or a file is no image.
 
     """
     for part in ("train", "test"):
@@ -55,7 +55,7 @@ def _read_part(folder: Path, classes: tuple[str, ...], size: int) -> Images:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The files in a folder and below it that are named like images, sorted."""
+    """The files in a folder and its subfolders that have the suffix of an image, sorted."""
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Images:
-    """`images` are `(N, 3, H, W) uint8`, `labels` `(N,) int64`; both on one device."""
+    """`images` are `(N, 3, H, W) uint8` and `labels` `(N,) int64`, both on one device."""
 
     images: Tensor
     labels: Tensor
@@ -25,7 +25,7 @@ class Images:
 
 @dataclass(frozen=True)
 class RawDataset:
-    """A data set as its source has it; the test part stays apart from here on."""
+    """A data set as its source has it. Its training and test images are never put together."""
 
     title: str
     classes: tuple[str, ...]
@@ -34,9 +34,9 @@ class RawDataset:
 
 
 def channel_statistics(images: Images) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation `(3,) float32` of all pixels of each channel, in units of 0 to 1.
+    """Mean and standard deviation `(3,) float32` of each channel, on a scale on which the byte 255 is 1.
 
-    Counted in whole numbers and rounded at the end: the same whatever the order of the images.
+    They follow from whole-number counts of the bytes, so that the order of the images changes nothing.
     """
     values = torch.arange(256, dtype=torch.float64) / 255
     statistics = []

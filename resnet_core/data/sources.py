@@ -1,4 +1,4 @@
-"""The data sets by name."""
+"""Reads a data set by its name."""
 
 from pathlib import Path
 
@@ -10,26 +10,26 @@ from resnet_core.config import DataConfig
 from resnet_core.data.images import Images, RawDataset
 from resnet_core.data.split import split
 
-CACHE = Path("~/.cache/resnet-sweep")  # of downloads
+CACHE = Path("~/.cache/resnet-sweep")  # for downloads
 DIGITS_TEST_FRACTION, DIGITS_TEST_SEED = 0.2, 0  # the test images of digits are the same in every experiment
 
 
 def read_source(config: DataConfig, cache: Path = CACHE) -> RawDataset:
-    """The data set that `config` names, whole: `limit` and the split come later. Downloads are kept in `cache`.
+    """The whole data set that `config` names, neither limited nor split. Downloads are kept in `cache`.
 
     Raises:
-        ValueError: the folder is missing, holds something else, or a file is damaged, or a download fails.
+        ValueError: the folder is missing or holds something else, a file is damaged, or a download fails.
 
     """
     if config.source == "digits":
         dataset = _read_digits()
     elif config.source == "imagefolder":
-        from resnet_core.data.image_folder import read_image_folder  # noqa: PLC0415 - as cifar
+        from resnet_core.data.image_folder import read_image_folder  # noqa: PLC0415 - imports torchvision, too
 
         assert config.path is not None
         dataset = read_image_folder(Path(config.path).expanduser(), config.image_size)
     else:
-        from resnet_core.data import cifar  # noqa: PLC0415 - imports torchvision, seconds that only `prepare` needs
+        from resnet_core.data import cifar  # noqa: PLC0415 - imports torchvision, which takes seconds
 
         layout = cifar.LAYOUTS[config.source]
         if config.path is None:
@@ -43,7 +43,7 @@ def read_source(config: DataConfig, cache: Path = CACHE) -> RawDataset:
 
 def _read_digits() -> RawDataset:
     """scikit-learn's 1,797 handwritten digits, 8x8 pixels of 0 to 16, enlarged to 32x32 RGB."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415 - a second to import, and only here
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - takes a second to import
 
     bunch = load_digits()
     grey = torch.from_numpy(bunch.images.astype(np.float32))[:, None] * (255 / 16)

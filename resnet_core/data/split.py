@@ -1,4 +1,4 @@
-"""Stratified, seeded selections: every class keeps its share."""
+"""Seeded selections of images that keep the share of every class."""
 
 import numpy as np
 import torch
@@ -8,12 +8,12 @@ from resnet_core.data.images import Images
 
 
 def split(images: Images, fraction: float, seed: int, limit: int | None = None) -> tuple[Images, Images]:
-    """Training and validation images; `fraction` of each class validates, at least one image and not all.
+    """Training and validation images. Of each class `fraction` is for validation, but at least one image and not all.
 
-    With `limit` only so many images are divided, taken evenly over the classes.
+    With `limit` only so many images are divided, which are taken evenly from the classes.
 
     Raises:
-        ValueError: `limit` is more than there is, or a class has, or is left with, fewer than two images.
+        ValueError: there are fewer images than `limit`, or there are fewer than two of a class.
 
     """
     if limit is not None:
@@ -32,11 +32,12 @@ def split(images: Images, fraction: float, seed: int, limit: int | None = None) 
 
 
 def limit_images(images: Images, limit: int, seed: int, key: str) -> Images:
-    """`limit` of the images, evenly over the classes; `key` is the setting that asks for it."""
+    """So many images, taken evenly from the classes. Errors name `key`, the setting that `limit` is from."""
     if limit > len(images):
         raise ValueError(f"{key}={limit}: at most {len(images)}, the images there are")
     classes = _shuffled_classes(images.labels, seed)
-    # Rank 0 of every class comes first, then rank 1, …: the first `limit` differ by one image a class at most.
+    # The first image of every class, then the second of every class, and so on: among the first `limit` of these, the
+    # numbers of images in two classes differ by one at most.
     ranks = np.concatenate([np.arange(len(members)) for _, members in classes])
     members = np.concatenate([members for _, members in classes])
     return images[_sorted([members[np.argsort(ranks, kind="stable")[:limit]]])]

@@ -16,7 +16,7 @@ def load(path: Path) -> Images:
     """The images of a file that `save` wrote.
 
     Raises:
-        ValueError: the file is cut short or something else.
+        ValueError: the file is cut short or of another kind.
 
     """
     try:

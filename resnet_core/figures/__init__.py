@@ -1,1 +1,1 @@
-"""Figures as functions from results to an Exhibit; saving them is the caller's business."""
+"""Functions that draw results and return an `Exhibit`. The caller saves it."""

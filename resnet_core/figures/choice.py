@@ -1,4 +1,4 @@
-"""A sweep over one list of choices: what each of them reached, and how."""
+"""A sweep over one list of choices: the accuracy of each choice, at the end and over the epochs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from resnet_core.figures.trials import COMPLETE, TrialPoint
 def accuracy_by_choice(
     trials: Sequence[TrialPoint], name: str, choices: Sequence[Any], published: Mapping[Any, float]
 ) -> Exhibit:
-    """The accuracy of every complete trial by its choice, beside what was published for it."""
+    """The accuracy of every complete trial by its choice, beside the published accuracy of that choice."""
     figure, (axes,) = draw(0.42 * len(choices) + 1.2)
     complete = [trial for trial in trials if trial.state == COMPLETE and trial.accuracy is not None]
     values = [100 * (trial.accuracy or 0.0) for trial in complete]

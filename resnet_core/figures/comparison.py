@@ -12,7 +12,7 @@ from resnet_core.figures.trials import TrialPoint
 
 @dataclass(frozen=True)
 class Point:
-    """The test accuracy of a network, measured with its interval, or published."""
+    """The test accuracy of a network: measured by us, then with its interval, or published."""
 
     label: str
     parameters: int
@@ -55,7 +55,7 @@ def accuracy_by_size(points: Sequence[Point]) -> Exhibit:
 
 
 def best_over_trials(studies: Mapping[str, Sequence[TrialPoint]]) -> Exhibit:
-    """How fast each study found what it found."""
+    """The best validation accuracy that each study had after so many trials."""
     figure, (axes,) = draw(3.2 + 0.2 * len(studies))
     rows = []
     for index, (name, trials) in enumerate(studies.items()):

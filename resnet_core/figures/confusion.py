@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Which class is mistaken for which."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from resnet_core.figures.exhibit import WIDTH, Exhibit, draw, plain
 
-NAMED_CLASSES = 20  # more names cannot be read
+NAMED_CLASSES = 20  # with more classes there is no room for names that one can read
 
 
 def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Exhibit:

@@ -1,7 +1,7 @@
-"""What a figure is handed on as, and how figures look.
+"""What every figure is returned as, and how all of them look.
 
-They are as wide as a column, so that their text can be read on a phone. Colours are those of Okabe and Ito, which the
-colour-blind tell apart; series also differ in dash, hatching or marker.
+They are as wide as a column, so that their text can be read on a phone. The colours are those of Okabe and Ito, which
+colour-blind people can tell apart. Series also differ in dash, hatching or marker.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A figure with its caption and the numbers behind it.
+    """A figure with its caption and the numbers it shows.
 
-    `hover` holds for artists, by their gid, a text for each of their marks.
+    `hover` has the texts that appear under the mouse: for the gid of an artist, one text for each of its marks.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Exhibit:
 
 
 def draw(height: float, panels: int = 1, width: float = WIDTH) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels below each other; sizes in inches."""
+    """A figure with so many panels below each other. Sizes are in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(panels, 1, squeeze=False)
     for axes in grid[:, 0]:
@@ -44,23 +44,23 @@ def draw(height: float, panels: int = 1, width: float = WIDTH) -> tuple[Figure, 
 
 
 def style(index: int) -> tuple[str, str]:
-    """Colour and dash of a series: eight colours, then the same with another dash."""
+    """Colour and dash of the series with this index. After eight series the colours repeat with other dashes."""
     return COLORS[index % len(COLORS)], DASHES[(index + index // len(COLORS)) % len(DASHES)]
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """The legend outside, where it covers nothing."""
+    """Puts the legend below the panels, where it covers nothing."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
 def plain(text: str) -> str:
-    """Text in which a dollar sign begins no formula."""
+    """The text with its dollar signs escaped: matplotlib would take what follows them for a formula."""
     return text.replace("$", r"\$")
 
 
 def short(value: object) -> str:
-    """A value as a person reads it."""
+    """A value in few characters, for people."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)

@@ -1,4 +1,4 @@
-"""The network, layer by layer: before and after pruning where channels were removed."""
+"""The network, layer by layer. If it was pruned, each figure shows it before and after pruning."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def filters_per_layer(before: Sequence[LayerCount], after: Sequence[LayerCount])
 
 
 def parameters_per_layer(before: Sequence[LayerCount], after: Sequence[LayerCount]) -> Exhibit:
-    """Parameters of every layer, a convolution's with those of its batch norm."""
+    """Parameters of every layer, where those of a batch norm count towards its convolution."""
     pairs = [[layer.parameters for layer in layers] for layers in (before, after)]
     names = [layer.name for layer in before]
     return _bars("parameters-per-layer", "Parameters of every layer", names, *pairs, label="parameters")

@@ -1,4 +1,4 @@
-"""Accuracy over the parameters that were searched."""
+"""How the accuracy of trials depends on the parameters that were searched."""
 
 from collections.abc import Collection, Sequence
 
@@ -13,14 +13,14 @@ from resnet_core.figures.exhibit import Exhibit, draw
 from resnet_core.figures.trials import ACCURACIES, COMPLETE, STOPPED_EARLY, Axis, TrialPoint, spread
 
 MARGIN = 0.04
-ABSENT = -0.13  # where a line runs through a parameter that its trial does not have
-GRID = 40  # points a side of the interpolated background
-FEWEST = 4  # trials to take means over
-FEW = 60  # lines that can be told apart
+ABSENT = -0.13  # position at which a line crosses a parameter that its trial does not have
+GRID = 40  # points on each side of the interpolated background
+FEWEST = 4  # trials needed for a background
+FEW = 60  # with more lines than this, all but the best tenth are drawn faintly
 
 
 def parallel_coordinates(trials: Sequence[TrialPoint], axes: Sequence[Axis]) -> Exhibit:
-    """A line a trial, through its accuracy and its parameters; complete trials and those stopped early."""
+    """A line for each trial that is complete or was stopped early, through its accuracy and its parameters."""
     drawn = sorted(_measured(trials), key=lambda trial: trial.accuracy or 0.0)
     low, high = _extremes(drawn)
     accuracy = Axis("validation accuracy (%)", 100 * low, 100 * high)
@@ -38,7 +38,7 @@ def parallel_coordinates(trials: Sequence[TrialPoint], axes: Sequence[Axis]) -> 
         dash = "-" if trial.state == COMPLETE else (0, (4, 2))
         faint = many and rank < 0.9 * len(drawn)
         width = 2.6 if rank == len(drawn) else 0.5 if faint else 1.1
-        color = ACCURACIES(rank / len(drawn))  # by rank: most values lie close together
+        color = ACCURACIES(rank / len(drawn))  # by rank, since most accuracies lie close together
         alpha = 0.5 if faint else 1
         plot.plot(x, [*rows], ls=dash, color=color, alpha=alpha, lw=width, gid=gid, zorder=2, clip_on=False)
         hover[gid] = [trial.describe()]
@@ -67,7 +67,7 @@ def _label_rows(plot: Axes, axes: Sequence[Axis], lacking: Collection[str]) -> N
 
 
 def contour(trials: Sequence[TrialPoint], x: Axis, y: Axis, name: str) -> Exhibit:
-    """Accuracy over two parameters; where both are ranges, a mean over the trials nearby lies behind."""
+    """Accuracy over two parameters. If both are ranges, the background shows means over the trials nearby."""
     drawn = [trial for trial in _measured(trials) if x.name in trial.parameters and y.name in trial.parameters]
     norm = _norm(drawn)
     figure, (plot,) = draw(3.9)
@@ -99,7 +99,7 @@ def contour(trials: Sequence[TrialPoint], x: Axis, y: Axis, name: str) -> Exhibi
 
 
 def _smooth(points: NDArray[np.float64], values: NDArray[np.float64], side: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means weighted by a Gaussian of the distance, as wide as Scott's rule (1992) has it for evenly drawn points."""
+    """Means weighted by a Gaussian of the distance. Its width is that of Scott's rule (1992) for uniform points."""
     width = 0.29 * len(points) ** (-1 / 6)
     grid = np.stack(np.meshgrid(side, side), axis=-1)
     squares = ((grid[:, :, None] - points) ** 2).sum(axis=-1) / (2 * width**2)
@@ -137,13 +137,13 @@ def _measured(trials: Sequence[TrialPoint]) -> list[TrialPoint]:
 
 
 def _extremes(trials: Sequence[TrialPoint]) -> tuple[float, float]:
-    """The lowest accuracy and the highest, or a little more where they are one."""
+    """The lowest and the highest accuracy. If they are equal, the second is a little higher."""
     values = [trial.accuracy or 0.0 for trial in trials]
     return min(values), max(*values, min(values) + 1e-4)
 
 
 def _norm(trials: Sequence[TrialPoint]) -> Normalize:
-    """In percent, from where a tenth is worse: the few that learnt nothing would take most colours for themselves."""
+    """Colours for percent, from the 10th percentile up: else few trials that learnt nothing would take most of them."""
     low = float(np.percentile([100 * (trial.accuracy or 0.0) for trial in trials], 10))
     return Normalize(low, max(100 * _extremes(trials)[1], low + 0.01), clip=True)
 

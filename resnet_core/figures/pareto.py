@@ -1,4 +1,4 @@
-"""What a sweep with two objectives found: accuracy against size."""
+"""The trials of a sweep with two objectives: accuracy against size."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from resnet_core.figures.trials import COMPLETE, TrialPoint
 
 
 def pareto_front(trials: Sequence[TrialPoint], size: str, final: int) -> Exhibit:
-    """Accuracy against the size of the network; the front is what nothing smaller is better than.
+    """Accuracy against the size of the network. Of the trials on the front, no smaller one is as good.
 
     Args:
-        trials: the complete ones count.
-        size: what their `size` is.
-        final: the number of the trial that the final training took.
+        trials: all of the sweep; only the complete ones are drawn.
+        size: what their `size` counts, `parameters` or `macs`.
+        final: the number of the trial that was chosen for the final training.
 
     """
     complete = [trial for trial in trials if trial.state == COMPLETE]
@@ -44,7 +44,7 @@ def pareto_front(trials: Sequence[TrialPoint], size: str, final: int) -> Exhibit
 
 
 def pareto(trials: Sequence[TrialPoint]) -> list[TrialPoint]:
-    """The trials than which none is better and as small, or smaller and as good; by size."""
+    """The trials, sorted by size, to which no other one is superior: smaller and as good, or better and as small."""
     front: list[TrialPoint] = []
     for trial in sorted(trials, key=lambda trial: (trial.size or 0.0, -(trial.accuracy or 0.0))):
         if not front or (trial.accuracy or 0.0) > (front[-1].accuracy or 0.0):

@@ -1,4 +1,4 @@
-"""A sweep as a whole: its course, and what mattered in it."""
+"""A sweep as a whole: its trials one after the other, and which parameters mattered."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +21,7 @@ LOOKS = {
 
 
 def history(trials: Sequence[TrialPoint]) -> Exhibit:
-    """Validation accuracy of the trials in the order in which they began, and the best complete one so far."""
+    """Validation accuracy of the trials in the order in which they began, and the best of the complete ones so far."""
     figure, (axes,) = draw(3.4)
     hover = {}
     best = best_so_far(trials)
@@ -54,7 +54,7 @@ def history(trials: Sequence[TrialPoint]) -> Exhibit:
 
 
 def best_so_far(trials: Sequence[TrialPoint]) -> list[float | None]:
-    """After each trial the highest accuracy of those that are complete."""
+    """For each trial, the highest accuracy of the complete ones among it and those before."""
     values: list[float | None] = []
     best: float | None = None
     for trial in trials:

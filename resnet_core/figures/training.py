@@ -1,4 +1,4 @@
-"""The course of a training."""
+"""A training over its epochs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from resnet_core.epoch import EpochResult
 from resnet_core.figures.exhibit import BLUE, ORANGE, Cell, Exhibit, draw, legend_below, style
 from resnet_core.schedule import lr_factor
 
-STEPS_PER_EPOCH = 20  # how finely a schedule is drawn
+STEPS_PER_EPOCH = 20  # points of a schedule's line for each epoch
 
 
 def training_curves(seeds: Sequence[Sequence[EpochResult]], chosen: int = 0) -> Exhibit:
@@ -43,7 +43,7 @@ def training_curves(seeds: Sequence[Sequence[EpochResult]], chosen: int = 0) -> 
 
 
 def learning_rate(schedules: Mapping[str, tuple[ScheduleConfig, float]], epochs: int) -> Exhibit:
-    """The learning rate over a training, for each name's schedule and base rate."""
+    """The learning rate over a training, for each schedule and its base rate; both are given by name."""
     figure, (axes,) = draw(3.0)
     steps = range(epochs * STEPS_PER_EPOCH)
     columns: list[list[Cell]] = [[step / STEPS_PER_EPOCH for step in steps]]
@@ -61,4 +61,4 @@ def learning_rate(schedules: Mapping[str, tuple[ScheduleConfig, float]], epochs:
 
 
 def _marker(numbers: Sequence[int]) -> str | None:
-    return "o" if len(numbers) == 1 else None  # a line takes two points
+    return "o" if len(numbers) == 1 else None  # a single point makes no line

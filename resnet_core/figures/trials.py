@@ -1,4 +1,4 @@
-"""What figures of a sweep are drawn from, and how a parameter becomes a position."""
+"""The trials that figures of a sweep show, and the axes on which a parameter's value has its position."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,16 @@ from matplotlib.colors import LinearSegmentedColormap
 from resnet_core.figures.exhibit import short
 
 COMPLETE, STOPPED_EARLY = "complete", "stopped early"
-# From orange to dark blue by way of purple: every colour of it is seen on white, and their lightness tells them apart.
+# Colours for accuracies from orange over purple to dark blue. All of them can be seen on white, and they get darker.
 ACCURACIES = LinearSegmentedColormap.from_list("accuracies", ["#e8890c", "#c2477f", "#5b3d9e", "#0b2e6f"])
 
 
 @dataclass(frozen=True)
 class TrialPoint:
-    """A trial that has begun. `accuracy` is that of its last epoch on the validation images, `size` what a second
-    objective makes small, parameters or multiply-accumulates.
+    """A trial that has begun.
+
+    `accuracy` is that of its last epoch on the validation images. With a second objective, `size` is what it
+    minimises: parameters or multiply-accumulates.
     """
 
     number: int
@@ -38,7 +40,7 @@ class TrialPoint:
 
 @dataclass(frozen=True)
 class Axis:
-    """A searched parameter: a range, or choices."""
+    """A searched parameter, which is a range or a list of choices, as an axis from 0 to 1."""
 
     name: str
     low: float = 0.0
@@ -48,7 +50,7 @@ class Axis:
 
     @classmethod
     def of_choices(cls, name: str, choices: Sequence[Any]) -> "Axis":
-        """Numbers lie where their size puts them, everything else evenly."""
+        """The axis of these choices. If all are numbers it is a range, else they are evenly spaced."""
         numbers = [value for value in choices if isinstance(value, int | float) and not isinstance(value, bool)]
         if len(numbers) < len(choices) or len(numbers) < 2:
             return cls(name, choices=tuple(choices))
@@ -56,14 +58,14 @@ class Axis:
         return cls(name, low, high, log=low > 0 and high / low >= 100)
 
     def position(self, value: Any) -> float:
-        """From 0 to 1."""
+        """The position of a value, from 0 to 1."""
         if self.choices is not None:
             return (self.choices.index(value) + 0.5) / len(self.choices)
         scale = math.log if self.log else float
         return (scale(value) - scale(self.low)) / (scale(self.high) - scale(self.low))
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Positions with what is written there."""
+        """Positions, and what is written at each."""
         if self.choices is not None:
             return [(self.position(choice), str(choice)) for choice in self.choices]
         middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
@@ -71,10 +73,10 @@ class Axis:
 
 
 def spread(trial: TrialPoint, axis: Axis) -> float:
-    """How far from its choice a trial is drawn, so that those of one choice do not hide each other."""
+    """How far beside its choice a trial is drawn, so that trials with the same choice do not hide each other."""
     return 0.0 if axis.choices is None else (trial.number * 7 % 11 - 5) / 11 * 0.2 / len(axis.choices)
 
 
 def varied(axes: Sequence[Axis], trials: Sequence[TrialPoint]) -> list[Axis]:
-    """The parameters in which trials differ; one that a trial lacks differs from any value."""
+    """The parameters in which the trials differ. A trial without a parameter differs from all that have it."""
     return [axis for axis in axes if len({(trial.parameters.get(axis.name, math.nan)) for trial in trials}) > 1]

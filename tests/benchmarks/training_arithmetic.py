@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
-from resnet_core import winograd
+from resnet_core.cpu import winograd
 from tests.benchmarks.training_setup import BATCH, Bench, print_table
 
 Convolve = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnet_core import batch_norm
-from resnet_core.memory import memory_kept
+from resnet_core.cpu import batch_norm
+from resnet_core.cpu.memory import memory_kept
 from tests.benchmarks.training_setup import BATCH, Bench, print_table
 
 # channels, side

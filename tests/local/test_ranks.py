@@ -34,10 +34,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two ranks has found in all cases of `two_ranks`."""
     folder = tmp_path_factory.mktemp("ranks")
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-    place = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        address = f"127.0.0.1:{server.getsockname()[1]}"
     command = [sys.executable, "-W", "error", "-m", "tests.support.two_ranks", str(folder)]
-    ranks = [subprocess.Popen(command, env={**place, "RANK": str(rank)}) for rank in range(2)]
+    ranks = [subprocess.Popen([*command, str(rank), address]) for rank in range(2)]
     assert [rank.wait(timeout=240) for rank in ranks] == [0, 0]
     return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
 

@@ -1,6 +1,8 @@
-"""One of two ranks that train on the CPU: `python -m tests.support.two_ranks FOLDER` leaves what came of it there."""
+"""One of two ranks that train on the CPU, by `python -m tests.support.two_ranks FOLDER RANK ADDRESS`.
 
-import os
+It leaves what came of it in the folder.
+"""
+
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from resnet_core.build import build_network
-from resnet_core.config import AugmentationConfig, ModelConfig, PruningConfig, TrainingConfig
-from resnet_core.data import Images
+from resnet_core.config import AugmentationConfig, PruningConfig, TrainingConfig
 from resnet_core.distributed import ALONE, Group, Ranks
-from resnet_core.train import Checkpoint, Diverged, TrainingData, train
+from resnet_core.train import Checkpoint, Diverged, train
+from tests.support.two_classes import MODEL, copied, two_classes
 
 STEPS = 50
 FIXED = TrainingConfig(
@@ -31,20 +33,11 @@ class FixedNorm(nn.BatchNorm2d):
         return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias)
 
 
-def data() -> TrainingData:
-    """Two classes that differ in brightness: 100 images to train on, 41 to validate, which two cannot halve."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(141) % 2
-    pixels = torch.randint(0, 120, (141, 3, 16, 16), generator=generator) + labels[:, None, None, None] * 60
-    images = pixels.to(torch.uint8)
-    mean, std = torch.full((3,), 0.35), torch.full((3,), 0.2)
-    return TrainingData(Images(images[:100], labels[:100]), Images(images[100:], labels[100:]), mean, std)
-
-
 def trained(recipe: TrainingConfig, epochs: int, group: Group = ALONE, *, fixed: bool = False, **options: Any) -> Any:
     """Figures of all epochs, their checkpoints, and the weights at the end."""
     seed = 1 + group.rank  # rank 0's weights are to be taken by all
-    model = build_network(ModelConfig(depths=(1, 1), width=8, strides=(1, 2)), PruningConfig(), 2, dropout=recipe.dropout, seed=seed)  # fmt: skip
+    model = build_network(MODEL, PruningConfig(), 2, dropout=recipe.dropout, seed=seed)
+    data = two_classes(validation=41)  # which two ranks cannot halve
     if fixed:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -56,16 +49,8 @@ def trained(recipe: TrainingConfig, epochs: int, group: Group = ALONE, *, fixed:
         results.append((result.train_loss, result.train_accuracy, result.validation_loss, result.validation_accuracy))
         checkpoints.append(copied(checkpoint))
 
-    network = train(model, recipe, data(), epochs, seed=7, group=group, on_epoch=on_epoch, **options)
+    network = train(model, recipe, data, epochs, seed=7, group=group, on_epoch=on_epoch, **options)
     return {"results": results, "checkpoints": checkpoints, "weights": copied(dict(network.state_dict()))}
-
-
-def copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
-    return [copied(item) for item in value] if isinstance(value, list) else value
 
 
 def asked_at_step(group: Group, rank: int, step: int) -> int:
@@ -94,10 +79,10 @@ def diverged(group: Group) -> str:
     raise AssertionError
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, rank: int, address: str) -> None:
     torch.set_num_threads(1)
     beats: list[None] = []
-    group = Ranks(torch.device("cpu"), lambda: beats.append(None))
+    group = Ranks(torch.device("cpu"), lambda: beats.append(None), rank=rank, size=2, address=address)
     cases: dict[str, Callable[[], Any]] = {
         "fixed": lambda: trained(FIXED, STEPS // 5, group, fixed=True),
         "free": lambda: trained(FREE, 3, group),
@@ -109,9 +94,9 @@ def main(folder: Path) -> None:
     group.first(lambda: torch.save(found["free"]["checkpoints"][0], first))
     checkpoint = torch.load(first, weights_only=True)
     found["resumed"] = trained(FREE, 3, group, checkpoint=checkpoint)
-    torch.save(found, folder / f"rank-{os.environ['RANK']}.pt")
+    torch.save(found, folder / f"rank-{rank}.pt")
     group.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

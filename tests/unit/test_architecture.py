@@ -1,8 +1,16 @@
 """The folders show the architecture, and it stays so."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobs.experiment.experiment import Experiment
+from jobs.runtime.settings import Settings
+from resnet_core import config
 
 REPOSITORY = Path(__file__).parents[2]
 LAYERS = (
@@ -57,6 +65,57 @@ def test_science_knows_no_service() -> None:
         if name.split(".")[0] in services
     }
     assert found == set()
+
+
+def paths(tree: dict[str, Any], above: str = "") -> Iterator[str]:
+    """All keys below the first level, dotted, and those of the first level that look like no ordinary word."""
+    for key, value in tree.items():
+        if above or key != key.lower():
+            yield above + key
+        if isinstance(value, dict):
+            yield from paths(value, f"{above}{key}.")
+
+
+def test_science_names_no_chart_key_and_no_environment_variable() -> None:
+    """Neither in code nor in comments and messages: it says what is wrong, and `jobs` adds the setting that it is about.
+
+    Keys of the experiment's sections that `resnet_core/config.py` describes are its own.
+    """
+    values = yaml.safe_load((REPOSITORY / "charts/resnet-sweep/values.yaml").read_text())
+    fields = Experiment.model_fields.items()
+    own = {field.alias for _, field in fields if getattr(field.annotation, "__module__", "") == config.__name__}
+    assert own == {"data", "model", "pruning", "budget", "training"}
+    experiment = values.pop("experiment")
+    keys = {*paths(values), *paths({key: value for key, value in experiment.items() if key not in own})}
+    variables = {*(name.upper() for name in Settings.model_fields), "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"}
+    assert {"finalTrain.gpus", "sweep.trials", "finalTrain", "RANK", "DEVICE"} <= keys | variables
+    foreign = re.compile(rf"\b({'|'.join(map(re.escape, keys | variables))}|environ|getenv)\b")
+    found = {(file.name, match[0]) for file in sources("resnet_core") for match in foreign.finditer(file.read_text())}
+    assert found == set()
+
+
+def test_science_uses_no_private_part_of_a_library_but_one() -> None:
+    """tests/unit/resnet_core/test_device.py notices when it changes."""
+    private = {
+        (file.name, node.attr)
+        for file in sources("resnet_core")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and re.match(r"_[^_]", node.attr)
+        if not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"})
+    }
+    imports = {(file.name, name) for file in sources("resnet_core") for name in imported(file) if "._" in name}
+    assert private | imports == {("device.py", "_is_amx_tile_supported")}
+
+
+def test_science_is_made_faster_on_cpus_in_two_places() -> None:
+    found = {
+        (file.name, name)
+        for file in sources("resnet_core")
+        for name in imported(file)
+        if name.startswith("resnet_core.cpu") and file.parent.name != "cpu"
+    }
+    layers, memory = "resnet_core.cpu.layers.use_faster_layers", "resnet_core.cpu.memory.memory_kept"
+    assert found == {("build.py", layers), ("train.py", memory)}
 
 
 def test_modules_are_short() -> None:

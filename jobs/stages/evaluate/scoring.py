@@ -13,11 +13,11 @@ from jobs.artifacts.keys import weights_key
 from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.report.predictions import write_predictions
+from jobs.runtime.device import select_device
 from jobs.runtime.settings import Settings
 from jobs.stages.evaluate.provenance import describe_environment
 from resnet_core.count import check_budget
 from resnet_core.data import Images
-from resnet_core.device import select_device
 from resnet_core.load import load_network
 from resnet_core.metrics import compute_metrics, mean_interval
 from resnet_core.model import ResNet
@@ -37,7 +37,7 @@ def run_final_test(
         BudgetExceeded: a network has more parameters than it may.
 
     """
-    artifacts, device = root.under(experiment.study_name), select_device(settings.device)
+    artifacts, device = root.under(experiment.study_name), select_device(settings)
     dataset = read_dataset(root, experiment.study_name)
     test = load_test_images(root, experiment, dataset).to(device)
     chosen = max(models, key=lambda model: (model.validation_accuracy or 0.0, -model.seed)).seed

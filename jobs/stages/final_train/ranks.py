@@ -77,8 +77,9 @@ def _check(experiment: Experiment, settings: Settings) -> None:
     recipe, _ = experiment.with_parameters(best.parameters)
     try:
         share = recipe.rank_batch_size(settings.ranks)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from None
+    except ValueError:
+        size = f"training.batchSize={recipe.batch_size}: a multiple of finalTrain.gpus={settings.ranks}"
+        raise ConfigurationError(f"{size}, 2 images a GPU or more") from None
     if settings.device.startswith("cuda:"):
         raise ConfigurationError(f"DEVICE={settings.device}: cuda, auto or cpu with RANKS={settings.ranks}")
     if share < FEW_IMAGES:
@@ -113,13 +114,9 @@ def _watch(ranks: list[subprocess.Popen[bytes]]) -> dict[int, int]:
 
 
 def _start(rank: int, port: int, settings: Settings, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    """One rank, told its place as torchrun does."""
     place = {
         "RANK": rank,
-        "LOCAL_RANK": rank,
-        "WORLD_SIZE": settings.ranks,
-        "MASTER_ADDR": HERE,
-        "MASTER_PORT": port,
+        "RANKS_ADDRESS": f"{HERE}:{port}",
         "LAUNCHER_PID": os.getpid(),
         "THREADS": settings.threads or threads_each(settings.ranks),
     }

@@ -29,6 +29,7 @@ from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.best_trial import read_best_trial
 from jobs.runtime import interrupt
+from jobs.runtime.device import select_device
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
@@ -37,7 +38,7 @@ from jobs.stages.final_train.ranks import end_with
 from resnet_core.build import build_network
 from resnet_core.config import PruningConfig, TrainingConfig
 from resnet_core.count import check_budget, count_macs, count_parameters
-from resnet_core.device import describe, select_device, select_precision
+from resnet_core.device import describe, select_precision
 from resnet_core.distributed import ALONE, Group, RankLost, Ranks
 from resnet_core.model import ResNet
 from resnet_core.out_of_memory import describe_out_of_memory, is_out_of_memory
@@ -67,7 +68,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     """
     if settings.launcher_pid is not None:
         end_with(settings.launcher_pid)
-    device = select_device(settings.device, settings.own_rank)
+    device = select_device(settings)
     seeds = range(experiment.final_train.seeds)
     if settings.job_completion_index is not None:
         seeds = range(settings.job_completion_index, settings.job_completion_index + 1)
@@ -86,7 +87,8 @@ def _group(settings: Settings, device: torch.device) -> Iterator[Group]:
     if settings.ranks == 1:
         yield ALONE
         return
-    ranks = Ranks(device, interrupt.beat)
+    rank, size, address = settings.own_rank, settings.ranks, settings.ranks_address
+    ranks = Ranks(device, interrupt.beat, rank=rank, size=size, address=address)
     try:
         yield ranks
     except interrupt.Interrupted:

@@ -7,12 +7,13 @@ from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import read_dataset
 from jobs.experiment.experiment import Experiment
+from jobs.runtime.device import select_device
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from jobs.stages.sweep.gpu_share import share_gpu
 from jobs.stages.sweep.train_trial import train_trial
 from jobs.stages.sweep.worker import Worker
-from resnet_core.device import describe, select_device
+from resnet_core.device import describe
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         Refused: the database will not have this process.
 
     """
-    device = select_device(settings.device)
+    device = select_device(settings)
     gpus = share_gpu(device, settings.gpu_processes, settings.cuda_mps_pipe_directory)
     root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
     worker = Worker(experiment, settings, root.under(experiment.study_name), gpus)

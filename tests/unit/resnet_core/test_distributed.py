@@ -6,10 +6,8 @@ import torch
 
 from resnet_core.config import TrainingConfig
 from resnet_core.distributed import Group
-from resnet_core.train import TrainingData, training_batches
-from tests.unit.resnet_core.test_train import EVERYTHING, data
-
-__all__ = ["data"]
+from resnet_core.train import training_batches
+from tests.support.two_classes import EVERYTHING, two_classes
 
 
 class Place(Group):
@@ -19,10 +17,10 @@ class Place(Group):
 
 @pytest.mark.parametrize("policy", ["autoaugment", "trivialaugment", "none"])
 @pytest.mark.parametrize("size", [2, 4])
-def test_parts_of_the_ranks_make_the_batch_of_one_process(data: TrainingData, size: int, policy: str) -> None:
+def test_parts_of_the_ranks_make_the_batch_of_one_process(size: int, policy: str) -> None:
     """Also where an image is mixed with one that another rank has."""
     augmentation = EVERYTHING.augmentation.model_copy(update={"policy": policy})
-    recipe = EVERYTHING.model_copy(update={"augmentation": augmentation})
+    recipe, data = EVERYTHING.model_copy(update={"augmentation": augmentation}), two_classes()
     whole = list(training_batches(data, recipe, np.random.default_rng(1)))
     ranks = [list(training_batches(data, recipe, np.random.default_rng(1), Place(rank, size))) for rank in range(size)]
     assert [len(parts) for parts in ranks] == [len(whole)] * size
@@ -37,8 +35,8 @@ def test_parts_of_the_ranks_make_the_batch_of_one_process(data: TrainingData, si
 def test_batch_that_ranks_cannot_share_is_refused() -> None:
     assert TrainingConfig(batch_size=12).rank_batch_size(3) == 4
     with pytest.raises(
-        ValueError, match=r"^training\.batchSize=33: a multiple of finalTrain\.gpus=2, 2 images a GPU or"
+        ValueError, match=r"^training\.batchSize=33: a multiple of 2 for 2 ranks, 2 images each or more$"
     ):
         TrainingConfig(batch_size=33).rank_batch_size(2)
-    with pytest.raises(ValueError, match=r"finalTrain\.gpus=2"):
+    with pytest.raises(ValueError, match="for 2 ranks"):
         TrainingConfig(batch_size=2).rank_batch_size(2)

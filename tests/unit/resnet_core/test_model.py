@@ -1,6 +1,8 @@
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import resnet18
 
 from resnet_core.config import ModelConfig
 from resnet_core.count import BudgetExceeded, check_budget, count_layers, count_macs, count_parameters
@@ -23,6 +25,20 @@ def test_parameters_are_exact_for_depths_and_strides(model: ModelConfig, paramet
     config = NetworkConfig.from_model(model, classes=10)
     assert count_parameters(config) == parameters
     assert sum(p.numel() for p in ResNet(config).parameters()) == parameters
+
+
+def test_network_is_the_resnet18_of_torchvision_behind_another_stem() -> None:
+    model, reference = ResNet(RESNET18), resnet18(num_classes=10)
+    reference.conv1, reference.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    weights = dict(zip(reference.state_dict(), model.state_dict().values(), strict=True))  # in the same order
+    assert [tuple(tensor.shape) for tensor in weights.values()] == [
+        (*t.shape,) for t in reference.state_dict().values()
+    ]
+    reference.load_state_dict(weights)
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model(images), reference(images))
+    for name, tensor in zip(weights, model.state_dict().values(), strict=True):  # running statistics, too
+        torch.testing.assert_close(reference.state_dict()[name], tensor)
 
 
 def test_network_is_rebuilt_from_json_with_the_same_output() -> None:

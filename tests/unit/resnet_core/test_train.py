@@ -6,45 +6,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from resnet_core import winograd
 from resnet_core.augment import normalize
 from resnet_core.build import build_network
 from resnet_core.config import AugmentationConfig, ModelConfig, PruningConfig, ScheduleConfig, TrainingConfig
-from resnet_core.data import Images
+from resnet_core.cpu import winograd
 from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
 from resnet_core.optimizer import build_optimizer
 from resnet_core.predict import predict
 from resnet_core.train import Checkpoint, Diverged, TrainingData, train, training_batches
 from tests.support.plain_network import plain_network
-
-MODEL = ModelConfig(depths=(1, 1), width=8, strides=(1, 2))
-EVERYTHING = TrainingConfig(
-    optimizer="sgd",
-    lr=0.05,
-    batch_size=16,
-    dropout=0.2,
-    label_smoothing=0.1,
-    ema=0.9,
-    clip_norm=1.0,
-    schedule=ScheduleConfig(warmup_epochs=0.5),
-    augmentation=AugmentationConfig(policy="trivialaugment", erasing=0.3, mixup=0.2, cutmix=1.0),
-)
+from tests.support.two_classes import EVERYTHING, MODEL, copied, two_classes
 
 
 @pytest.fixture(scope="module")
 def data() -> TrainingData:
-    """Two classes that differ in brightness: 100 images to train on, 40 to validate."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(140) % 2
-    pixels = torch.randint(0, 120, (140, 3, 16, 16), generator=generator) + labels[:, None, None, None] * 60
-    images = pixels.to(torch.uint8)
-    return TrainingData(
-        Images(images[:100], labels[:100]),
-        Images(images[100:], labels[100:]),
-        torch.full((3,), 0.35),
-        torch.full((3,), 0.2),
-    )
+    return two_classes()
 
 
 def network(recipe: TrainingConfig = EVERYTHING) -> ResNet:
@@ -63,14 +40,6 @@ def run(
 
     trained = train(network(recipe), recipe, data, epochs, seed=7, on_epoch=on_epoch, **options)
     return trained, results, checkpoints
-
-
-def copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
-    return [copied(item) for item in value] if isinstance(value, list) else value
 
 
 def assert_equal(left: Any, right: Any) -> None:
@@ -164,7 +133,7 @@ PLAIN = {
 }
 
 
-def of_fifty_steps(data: TrainingData, model: ResNet, optimizer: str) -> tuple[list[float], list[float]]:
+def losses_of_fifty_steps(data: TrainingData, model: ResNet, optimizer: str) -> tuple[list[float], list[float]]:
     """Losses of our loop, which has an epoch for each step to tell its loss, and of plain steps: the default memory
     format, torch's own layers, a parameter after the other.
     """
@@ -192,14 +161,14 @@ def of_fifty_steps(data: TrainingData, model: ResNet, optimizer: str) -> tuple[l
 
 @pytest.mark.parametrize("optimizer", PLAIN)
 def test_losses_of_fifty_steps_are_those_of_the_plain_step(data: TrainingData, optimizer: str) -> None:
-    ours, plain = of_fifty_steps(data, network(TrainingConfig()), optimizer)
+    ours, plain = losses_of_fifty_steps(data, network(TrainingConfig()), optimizer)
     assert ours == pytest.approx(plain, rel=2e-3)
 
 
 def test_losses_of_fifty_steps_with_fewer_multiplications_are_those_of_the_plain_step(data: TrainingData) -> None:
     """In a network of 8 x 8 and 4 x 4 pixels."""
     model = ModelConfig(depths=(1, 1), width=winograd.LEAST_CHANNELS, strides=(2, 2))
-    ours, plain = of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
+    ours, plain = losses_of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
     assert ours == pytest.approx(plain, rel=2e-3)
     assert ours != plain
 
@@ -207,7 +176,7 @@ def test_losses_of_fifty_steps_with_fewer_multiplications_are_those_of_the_plain
 def test_losses_of_fifty_steps_with_batch_norm_by_groups_are_those_of_the_plain_step(data: TrainingData) -> None:
     """All batch norms of a network of 16 x 16 pixels and an odd width."""
     model = ModelConfig(depths=(1, 1), widths=(9, 11), strides=(1, 1))
-    ours, plain = of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
+    ours, plain = losses_of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
     assert ours == pytest.approx(plain, rel=2e-3)
     assert ours != plain
 

@@ -5,17 +5,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnet_core import batch_norm
 from resnet_core.build import build_network
 from resnet_core.config import ModelConfig, PruningConfig
-from resnet_core.model import BatchNorm
+from resnet_core.cpu import batch_norm
 
 CHANNELS, IMAGES, SIDE = 53, 8, 32  # just so many pixels that it pays
 
 Norm = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, float, float], Tensor]
 
 
-def of_torch(
+def torch_batch_norm(
     x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, momentum: float, eps: float
 ) -> Tensor:
     return F.batch_norm(x, mean, variance, weight, bias, training=True, momentum=momentum, eps=eps)
@@ -43,7 +42,7 @@ def error(ours: Tensor, exact: Tensor) -> float:
 @pytest.mark.parametrize("shape", [(2, 1, 4, 4), (3, 14, 8, 2), (4, 20, 1, 3), (1, 16, 1, 2), (2, 53, 8, 3)])
 def test_values_gradients_and_statistics_are_those_of_the_definition(shape: tuple[int, ...]) -> None:
     operands = 3 * drawn(*shape, dtype=torch.float64) + 2, drawn(*shape, dtype=torch.float64, seed=1)
-    ours, exact = (everything(norm, *operands, torch.float64) for norm in (batch_norm.batch_norm, of_torch))
+    ours, exact = (everything(norm, *operands, torch.float64) for norm in (batch_norm.batch_norm, torch_batch_norm))
     for one, other in zip(ours, exact, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
@@ -52,15 +51,15 @@ def test_values_gradients_and_statistics_are_those_of_the_definition(shape: tupl
 def test_float32_errs_less_than_torch(offset: float) -> None:
     x = 3 * drawn(IMAGES, CHANNELS, SIDE, SIDE) + offset
     gradient = drawn(IMAGES, CHANNELS, SIDE, SIDE, seed=1).relu()
-    exact = everything(of_torch, x.double(), gradient.double(), torch.float64)
-    ours, of_theirs = (everything(norm, x, gradient, torch.float32) for norm in (batch_norm.batch_norm, of_torch))
-    for one, other, truth in zip(ours, of_theirs, exact, strict=True):
+    exact = everything(torch_batch_norm, x.double(), gradient.double(), torch.float64)
+    ours, theirs = (everything(norm, x, gradient, torch.float32) for norm in (batch_norm.batch_norm, torch_batch_norm))
+    for one, other, truth in zip(ours, theirs, exact, strict=True):
         assert error(one, truth) < max(error(other, truth), 1e-6)
 
 
 def test_bfloat16_errs_by_its_own_rounding() -> None:
     x, gradient = (drawn(IMAGES, CHANNELS, SIDE, SIDE, dtype=torch.bfloat16, seed=seed) for seed in (0, 1))
-    exact = everything(of_torch, x.double(), gradient.double(), torch.float64)
+    exact = everything(torch_batch_norm, x.double(), gradient.double(), torch.float64)
     ours = everything(batch_norm.batch_norm, x, gradient, torch.float32)
     assert [tensor.dtype for tensor in ours] == [torch.bfloat16] * 2 + [torch.float32] * 4
     for one, truth in zip(ours[:2], exact[:2], strict=True):
@@ -88,13 +87,13 @@ def test_networks_train_with_it_and_are_evaluated_without(monkeypatch: pytest.Mo
 
     def noted(x: Tensor, *channels: Tensor) -> Tensor:
         used.append(x.shape[1])
-        return of_torch(x, *channels)  # type: ignore[arg-type]
+        return torch_batch_norm(x, *channels)  # type: ignore[arg-type]
 
     monkeypatch.setattr(batch_norm, "batch_norm", noted)
     images = drawn(IMAGES, 3, SIDE, SIDE)
     network.eval()(images)
     assert used == []
     network.train()(images)
-    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert sorted(used) == sorted(norm.num_features for norm in norms)
     assert all(norm.num_batches_tracked == 1 for norm in norms)

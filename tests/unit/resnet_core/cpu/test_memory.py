@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_core.memory import memory_kept
+from resnet_core.cpu.memory import memory_kept
 
 BLOCK = 64 * 2**20
 PAGES = BLOCK // resource.getpagesize()

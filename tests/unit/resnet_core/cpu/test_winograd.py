@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnet_core import winograd
 from resnet_core.build import build_network
 from resnet_core.config import ModelConfig, PruningConfig
+from resnet_core.cpu import winograd
 
 CHANNELS, IMAGES = winograd.LEAST_CHANNELS, winograd.LEAST_IMAGES
 

@@ -1,8 +1,8 @@
-"""The C library's memory, kept from step to step.
+"""Keeps freed memory in the process from one training step to the next.
 
-glibc takes every block of 32 MiB and more from the kernel and gives it back when it is freed, and the top of its heap
-likewise. Activations of that size (batch 128, 64 channels, 32 x 32 pixels) then cost a page fault for each 4 KiB in
-every step: a ReLU of one takes 13 ms on one core, and 2.5 ms in memory that was kept.
+The C library glibc takes every block of 32 MiB and more from the kernel and returns it when it is freed, and does the
+same with the top of its heap. Activations of that size (batch 128, 64 channels, 32 x 32 pixels) then cost a page fault
+for each 4 KiB in every step: a ReLU of one takes 13 ms on one core, but 2.5 ms in memory that was kept.
 """
 
 import ctypes
@@ -11,17 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-# mallopt(3)
+# Names and values from mallopt(3).
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 NEVER = 2**31 - 1
 DEFAULT_BLOCKS = 65_536
-# Where glibc's own adjustment ends in a process that has freed large blocks.
+# glibc raises its threshold by itself when large blocks are freed, up to this.
 LARGEST_THRESHOLD = 32 * 2**20
 
 
 @contextmanager
 def memory_kept() -> Iterator[None]:
-    """What is freed inside is kept for what comes next; at the end it goes back to the kernel.
+    """Inside the block, freed memory is kept for the next allocations; at its end it goes back to the kernel.
 
     Without glibc (musl, macOS) nothing changes.
     """

@@ -1,8 +1,9 @@
 """3x3 convolutions of small feature maps with fewer multiplications: Winograd's minimal filtering F(4x4, 3x3).
 
 Lavin & Gray 2016 (arXiv:1509.09308): tiles of 4 x 4 outputs take 36 multiplications a channel instead of 144. On maps
-of 8 x 8 pixels and less all transforms are products with constant matrices, so that nothing but matrix products is
-left, forward and backward. Larger maps are bound by memory there, and faster in torch's own convolution.
+of 8 x 8 pixels and less all transforms are products with constant matrices here, so that forward and backward pass
+consist of matrix products alone. For larger maps, such transforms are limited by the speed of memory, and torch's own
+convolution is faster.
 """
 
 from functools import cache
@@ -14,18 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 TILE, TAPS = 4, 3
-# Where polynomials are evaluated besides infinity. Of the usual choices these err least (relative error of a
-# convolution of 256 channels in float32: 1.9e-6; with 0, 1, -1, 2, -2 it is 2.9e-6, of the direct sum 1.6e-7).
+# The points, besides infinity, at which the method evaluates polynomials. Of the usual choices these give the smallest
+# error: relative to a convolution of 256 channels it is 1.9e-6 in float32. With 0, 1, -1, 2, -2 it is 2.9e-6, and a
+# direct sum has 1.6e-7.
 POINTS = (0.0, 1.0, -1.0, 2.0, -0.5)
 POINT_PAIRS = (len(POINTS) + 1) ** 2
 
-# Where it was faster than torch's, by measurement (tests/benchmarks/training_arithmetic.py): of what the tiles of other
-# sizes compute, too much lies beyond the border; with fewer channels or images the transforms cost what they save.
+# Where this was measured to be faster than torch's convolution (tests/benchmarks/training_arithmetic.py). At other
+# sides, too much of what the tiles compute lies beyond the border of the map. With fewer channels or images, the
+# transforms cost more time than the products save.
 SIDES, LEAST_CHANNELS, LEAST_IMAGES = {4, 7, 8}, 96, 32
 
 
 class Transforms(NamedTuple):
-    """Matrices for maps of one size: P pixels, covered by T tiles."""
+    """The constant matrices for maps of one size, which have P pixels and are covered by T tiles."""
 
     pixels: Tensor  # (36 T, P)
     kernel: Tensor  # (36, 9)
@@ -33,7 +36,7 @@ class Transforms(NamedTuple):
 
 
 def pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether `conv2d` is faster than torch's: on a CPU, in float32, for small maps of many channels."""
+    """Whether `conv2d` is faster than torch's: it is on a CPU, in float32, for small maps of many channels."""
     images, channels, *sides = x.shape
     return (
         x.device.type == "cpu"
@@ -46,7 +49,7 @@ def pays(x: Tensor, weight: Tensor) -> bool:
 
 
 def conv2d(x: Tensor, weight: Tensor) -> Tensor:
-    """What `torch.nn.functional.conv2d(x, weight, padding=1)` is, beyond rounding.
+    """The same as `torch.nn.functional.conv2d(x, weight, padding=1)`, but for rounding.
 
     Args:
         x: `(N, C, H, W)`.
@@ -55,7 +58,7 @@ def conv2d(x: Tensor, weight: Tensor) -> Tensor:
     """
     images, channels, rows, columns = x.shape
     filters = len(weight)
-    transforms = transforms_of(rows, columns, x.dtype)
+    transforms = build_transforms(rows, columns, x.dtype)
     pixels = x.permute(2, 3, 0, 1).reshape(rows * columns, images * channels)
     taps = weight.permute(2, 3, 0, 1).reshape(TAPS**2, filters * channels)
     inputs = (transforms.pixels @ pixels).view(POINT_PAIRS, -1, channels)
@@ -66,7 +69,7 @@ def conv2d(x: Tensor, weight: Tensor) -> Tensor:
 
 
 @cache
-def transforms_of(rows: int, columns: int, dtype: torch.dtype) -> Transforms:
+def build_transforms(rows: int, columns: int, dtype: torch.dtype) -> Transforms:
     down_pixels, down_outputs = _along(rows)
     across_pixels, across_outputs = _along(columns)
     _, kernel, _ = cook_toom(TILE, TAPS, POINTS)
@@ -76,24 +79,28 @@ def transforms_of(rows: int, columns: int, dtype: torch.dtype) -> Transforms:
 
 
 def _along(length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One axis of `length` pixels with a border of one: `(6, tiles, length)`, and back `(length, 6, tiles)`."""
-    of_inputs, _, of_products = cook_toom(TILE, TAPS, POINTS)
-    points, tiles = len(of_inputs), -(-length // TILE)
+    """The transforms along one axis of `length` pixels with a border of one pixel.
+
+    `(6, tiles, length)` from pixels to points, and `(length, 6, tiles)` from points back to pixels.
+    """
+    to_points, _, from_points = cook_toom(TILE, TAPS, POINTS)
+    points, tiles = len(to_points), -(-length // TILE)
     padded = np.zeros((points, tiles, tiles * TILE + TAPS - 1))
     outputs = np.zeros((tiles * TILE, points, tiles))
     for tile in range(tiles):
         first = tile * TILE
-        padded[:, tile, first : first + points] = of_inputs
-        outputs[first : first + TILE, :, tile] = of_products
+        padded[:, tile, first : first + points] = to_points
+        outputs[first : first + TILE, :, tile] = from_points
     return padded[:, :, 1 : 1 + length], outputs[:length]
 
 
 def cook_toom(
     outputs: int, taps: int, points: tuple[float, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The matrices B, G and A of a correlation, y = A ((G w) * (B x)): of polynomials' values at `points` and infinity.
+    """The matrices B, G and A with which a correlation of `x` with `w` is y = A ((G w) * (B x)), by Cook and Toom.
 
-    B is `(n, n)`, G `(n, taps)`, A `(outputs, n)`, where n = outputs + taps - 1 is one more than there are points.
+    They evaluate polynomials at `points` and at infinity. B is `(n, n)`, G `(n, taps)` and A `(outputs, n)`, where
+    n = outputs + taps - 1 is one more than the number of points.
     """
     n = outputs + taps - 1
     inputs, kernel, products = np.zeros((n, n)), np.zeros((n, taps)), np.zeros((outputs, n))

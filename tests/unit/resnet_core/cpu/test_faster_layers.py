@@ -1,0 +1,66 @@
+import re
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from resnet_core import cpu
+from resnet_core.config import ModelConfig
+from resnet_core.cpu.layers import use_faster_layers
+from resnet_core.model import NetworkConfig, ResNet
+
+# Of the first stage, with maps of 16 x 16 pixels, the batch norms are faster by groups of pixels; of the second stage,
+# with maps of 8 x 8 pixels, the convolutions take fewer multiplications.
+CONFIG = NetworkConfig.from_model(ModelConfig(depths=(1, 1), widths=(9, 100), strides=(1, 2)), classes=3)
+
+
+def drawn(images: int = 32) -> torch.Tensor:
+    images = torch.randn(images, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def networks() -> tuple[ResNet, ResNet]:
+    """The network of `model.py`, and the same one with faster layers."""
+    torch.manual_seed(0)
+    plain = ResNet(CONFIG).to(memory_format=torch.channels_last)
+    faster = deepcopy(plain)
+    use_faster_layers(faster)
+    return plain, faster
+
+
+def test_parameters_keep_their_names_and_places() -> None:
+    plain, faster = networks()
+    parameters = dict(faster.named_parameters())
+    use_faster_layers(faster)  # once more changes nothing
+    assert all(parameters[name] is parameter for name, parameter in faster.named_parameters())
+    ours, theirs = faster.state_dict(), plain.state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert faster.config() == plain.config()
+
+
+def test_training_computes_the_same_but_for_rounding() -> None:
+    plain, faster = networks()
+    losses = []
+    for network in (plain, faster):
+        logits = network.train()(drawn())
+        losses.append(F.cross_entropy(logits, torch.arange(32) % 3))
+        losses[-1].backward()
+    torch.testing.assert_close(losses[1], losses[0])
+    for ours, theirs in zip(faster.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(faster.state_dict(), plain.state_dict())
+    assert not torch.equal(faster.stem.weight.grad, plain.stem.weight.grad)  # or the layers are torch's own
+
+
+def test_evaluation_is_that_of_the_plain_network_bit_for_bit() -> None:
+    plain, faster = networks()
+    assert torch.equal(faster.eval()(drawn()), plain.eval()(drawn()))
+
+
+def test_thresholds_were_measured_with_the_torch_of_the_image() -> None:
+    """When this fails: measure again with tests/benchmarks/training.py, and adapt the thresholds in resnet_core/cpu."""
+    pinned = re.search(r"^torch==(.+)$", (Path(__file__).parents[4] / "constraints.txt").read_text(), re.MULTILINE)
+    assert pinned is not None
+    assert pinned[1] == cpu.MEASURED_WITH_TORCH
