@@ -13,6 +13,7 @@ from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.keys import epochs_key
 from jobs.artifacts.manifest import Patiently
 from jobs.experiment.experiment import FinalTrainConfig
+from jobs.runtime import logs
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
@@ -46,8 +47,10 @@ class Course:
         training: Checkpoint = saved["training"]
         return training
 
+    @logs.context()
     def on_epoch(self, result: EpochResult, training: Checkpoint) -> None:
         """Saves all that a later process needs to go on, then tells."""
+        logs.add_context(epoch=result.epoch)
         self.epochs.append(result)
         accuracy = result.validation_accuracy
         selects = self._config.select == "best" and accuracy is not None

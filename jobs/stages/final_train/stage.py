@@ -20,7 +20,7 @@ from jobs.artifacts.manifest import MANIFEST
 from jobs.experiment.experiment import Experiment
 from jobs.queue.best_trial import read_best_trial
 from jobs.queue.status import TrialStatus
-from jobs.runtime import interrupt
+from jobs.runtime import interrupt, logs
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import patiently
 from jobs.runtime.settings import Settings
@@ -98,6 +98,7 @@ class _FinalTraining:
         self._experiment, self._settings, self._device, self._group = experiment, settings, device, group
         self._root, self._artifacts = root, root.under(experiment.study_name)
         self._best = read_best_trial(experiment, settings)
+        logs.add_context(trial=self._best.number)
 
     def train(self, seed: int) -> None:
         """The training with one seed, as far as it is not done."""

@@ -23,7 +23,7 @@ from jobs.queue.lease import Lease
 from jobs.queue.outcomes import SLOT_STATES, Outcome, settle_trial
 from jobs.queue.study import load_study, suggest
 from jobs.queue.tables import SlotState
-from jobs.runtime import interrupt
+from jobs.runtime import interrupt, logs
 from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import is_outage, patiently
@@ -225,6 +225,7 @@ class TrialRun:
             study.get_trials(deepcopy=False)  # Optuna's cache takes writes only for trials it has seen
         self._trial = optuna.trial.Trial(study, trial_id)
         self.number = self._trial.number
+        logs.add_context(trial=self.number)
         self._checkpoints = Checkpoints(self._place.artifacts, f"trials/{self.number}", self._held.fence)
         state = self._trial._cached_frozen_trial.state
         if state.is_finished():

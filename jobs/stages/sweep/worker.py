@@ -18,7 +18,7 @@ from jobs.queue.connections import connect
 from jobs.queue.fenced_storage import FencedStorage
 from jobs.queue.lease import Lease
 from jobs.queue.ledger import read_usage
-from jobs.runtime import interrupt
+from jobs.runtime import interrupt, logs
 from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import is_outage, patiently
@@ -41,6 +41,7 @@ class Worker:
 
     def __init__(self, experiment: Experiment, settings: Settings, artifacts: Artifacts, gpus: float = 0) -> None:
         self.owner = owner_identity()
+        logs.add_context(worker=self.owner)
         self._tidied = time.monotonic()
         self._settings, self._gpus = settings, gpus
         self._sweep, self._study_name = experiment.sweep, experiment.study_name
@@ -79,6 +80,7 @@ class Worker:
         for engine in (self._lease_engine, self._storage.engine):
             engine.dispose()
 
+    @logs.context()
     def run(self, held: Claim, claimed_at: float, body: Callable[[TrialRun], None]) -> None:
         """Runs the trial of a claimed slot until it is settled, given back or lost."""
         self._storage.held = held
