@@ -40,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def experiment_options_of(options: argparse.Namespace) -> list[str]:
+    """The options by which another process finds the same experiment."""
+    source = ["--config", str(options.config)] if options.config else ["--preset", options.preset or "quick"]
+    return source + [f"--set={override}" for override in options.set]
+
+
 def _experiment_options() -> argparse.ArgumentParser:
     which = argparse.ArgumentParser(add_help=False)
     source = which.add_mutually_exclusive_group()

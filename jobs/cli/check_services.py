@@ -1,16 +1,39 @@
 """Whether database and bucket can be used from here, and whether a study can go on with an experiment."""
 
+from pathlib import Path
+
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
+from jobs.cli.run_stage import open_root
 from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import load_experiment
 from jobs.queue.compatibility import check_result, check_study
 from jobs.queue.database import Database
+from jobs.runtime import interrupt
 from jobs.runtime.retry import Patience
-from jobs.runtime.settings import Settings, owner_identity
+from jobs.runtime.settings import Settings, owner_identity, read_settings
 
 PATIENCE = Patience(60)  # services that were installed a moment ago may still be starting
+
+
+def check(config: Path | None) -> None:
+    """Checks the services, or if there is an experiment's file whether its study can go on with that experiment.
+
+    Raises:
+        ConfigurationError: the experiment or the environment is wrong, or the study belongs to another experiment.
+        Failure: a service cannot be reached, or refuses us.
+
+    """
+    experiment = load_experiment(None, config, []) if config else None
+    interrupt.listen()
+    settings = read_settings()
+    root = open_root(settings)
+    if experiment is None:
+        check_services(settings, root)
+    else:
+        check_change(experiment, settings, root)
 
 
 def check_services(settings: Settings, root: Artifacts) -> None:

@@ -15,6 +15,7 @@ from jobs.queue.database import Database
 from jobs.queue.optuna_internals import known_state, known_values, trial_id
 from jobs.queue.outcomes import SLOT_STATES, Outcome, optuna_state
 from jobs.queue.study import load_study, suggest
+from jobs.runtime import logs
 from jobs.runtime.errors import Unreachable
 
 T = TypeVar("T")
@@ -73,6 +74,7 @@ class ClaimedTrial:
             study.get_trials(deepcopy=False)  # Optuna's cache accepts writes only for trials that it has read
         self._trial = optuna.trial.Trial(study, key)
         self.number = self._trial.number
+        logs.add_context(trial=self.number)
         state = known_state(self._trial)
         if state.is_finished():
             return Outcome(SLOT_STATES[state], "Optuna had it as finished")

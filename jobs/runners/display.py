@@ -1,4 +1,4 @@
-"""What a person sees of a local run: live bars on a terminal, plain lines in a pipe."""
+"""The progress of a run, for `local`, `pipeline` and `status --watch`: live bars on a terminal, log lines elsewhere."""
 
 import logging
 import time
@@ -24,7 +24,7 @@ LINE_SECONDS = 30
 
 
 class Display:
-    """Shows a sweep and the final training from what the database and the results say of them."""
+    """Shows a sweep and the final training as they stand in the database and in the results."""
 
     def __init__(self, log_format: Literal["text", "json"], *, live: bool = True) -> None:
         console = Console(stderr=True)
@@ -58,11 +58,12 @@ class Display:
         self._progress.stop()
 
     def sweep(self, status: SweepStatus, epochs: int) -> None:
-        """A line for each newly settled trial, and how far the others are."""
+        """Writes a line for each trial settled since the last call, and shows how far the others are."""
         for trial in status.trials:
             if trial.state.settled and trial.slot not in self._announced:
                 self._announced.add(trial.slot)
-                log.info("%s", trial_line(trial))
+                with logs.context(trial=trial.number):
+                    log.info("%s", trial_line(trial))
         best = "" if status.best is None else f"best {status.best.accuracy:.4f}"
         self._bar("sweep", status.settled, len(status.trials), best)
         running = {
@@ -77,7 +78,7 @@ class Display:
             log.info("%s", status.line())
 
     def final_training(self, study: Artifacts, config: FinalTrainConfig) -> None:
-        """How far it is, with each of its seeds."""
+        """Shows how far the training with each seed is."""
         for seed in range(config.seeds):
             epochs = read_epochs(study, seed)
             if not epochs:
@@ -88,10 +89,11 @@ class Display:
             if not self.live and last.epoch > self._last_epoch.get(seed, 0):
                 self._last_epoch[seed] = last.epoch
                 validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
-                log.info("%s: epoch %d/%d%s", name, last.epoch, config.epochs, validation)
+                with logs.context(epoch=last.epoch):
+                    log.info("%s: epoch %d/%d%s", name, last.epoch, config.epochs, validation)
 
     def result(self, study: Artifacts) -> None:
-        """What has come out, and where it lies."""
+        """Writes the test accuracy, and where the report is."""
         metrics = read_document(study, METRICS, MetricsDocument)
         seeds = len(metrics.seeds)
         log.info(

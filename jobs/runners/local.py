@@ -1,35 +1,32 @@
-"""The local runner: every stage as a process of its own, on SQLite and a folder."""
+"""The local runner: every stage in a process of its own, on SQLite and a folder."""
 
 import logging
 import os
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from jobs.artifacts import Artifacts, FolderArtifacts
+from jobs.artifacts import FolderArtifacts
 from jobs.experiment.experiment import Experiment
 from jobs.queue.claims import claimable
 from jobs.queue.database import Database
 from jobs.queue.status import sweep_status
 from jobs.runners.display import Display
 from jobs.runtime import interrupt
+from jobs.runtime.child_processes import ChildProcess, ChildProcesses
 from jobs.runtime.errors import ConfigurationError
-from jobs.runtime.settings import Settings, read_settings
+from jobs.runtime.settings import LOCAL_LEASE, Settings, read_settings
 from resnet_core.cores import threads_each, usable_cores
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-STOP_SECONDS = 30  # what a process gets between SIGTERM and SIGKILL
+GRACE_SECONDS = 30  # between SIGTERM and SIGKILL
 FRUITLESS_FAILURES = 10  # worker processes that may fail in a row without a trial being settled
 
 
 class StageFailed(Exception):
-    """A stage ended with an exit code other than 0; its last lines have been shown."""
+    """A stage ended with an exit code other than 0; what it wrote to its error stream has been shown."""
 
     def __init__(self, command: str, exit_code: int) -> None:
         super().__init__(f"{command} failed with exit code {exit_code}")
@@ -41,7 +38,7 @@ def run_all(experiment: Experiment, source: list[str], runs: Path, workers: int 
 
     Raises:
         ConfigurationError: fewer than one worker, or a variable of the environment that is not allowed.
-        Interrupted: SIGTERM or Ctrl-C; the same command goes on.
+        Interrupted: SIGTERM or Ctrl-C; the same command continues where this one stopped.
         StageFailed: a stage failed for good.
 
     """
@@ -52,150 +49,91 @@ def run_all(experiment: Experiment, source: list[str], runs: Path, workers: int 
     place = _place(runs, experiment.study_name)
     settings = read_settings(**place)
     with Display(settings.log_format) as display:
-        local = _Local(experiment, settings, place, study, display)
+        local = _Local(experiment, settings, place, display)
         local.stage("prepare", source)
         stored = ["--config", str(study.root / "experiment.yaml")]
         local.sweep(stored, workers)
-        local.final_train(stored)
+        local.stage("final-train", stored, lambda: display.final_training(study, experiment.final_train))
         local.stage("evaluate", stored)
     display.result(study)
 
 
 class _Local:
-    def __init__(
-        self, experiment: Experiment, settings: Settings, place: dict[str, str], study: Artifacts, display: Display
-    ) -> None:
-        self.experiment, self.settings, self.place = experiment, settings, place
-        self.study, self.display = study, display
+    def __init__(self, experiment: Experiment, settings: Settings, place: dict[str, str], display: Display) -> None:
+        self.experiment, self.settings, self.display = experiment, settings, display
+        self.variables = {name.upper(): value for name, value in place.items()} | {"JOB_COMPLETION_INDEX": ""}
 
-    def stage(self, command: str, source: list[str]) -> None:
+    def stage(self, command: str, source: list[str], show: Callable[[], None] = lambda: None) -> None:
+        """Runs a stage that is one process. On a terminal `show` updates the bars; elsewhere its own lines are seen."""
         log.info("stage %s", command)
-        with self._process(command, source) as process:
-            while process.poll() is None:
+        with self._children() as children:
+            child = children.start(0, [command, *source], self.variables, keep_errors=self.display.live)
+            while not children.take_ended():
+                if self.display.live:
+                    show()
                 interrupt.pause(POLL_SECONDS)
-            self._check(process, command)
-
-    def final_train(self, source: list[str]) -> None:
-        log.info("stage final-train")
-        with self._process("final-train", source) as process:
-            while process.poll() is None:
-                if self.display.live:  # else its own lines are seen
-                    self.display.final_training(self.study, self.experiment.final_train)
-                interrupt.pause(POLL_SECONDS)
-            self._check(process, "final-train")
+        _check_exit_code(child, command)
 
     def sweep(self, source: list[str], workers: int | None) -> None:
         """Keeps up to `workers` processes running as long as there are trials to claim.
 
-        By default one a GPU, or one a CPU core: two processes of one thread get more done than one of two.
+        The default is one for each GPU, or one for each CPU core, because two processes of one thread each get more
+        done than one process of two threads.
         """
         gpus = _gpus(self.settings.device)
         workers = workers or len(gpus) or usable_cores()
         database = Database.of(self.settings)
         log.info("stage sweep")
-        running: dict[int, _Process] = {}
         failures = settled = 0
         try:
-            while True:
-                status = sweep_status(database, self.experiment.study_name)
-                self.display.sweep(status, self.experiment.sweep.epochs)
-                if status.settled > settled:
-                    settled, failures = status.settled, 0
-                if not status.unsettled:
-                    break
-                for index, process in list(running.items()):
-                    if process.poll() is None:
-                        continue
-                    del running[index]
-                    if process.poll():
-                        failures += 1
-                        log.warning("worker %d ended with exit code %d", index, process.poll())
-                        if failures > FRUITLESS_FAILURES:
-                            self._check(process, "sweep")
-                waiting = database.read(lambda connection: claimable(connection, self.experiment.study_name))
-                for index in [index for index in range(workers) if index not in running][:waiting]:
-                    share = self._share(index, workers, gpus)
-                    running[index] = _Process("sweep", source, self._environment(index, share))
-                interrupt.pause(POLL_SECONDS)
+            with self._children() as children:
+                while True:
+                    status = sweep_status(database, self.experiment.study_name)
+                    self.display.sweep(status, self.experiment.sweep.epochs)
+                    if status.settled > settled:
+                        settled, failures = status.settled, 0
+                    if not status.unsettled:
+                        break
+                    for index, child in children.take_ended().items():
+                        if child.returncode:
+                            failures += 1
+                            log.warning("worker %d ended with exit code %d", index, child.returncode)
+                            if failures > FRUITLESS_FAILURES:
+                                _check_exit_code(child, "sweep")
+                    waiting = database.read(lambda connection: claimable(connection, self.experiment.study_name))
+                    for index in [index for index in range(workers) if index not in children.running][:waiting]:
+                        variables = self.variables | self._share(index, workers, gpus)
+                        children.start(index, ["sweep", *source], variables, keep_errors=True)
+                    interrupt.pause(POLL_SECONDS)
         finally:
-            _stop(list(running.values()))
             database.close()
         log.info("%s", status.line())
 
-    @contextmanager
-    def _process(self, command: str, source: list[str]) -> Iterator["_Process"]:
-        process = _Process(command, source, self._environment(), inherit=not self.display.live)
-        try:
-            yield process
-        finally:
-            _stop([process])
-
-    def _check(self, process: "_Process", command: str) -> None:
-        code = process.poll()
-        if code == interrupt.EXIT_INTERRUPTED:
-            raise interrupt.Interrupted
-        if code:
-            process.show_errors()
-            raise StageFailed(command, code)
+    def _children(self) -> ChildProcesses:
+        return ChildProcesses(GRACE_SECONDS, self.settings.heartbeat_dir)
 
     def _share(self, index: int, workers: int, gpus: list[str]) -> dict[str, str]:
-        """What one of so many workers has of the machine; they take the GPUs in turn."""
+        """The variables by which a worker knows its share of the machine; the workers take the GPUs in turn."""
         threads = self.settings.threads or threads_each(workers * self.settings.processes)
-        share = {"THREADS": str(threads)}
+        share = {"JOB_COMPLETION_INDEX": str(index), "THREADS": str(threads)}
         if gpus:
             first = index % len(gpus)
             share |= {"DEVICE": gpus[first], "GPU_PROCESSES": str(len(range(first, workers, len(gpus))))}
         return share
 
-    def _environment(self, index: int | None = None, share: dict[str, str] | None = None) -> dict[str, str]:
-        names = {"JOB_COMPLETION_INDEX": "" if index is None else str(index), **(share or {})}
-        return {**os.environ, **{name.upper(): value for name, value in self.place.items()}, **names}
 
-
-class _Process:
-    """A stage in a process of its own; what it writes to its error stream is kept for when it fails."""
-
-    def __init__(self, command: str, source: list[str], environment: dict[str, str], *, inherit: bool = False) -> None:
-        self._errors = None if inherit else tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", "jobs", command, *source],
-            stdin=subprocess.DEVNULL,
-            stderr=self._errors,
-            env=environment,
-        )
-
-    def poll(self) -> int | None:
-        return self._popen.poll()
-
-    def stop(self, deadline: float) -> None:
-        try:
-            self._popen.wait(timeout=max(deadline - time.monotonic(), 0.1))
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
-
-    def terminate(self) -> None:
-        self._popen.terminate()
-
-    def show_errors(self) -> None:
-        if self._errors is not None:
-            self._errors.seek(0)
-            sys.stderr.write(self._errors.read().decode(errors="replace"))
-
-
-def _stop(processes: list[_Process]) -> None:
-    for process in processes:
-        if process.poll() is None:
-            process.terminate()
-    deadline = time.monotonic() + STOP_SECONDS
-    for process in processes:
-        process.stop(deadline)
+def _check_exit_code(child: ChildProcess, command: str) -> None:
+    if child.returncode == interrupt.EXIT_INTERRUPTED:
+        raise interrupt.Interrupted
+    if child.returncode:
+        sys.stderr.write(child.error_text)
+        raise StageFailed(command, child.returncode)
 
 
 def _place(runs: Path, study: str) -> dict[str, str]:
-    """A SQLite file beside the results, and leases short enough to notice a killed worker soon."""
-    quick = {} if "LEASE_SECONDS" in os.environ else {"lease_seconds": "15", "renewal_seconds": "5"}
-    return {"database_url": local_database(runs, study), "artifacts_url": str(runs.absolute()), **quick}
+    """A SQLite file beside the results, and short leases unless the environment has others."""
+    lease = {} if "LEASE_SECONDS" in os.environ else LOCAL_LEASE
+    return {"database_url": local_database(runs, study), "artifacts_url": str(runs.absolute()), **lease}
 
 
 def local_database(runs: Path, study: str) -> str:
@@ -206,6 +144,6 @@ def _gpus(device: str) -> list[str]:
     """Those that the workers may use, by the names that DEVICE takes."""
     if device != "auto":
         return [] if device == "cpu" else [device]
-    import torch  # noqa: PLC0415 - not before `prepare` has found nothing wrong
+    import torch  # noqa: PLC0415 - importing it takes seconds, and `prepare` may find the experiment wrong before
 
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())]

@@ -1,4 +1,4 @@
-"""DATABASE_URL taken apart: which database it names, and what libpq is told."""
+"""DATABASE_URL in its parts: which database it names, and the parameters for libpq."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def is_sqlite(url: str) -> bool:
 
 
 def database_place(url: str) -> str:
-    """Where the database is, for messages: host, port and name, and never the password."""
+    """Where the database is, for messages: host, port and name, but never the password."""
     if is_sqlite(url):
         return url.removeprefix("sqlite:///")
     parts = libpq_parameters(url)
@@ -24,18 +24,18 @@ def database_place(url: str) -> str:
 
 
 def engine_url(url: str) -> str:
-    """What SQLAlchemy is told: for PostgreSQL nothing but the driver, the rest goes to libpq as it is."""
+    """The URL for SQLAlchemy. For PostgreSQL it names only the driver, because libpq gets all parameters."""
     return url if is_sqlite(url) else "postgresql+psycopg2://"
 
 
 def libpq_parameters(url: str) -> dict[str, Any]:
-    """The URL taken apart by libpq itself, so that whatever libpq allows is allowed.
+    """The parameters in the URL as libpq itself reads them, so that everything that libpq allows is allowed.
 
     Raises:
-        ValueError: libpq does not take it. Its own words are not passed on: they may quote the password.
+        ValueError: libpq cannot read it. The message is ours, because libpq's may quote the password.
 
     """
-    import psycopg2  # noqa: PLC0415 - not on a machine that has only SQLite
+    import psycopg2  # noqa: PLC0415 - SQLite alone needs no driver
     from psycopg2.extensions import parse_dsn  # noqa: PLC0415
 
     scheme, separator, rest = url.partition("://")

@@ -1,17 +1,17 @@
-"""What ends a command and is told in one line."""
+"""Errors that end a command with one line for the user."""
 
 
 class Failure(Exception):
-    """Something outside the code is not as it must be; the message says what, a traceback would not help."""
+    """Something outside the program is wrong. The message says what it is; a traceback would not help."""
 
 
 class Refused(Failure):
-    """A service will not have us, however long we wait: credentials, rights, a name that is not there."""
+    """A service refuses us, and waiting does not help: wrong credentials, no rights, a name that does not exist."""
 
 
 class Unreachable(Exception):
-    """A service does not answer, or says that it cannot now: it may work in a while."""
+    """A service does not answer, or answers that it cannot serve us now. It may work again in a while."""
 
 
 class ConfigurationError(ValueError):
-    """What the user gave cannot be run; the message is for them, one line a fault."""
+    """What the user has configured cannot be run. The message is for the user and has one line for each fault."""

@@ -1,10 +1,10 @@
-"""A file that a process keeps young as long as it gets on, so that a probe need only look at the file's age."""
+"""A file that a process touches while it makes progress, so that a probe finds a hang by the file's age."""
 
 import os
 import time
 from pathlib import Path
 
-BEAT_SECONDS = 1.0  # no more often: a training step takes milliseconds
+BEAT_SECONDS = 1.0  # at most so often, because a training step takes only milliseconds
 
 
 class Heartbeat:
@@ -20,7 +20,7 @@ class Heartbeat:
             self._file.touch()
 
     def end(self) -> None:
-        """What has ended well is not mistaken for what hangs."""
+        """Removes the file, so that a process that has ended is not taken for one that hangs."""
         self._file.unlink(missing_ok=True)
 
 

@@ -1,4 +1,7 @@
-"""SIGTERM and Ctrl-C as a flag that is looked at where stopping loses nothing; each look is a sign of life."""
+"""SIGTERM and Ctrl-C set a flag. A process checks it wherever it can stop without losing progress.
+
+Each check is also a heartbeat, because only a process that makes progress reaches the next one.
+"""
 
 import os
 import signal
@@ -10,23 +13,24 @@ from types import FrameType
 from jobs.runtime.heartbeat import Heartbeat
 
 EXIT_INTERRUPTED = 75
-PAUSE_SECONDS = 0.2  # at most so long a signal is not looked at
+PAUSE_SECONDS = 0.2  # a pause checks the flag this often
 
 
 class Interrupted(Exception):
-    """The process was asked to end; its progress is saved."""
+    """The process was asked to end, and its progress is saved."""
 
 
 _requested = threading.Event()
 _heartbeat: Heartbeat | None = None
 
 
-if os.getpid() == 1:  # of a container: until it listens, the kernel drops its signals, and nothing is begun yet
+# The kernel ignores SIGTERM for process 1 of a container until there is a handler. Nothing has begun yet: exit at once.
+if os.getpid() == 1:
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(EXIT_INTERRUPTED))
 
 
 def listen(heartbeat_dir: Path | None = None) -> None:
-    """From now on signals raise the flag, and every `check` keeps this process's file in `heartbeat_dir` young."""
+    """From now on signals set the flag, and each `check` touches this process's heartbeat file in `heartbeat_dir`."""
     global _heartbeat  # noqa: PLW0603 - a process has one, as it has one set of signal handlers
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _request)
@@ -36,7 +40,7 @@ def listen(heartbeat_dir: Path | None = None) -> None:
 
 
 def end() -> None:
-    """No more signs of life are to be expected."""
+    """Removes the heartbeat file, so that no probe expects more of this process."""
     global _heartbeat  # noqa: PLW0603
     if _heartbeat is not None:
         _heartbeat.end()
@@ -48,7 +52,7 @@ def requested() -> bool:
 
 
 def beat() -> None:
-    """A sign of life, where stopping would lose something."""
+    """Only the heartbeat, for where stopping would lose progress."""
     if _heartbeat is not None:
         _heartbeat.beat()
 
@@ -61,9 +65,10 @@ def check() -> None:
 
 
 def pause(seconds: float) -> None:
-    """Sleeps; raises Interrupted soon after the process is asked to end.
+    """Sleeps. Raises Interrupted soon after the process is asked to end.
 
-    Not by waiting for the event: its lock, held by the main thread at that moment, would never let the handler set it.
+    It does not wait on the event itself: the signal handler runs in this same thread, and would wait forever for the
+    event's lock if `Event.wait` held it at that moment.
     """
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
@@ -74,5 +79,5 @@ def pause(seconds: float) -> None:
 
 def _request(number: int, _frame: FrameType | None) -> None:
     _requested.set()
-    if number == signal.SIGINT:  # a second Ctrl-C ends the process where it is
+    if number == signal.SIGINT:  # a second Ctrl-C ends the process at once
         signal.signal(signal.SIGINT, signal.SIG_DFL)

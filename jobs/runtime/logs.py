@@ -4,9 +4,29 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
-log = logging.getLogger(__name__)
+_context: dict[str, object] = {}  # a process does one thing at a time, so that all its threads share this
+
+
+def add_context(**fields: object) -> None:
+    """From now on every JSON line of this process has these fields, unless they are None."""
+    global _context  # noqa: PLW0603 - replaced, never changed, because other threads may be reading it
+    _context = {**_context, **fields}
+
+
+@contextmanager
+def context(**fields: object) -> Iterator[None]:
+    """JSON lines have these fields, and all that are added in the block, until the block ends."""
+    global _context  # noqa: PLW0603
+    before = _context
+    add_context(**fields)
+    try:
+        yield
+    finally:
+        _context = before
 
 
 class _JsonFormatter(logging.Formatter):
@@ -15,6 +35,7 @@ class _JsonFormatter(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "logger": record.name,
+            **{name: value for name, value in _context.items() if value is not None},
             "message": record.getMessage(),
         }
         if record.exc_info:
@@ -26,7 +47,11 @@ def configure(log_format: Literal["text", "json"], level: int = logging.INFO) ->
     """Log lines of this process go to the standard error stream from now on."""
     logging.basicConfig(level=level, handlers=[formatted(logging.StreamHandler(sys.stderr), log_format)])
     logging.captureWarnings(capture=True)
-    for chatty in ("botocore", "onnx_ir", "onnxscript"):  # where credentials were found, what an export has rewritten
+    for chatty in (
+        "botocore",
+        "onnx_ir",
+        "onnxscript",
+    ):  # they tell where credentials were found, how a model is exported
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -1,4 +1,4 @@
-"""The place a process runs in, read from the environment: nothing here changes a result."""
+"""Where and how a process runs, read from environment variables. Nothing here changes a result."""
 
 import os
 import secrets
@@ -14,13 +14,16 @@ from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import ConfigurationError
 from resnet_core.validation import explain
 
+RENEWAL_SECONDS = 15.0  # by default
+LOCAL_LEASE = {"lease_seconds": "15", "renewal_seconds": "5"}  # so that `local` notices a killed worker sooner
+
 
 @dataclass(frozen=True)
 class S3Options:
-    """What is None is found as boto3 finds it: its configuration files, the instance's role.
+    """How to reach S3. For an option that is None, boto3 looks where it always looks: its files, the instance's role.
 
-    `addressing` says how a bucket is named in a URL: as a part of the host name (virtual) or of the path.
-    `timeout_seconds` is how long the service may keep silent.
+    `addressing` says whether a URL names the bucket in its host name (virtual) or in its path.
+    `timeout_seconds` is how long the service may take to answer.
     """
 
     endpoint_url: str | None = None
@@ -34,7 +37,11 @@ class S3Options:
 
 
 class Settings(BaseSettings):
-    """One field an environment variable, its name in capitals: `DATABASE_URL`, `LEASE_SECONDS`, …"""
+    """Each field is an environment variable, whose name is that of the field in capitals: `DATABASE_URL`, …
+
+    The chart's values lease.*, outageDeadlineSeconds, maxAttempts, maxCrashes and logFormat repeat the defaults of this
+    class. A test holds them equal.
+    """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, env_ignore_empty=True)
 
@@ -45,38 +52,44 @@ class Settings(BaseSettings):
         None, ge=1, description="Threads of one process; default: its share of the cores it may use."
     )
     job_completion_index: int | None = Field(
-        None, ge=0, description="Which worker, or which seed's final training this is; set by Kubernetes."
+        None, ge=0, description="The number of this worker, or of this final training's seed; Kubernetes sets it."
     )
-    processes: int = Field(1, ge=1, description="Workers that one `sweep` runs at once, on one GPU.")
-    ranks: int = Field(1, ge=1, description="Processes that share each batch of a `final-train`, one a GPU.")
-    rank: int = Field(
-        0, description="Which of them this is, where LAUNCHER_PID is set: by the process that starts them."
+    processes: int = Field(1, ge=1, description="How many workers one `sweep` runs at once, on one GPU.")
+    ranks: int = Field(1, ge=1, description="Processes that share each batch of a `final-train`, one on each GPU.")
+    rank: int = Field(0, description="The number of this rank. It counts only if LAUNCHER_PID is set.")
+    launcher_pid: int | None = Field(
+        None, description="The process that has started this rank; it sets all three variables."
     )
-    launcher_pid: int | None = Field(None, description="That process.")
-    ranks_address: str = Field("", description="Where the ranks meet, as host:port; set by the same process.")
+    ranks_address: str = Field("", description="Where the ranks meet, as host:port.")
     gpu_processes: int = Field(
-        1,
-        ge=1,
-        description="Processes on this one's GPU, itself included; set for those that `sweep` and `local` start.",
+        1, ge=1, description="How many processes use this process's GPU, itself included; set by `sweep` and `local`."
     )
     cuda_mps_pipe_directory: Path = Field(
         Path("/tmp/nvidia-mps"), description="Of NVIDIA's Multi-Process Service; CUDA reads the same variable."
     )
-    heartbeat_dir: Path | None = Field(None, description="Where each process keeps a file young while it gets on.")
-    log_format: Literal["text", "json"] = "text"
+    heartbeat_dir: Path | None = Field(
+        None, description="Folder in which `sweep` and `final-train` touch a file every second, unless they hang."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="json: each line is an object with time, level, logger and message, after an error exception, and "
+        "where they are known stage (the process's command), study, worker (as in the ledger), trial and epoch.",
+    )
 
-    lease_seconds: float = Field(60, gt=0, description="How long a slot is kept without a sign of life.")
-    renewal_seconds: float = Field(15, gt=0, description="Time between two renewals of a lease.")
-    hang_seconds: float = Field(600, gt=0, description="A training that makes no step for so long loses its lease.")
+    lease_seconds: float = Field(60, gt=0, description="How long a worker keeps its slot without renewing the lease.")
+    renewal_seconds: float = Field(RENEWAL_SECONDS, gt=0, description="Time between two renewals of a lease.")
+    hang_seconds: float = Field(
+        600, gt=0, description="A worker that makes no training step for so long loses its slot."
+    )
     database_timeout_seconds: float = Field(
-        default_factory=lambda known: known.get("renewal_seconds", 15) * 2 / 3,
+        default_factory=lambda known: known.get("renewal_seconds", RENEWAL_SECONDS) * 2 / 3,
         gt=0,
-        description="How long the database may keep silent; default: two thirds of RENEWAL_SECONDS.",
+        description="How long the database may take to answer; default: two thirds of RENEWAL_SECONDS.",
     )
     storage_timeout_seconds: float = Field(
-        default_factory=lambda known: known.get("renewal_seconds", 15) / 3,
+        default_factory=lambda known: known.get("renewal_seconds", RENEWAL_SECONDS) / 3,
         gt=0,
-        description="How long S3 may keep silent; default: a third of RENEWAL_SECONDS.",
+        description="How long S3 may take to answer; default: a third of RENEWAL_SECONDS.",
     )
     outage_deadline_seconds: float = Field(
         3600, gt=0, description="How long a process waits for a database or a bucket that is away."
@@ -112,7 +125,7 @@ class Settings(BaseSettings):
 
     @property
     def own_rank(self) -> int:
-        """Of this process; other launchers' RANK, in an environment that is not ours alone, says nothing to us."""
+        """RANK if we have started this process. Without LAUNCHER_PID, RANK is another program's and is ignored."""
         return 0 if self.launcher_pid is None else self.rank
 
     def s3_options(self) -> S3Options:
@@ -133,7 +146,7 @@ def _reveal(secret: SecretStr | None) -> str | None:
 
 
 def read_settings(**place: Any) -> Settings:
-    """The settings of this process: its environment, and over it what `place` says.
+    """The settings of this process, from its environment. Those in `place` replace what the environment says.
 
     Raises:
         ConfigurationError: a variable is missing or has a value that is not allowed.
@@ -147,5 +160,5 @@ def read_settings(**place: Any) -> Settings:
 
 
 def owner_identity() -> str:
-    """A name for this process that no other has, not even one that gets its process number later."""
+    """A new name for this process. No other process has it, not even a later one with the same process number."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -84,11 +84,12 @@ def watch() -> None:
 
 
 def main() -> int:
-    import jobs.cli.main as command_line  # noqa: PLC0415 - a stage of the start
+    from jobs.cli import main as command_line  # noqa: PLC0415 - a stage of the start
+    from jobs.cli import run_stage  # noqa: PLC0415
 
     done("Python, import of the command line")
     sys.meta_path.insert(0, Imports())  # type: ignore[arg-type]
-    after(command_line, "_stage", watch)
+    after(run_stage, "import_stage", watch)
     return command_line.main(["sweep", "--preset", "quick"])
 
 

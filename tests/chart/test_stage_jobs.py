@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobs.cli.main import EXIT_CONFIGURATION, EXIT_STAGE_FAILED
+from jobs.cli.exit_codes import EXIT_CONFIGURATION, EXIT_STAGE_FAILED
 from jobs.runtime.interrupt import EXIT_INTERRUPTED
 from tests.support.helm import CHART, Helm, Rendered
 

@@ -1,6 +1,6 @@
 {{/*
 The environment of a container of our image: a variable for each field of jobs/runtime/settings.py that the place has to set.
-(dict "root" $ "component" NAME "values" BLOCK "training" BOOL), BLOCK being the stage's part of the values.
+(dict "root" $ "component" NAME "values" BLOCK "heartbeat" BOOL), BLOCK being the stage's part of the values.
 */}}
 {{- define "resnet-sweep.environment" -}}
 {{- $extra := list -}}
@@ -37,7 +37,7 @@ The environment of a container of our image: a variable for each field of jobs/r
 {{- if eq .component "final-train" }}
 - {name: RANKS, value: {{ max 1 .values.gpus | quote }}}
 {{- end }}
-{{- if .training }}
+{{- if .heartbeat }}
 - {name: HEARTBEAT_DIR, value: {{ include "resnet-sweep.heartbeatFolder" $ }}}
 {{- end }}
 - {name: LEASE_SECONDS, value: {{ $.Values.lease.seconds | quote }}}

@@ -1,6 +1,6 @@
 {{/*
 Pods of our image. Each takes (dict "root" $ "component" NAME "values" BLOCK "arguments" LIST) and, where it differs,
-"training" true (GPU nodes, /dev/shm, heartbeats), "stages" true (the pipeline: its token and the stages' manifests),
+"training" true (GPU nodes, /dev/shm), "heartbeat" true (a liveness probe, for what trains), "stages" true (the pipeline: its token and the stages' manifests),
 "data" true (the data volume), "annotations" DICT.
 */}}
 {{- define "resnet-sweep.podTemplate" -}}
@@ -38,8 +38,8 @@ containers:
       {{- include "resnet-sweep.environment" . | nindent 6 }}
     resources:
       {{- include "resnet-sweep.resources" . | nindent 6 }}
-    {{- if .training }}
-    # Each process keeps a file young while its training moves. No file: it has not begun.
+    {{- if .heartbeat }}
+    # Each process touches a file while its training makes steps. Before the first step there is no file.
     livenessProbe:
       exec:
         command: [sh, -c, {{ include "resnet-sweep.heartbeatCheck" $ | quote }}]
@@ -117,7 +117,7 @@ volumes:
 {{- toYaml $resources -}}
 {{- end }}
 
-{{/* Fails once a heartbeat is two minutes older than what counts as a hang: by then the lease is somebody else's. */}}
+{{/* Fails once a heartbeat is two minutes older than what counts as a hang: by then another worker has the lease. */}}
 {{- define "resnet-sweep.heartbeatCheck" -}}
 {{- $minutes := add 2 (ceil (divf .Values.lease.hangSeconds 60)) -}}
 test -z "$(find {{ include "resnet-sweep.heartbeatFolder" . }} -type f -mmin +{{ $minutes }} 2>/dev/null)"

@@ -11,6 +11,7 @@ from jobs.artifacts import Artifacts
 from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.final_training import write_epochs
 from jobs.experiment.experiment import FinalTrainConfig
+from jobs.runtime import logs
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
@@ -39,8 +40,10 @@ class Progress:
         training: Checkpoint = saved["training"]
         return training
 
+    @logs.context()
     def on_epoch(self, result: EpochResult, training: Checkpoint) -> None:
         """Saves all that a later process needs to continue, and logs the epoch."""
+        logs.add_context(epoch=result.epoch)
         self.epochs.append(result)
         accuracy = result.validation_accuracy
         selects = self._config.select == "best" and accuracy is not None

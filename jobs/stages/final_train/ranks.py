@@ -1,11 +1,9 @@
-"""One final training on several GPUs: a rank a GPU, each a process that is started and watched from here."""
+"""One final training on several GPUs: one rank a GPU, each a process that is started and watched from here."""
 
 import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,25 +12,25 @@ from contextlib import contextmanager
 from jobs.experiment.experiment import Experiment
 from jobs.queue.best_trial import read_best_trial
 from jobs.runtime import interrupt
+from jobs.runtime.child_processes import ChildProcesses, shell_exit_code
 from jobs.runtime.errors import ConfigurationError
-from jobs.runtime.heartbeat import file_of
 from jobs.runtime.settings import Settings
 from resnet_core.cores import threads_each
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
-FEW_IMAGES = 32  # of a batch on each rank: of fewer, batch statistics of their own are not those of the whole
-GRACE_SECONDS = 10  # once a rank has failed: time for the others to keep their logs; what they wait for never comes
-INTERRUPTED = (interrupt.EXIT_INTERRUPTED, -signal.SIGTERM)  # the latter before a rank has begun to listen
+FEW_IMAGES = 32  # on each rank: statistics of fewer images differ noticeably from those of the whole batch
+GRACE_SECONDS = 10  # after one rank has failed: time for the others to save their logs, since they wait in vain for it
+INTERRUPTED = (interrupt.EXIT_INTERRUPTED, -signal.SIGTERM)  # the second if SIGTERM came before the rank listened
 HERE = "127.0.0.1"
 
 
 def run_ranks(experiment: Experiment, settings: Settings, arguments: Sequence[str]) -> int:
-    """Runs `python -m jobs` with `arguments` once a rank and waits for all; SIGTERM is passed on.
+    """Runs `python -m jobs` with `arguments` in one process for each rank and waits for all; SIGTERM is passed on.
 
-    When one fails the others are ended, too: none can go on alone. Returns 0, 75 after an interruption, 128 + N after
-    signal N, else the exit code of a rank that has failed and said why.
+    If one fails, the others are ended too, because none can go on alone. Returns 0, 75 after an interruption, 128 + N
+    after signal N, else the exit code of a rank that has failed and logged the reason.
 
     Raises:
         ConfigurationError: the ranks cannot share the batch of the best trial, or DEVICE names one GPU for all.
@@ -40,28 +38,28 @@ def run_ranks(experiment: Experiment, settings: Settings, arguments: Sequence[st
         Failure: there is no best trial, or it cannot be read.
 
     """
-    _check(experiment, settings)
-    interrupt.end()  # from here on each rank gives signs of life of its own
-    with _free_port() as port:
-        ranks = [_start(rank, port, settings, arguments) for rank in range(settings.ranks)]
-        try:
-            codes = _watch(ranks)
-        finally:
-            for rank in ranks:
-                rank.kill()
-                rank.wait()
-                if settings.heartbeat_dir is not None:
-                    file_of(settings.heartbeat_dir, rank.pid).unlink(missing_ok=True)  # of one that was killed
-    failed = {index: code for index, code in codes.items() if code not in (0, *INTERRUPTED)}
-    for index, code in failed.items():
+    _check_ranks_can_share(experiment, settings)
+    interrupt.end()  # from here on each rank has a heartbeat of its own
+    codes: dict[int, int] = {}
+    with _free_port() as port, ChildProcesses(GRACE_SECONDS, settings.heartbeat_dir) as ranks:
+        for rank in range(settings.ranks):
+            ranks.start(rank, arguments, _place_of_rank(rank, port, settings))
+        while ranks.running and not any(codes.values()):
+            time.sleep(POLL_SECONDS)
+            if interrupt.requested():
+                ranks.terminate()
+            codes |= {rank: child.returncode for rank, child in ranks.take_ended().items()}
+        codes |= {rank: child.returncode for rank, child in ranks.stop().items()}
+    failed = {rank: code for rank, code in codes.items() if code not in (0, *INTERRUPTED)}
+    for rank, code in failed.items():
         if code < 0:
-            log.error("final-train failed: rank %d of %d was ended by signal %d", index, settings.ranks, -code)
-            return 128 - code
+            log.error("final-train failed: rank %d of %d was ended by signal %d", rank, settings.ranks, -code)
+            return shell_exit_code(code)
     return max(failed.values(), default=interrupt.EXIT_INTERRUPTED if any(codes.values()) else 0)
 
 
 def end_with(launcher: int) -> None:
-    """Ends this rank soon after the process that has started it, however that ends: nobody would watch it any more."""
+    """Ends this rank soon after the process that started it has ended, because nobody would watch the rank any more."""
 
     def watch() -> None:
         while os.getppid() == launcher:
@@ -71,8 +69,8 @@ def end_with(launcher: int) -> None:
     threading.Thread(target=watch, name="launcher", daemon=True).start()
 
 
-def _check(experiment: Experiment, settings: Settings) -> None:
-    """Finds what every rank would find, so that it is said once."""
+def _check_ranks_can_share(experiment: Experiment, settings: Settings) -> None:
+    """Checks here what each rank would find wrong, so that the message appears once."""
     best = read_best_trial(experiment, settings)
     recipe, _ = experiment.with_parameters(best.parameters)
     try:
@@ -93,40 +91,19 @@ def _check(experiment: Experiment, settings: Settings) -> None:
         )
 
 
-def _watch(ranks: list[subprocess.Popen[bytes]]) -> dict[int, int]:
-    """Waits until all have ended, or until their time is over once one has failed.
-
-    Returns the exit codes of those that ended by themselves.
-    """
-    told, deadline = False, float("inf")
-    codes: dict[int, int] = {}
-    while len(codes) < len(ranks) and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-        codes = {index: code for index, rank in enumerate(ranks) if (code := rank.poll()) is not None}
-        failed = any(codes.values())
-        if not told and (failed or interrupt.requested()):
-            told = True
-            for rank in ranks:
-                rank.terminate()
-        if failed:
-            deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
-    return codes
-
-
-def _start(rank: int, port: int, settings: Settings, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-    place = {
+def _place_of_rank(rank: int, port: int, settings: Settings) -> dict[str, object]:
+    """The variables that tell a rank its number, where the ranks meet, and its share of the cores."""
+    return {
         "RANK": rank,
         "RANKS_ADDRESS": f"{HERE}:{port}",
         "LAUNCHER_PID": os.getpid(),
         "THREADS": settings.threads or threads_each(settings.ranks),
     }
-    environment = {**os.environ, **{name: str(value) for name, value in place.items()}}
-    return subprocess.Popen([sys.executable, "-m", "jobs", *arguments], stdin=subprocess.DEVNULL, env=environment)
 
 
 @contextmanager
 def _free_port() -> Iterator[int]:
-    """A port that nobody but our first rank gets: bound here, without listening, as long as the block runs."""
+    """A port for our first rank. It stays bound here, without listening, so that no other program is given it."""
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind((HERE, 0))

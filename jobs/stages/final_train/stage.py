@@ -28,7 +28,7 @@ from jobs.artifacts.keys import (
 from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.best_trial import read_best_trial
-from jobs.runtime import interrupt
+from jobs.runtime import interrupt, logs
 from jobs.runtime.device import select_device
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import Patience
@@ -108,6 +108,7 @@ class _FinalTraining:
         self._artifacts = self._root.under(experiment.study_name)
         best = read_best_trial(experiment, settings)
         self._best = ChosenTrial(number=best.number, parameters=best.parameters)
+        logs.add_context(trial=best.number)
 
     def train(self, seed: int) -> None:
         """The training with one seed, as far as it is not done."""

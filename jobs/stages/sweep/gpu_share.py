@@ -1,4 +1,4 @@
-"""Several processes on one GPU: what each may take of it."""
+"""Several processes on one GPU: the share that each may use."""
 
 import logging
 from pathlib import Path
@@ -9,14 +9,14 @@ log = logging.getLogger(__name__)
 
 
 def share_gpu(device: torch.device, processes: int, mps_pipes: Path) -> float:
-    """How much of a GPU this process holds, 0 on the CPU; torch takes no more than that of the GPU's memory.
+    """Limits this process to its share of the GPU's memory. Returns the share, which is 0 on the CPU.
 
-    So a trial that wants too much fails by itself, instead of the one beside it.
+    A trial that needs too much memory then fails itself, and not the trial of another process.
 
     Args:
-        device: the process's own.
-        processes: how many share the GPU, this one included.
-        mps_pipes: where the control daemon of NVIDIA's Multi-Process Service has its pipes, if there is one.
+        device: the device of this process.
+        processes: how many processes share the GPU, this one included.
+        mps_pipes: the folder in which the daemon of NVIDIA's Multi-Process Service, if it runs, has its pipes.
 
     """
     if device.type != "cuda":
@@ -35,5 +35,5 @@ def _turns(mps_pipes: Path) -> str:
 
 
 def has_mps(mps_pipes: Path) -> bool:
-    """CUDA uses the service by itself where it finds it."""
+    """Whether the service runs. CUDA then uses it without being told."""
     return (mps_pipes / "control").exists()

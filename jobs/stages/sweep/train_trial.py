@@ -7,6 +7,7 @@ from typing import Any
 from jobs.artifacts.dataset_record import StoredDataset
 from jobs.experiment.experiment import Experiment
 from jobs.queue.tables import SlotState
+from jobs.runtime import logs
 from jobs.stages.sweep.running_trial import AttemptFails, RunningTrial, TrialEnds
 from resnet_core.build import build_network
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
@@ -73,7 +74,8 @@ def _train(run: RunningTrial, experiment: Experiment, dataset: StoredDataset, da
         def write(path: Path) -> None:
             save_checkpoint(checkpoint, path)
 
-        run.finish_epoch(result, write)
+        with logs.context(epoch=result.epoch):
+            run.finish_epoch(result, write)
 
     try:
         train(

@@ -16,7 +16,7 @@ from jobs.queue.database import Database
 from jobs.queue.lease import Lease
 from jobs.queue.ledger import read_usage
 from jobs.queue.status import read_trials
-from jobs.runtime import interrupt
+from jobs.runtime import interrupt, logs
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import OutageTooLong, Patience
 from jobs.runtime.settings import Settings, owner_identity
@@ -37,6 +37,7 @@ class Worker:
 
     def __init__(self, experiment: Experiment, settings: Settings, artifacts: Artifacts, gpus: float = 0) -> None:
         self.owner = owner_identity()
+        logs.add_context(worker=self.owner)
         self._tidied = time.monotonic()
         self._settings, self._gpus = settings, gpus
         self._sweep, self._study_name = experiment.sweep, experiment.study_name
@@ -69,6 +70,7 @@ class Worker:
         self._lease_engine.dispose()
         self._database.close()
 
+    @logs.context()
     def run(self, held: Claim, claimed_at: float, train: Train) -> None:
         """Runs the trial of a claimed slot until it is settled, given back or lost."""
         with Lease(self._lease_engine, held, self._settings, claimed_at) as lease:

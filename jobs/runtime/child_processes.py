@@ -1,0 +1,99 @@
+"""Child processes that run one of our commands: started, watched, asked to end, and killed if they do not."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from jobs.runtime.heartbeat import file_of
+
+
+class ChildProcess(subprocess.Popen[bytes]):
+    """`python -m jobs` with these arguments, in our environment with these variables changed.
+
+    With `keep_errors` its standard error stream is kept, and is in `error_text` once it is taken; else it is ours.
+    """
+
+    def __init__(self, arguments: Sequence[str], changes: Mapping[str, object], *, keep_errors: bool) -> None:
+        self.error_text, self._terminated = "", False
+        self._kept = tempfile.TemporaryFile() if keep_errors else None  # noqa: SIM115 - closed by `read_error_text`
+        environment = {**os.environ, **{name: str(value) for name, value in changes.items()}}
+        command = [sys.executable, "-m", "jobs", *arguments]
+        super().__init__(command, stdin=subprocess.DEVNULL, stderr=self._kept, env=environment)
+
+    def terminate(self) -> None:
+        """Sends SIGTERM, but only once: a second one would kill a Python process that is about to exit."""
+        if not self._terminated:
+            self._terminated = True
+            super().terminate()
+
+    def read_error_text(self) -> None:
+        if self._kept is not None:
+            with self._kept:
+                self._kept.seek(0)
+                self.error_text = self._kept.read().decode(errors="replace")
+
+
+class ChildProcesses:
+    """Child processes that run side by side, each with an index. None of them outlives the `with` block.
+
+    Args:
+        grace_seconds: the time between SIGTERM and SIGKILL.
+        heartbeat_dir: where they keep their heartbeat files, if they do. The file of a process that has ended is
+            removed here, because one that was killed cannot do so, and a probe would take it for one that hangs.
+
+    """
+
+    def __init__(self, grace_seconds: float, heartbeat_dir: Path | None) -> None:
+        self.running: dict[int, ChildProcess] = {}
+        self._grace_seconds, self._heartbeat_dir = grace_seconds, heartbeat_dir
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def start(
+        self, index: int, arguments: Sequence[str], changes: Mapping[str, object], *, keep_errors: bool = False
+    ) -> ChildProcess:
+        self.running[index] = ChildProcess(arguments, changes, keep_errors=keep_errors)
+        return self.running[index]
+
+    def take_ended(self) -> dict[int, ChildProcess]:
+        """Removes those that have ended from `running` and returns them; their `returncode` is -N after signal N."""
+        ended = {index: child for index, child in self.running.items() if child.poll() is not None}
+        for index, child in ended.items():
+            del self.running[index]
+            child.read_error_text()
+            if self._heartbeat_dir is not None:
+                file_of(self._heartbeat_dir, child.pid).unlink(missing_ok=True)
+        return ended
+
+    def terminate(self) -> None:
+        for child in self.running.values():
+            child.terminate()
+
+    def stop(self) -> dict[int, ChildProcess]:
+        """Asks all to end and kills those that have not after the grace time. Returns those that were not killed."""
+        self.terminate()
+        deadline = time.monotonic() + self._grace_seconds
+        for child in self.running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=max(deadline - time.monotonic(), 0))
+        ended = self.take_ended()
+        for child in self.running.values():
+            child.kill()
+            child.wait()
+        self.take_ended()
+        return ended
+
+
+def shell_exit_code(returncode: int) -> int:
+    """An exit code as it is, and 128 + N after signal N, as a shell says it."""
+    return returncode if returncode >= 0 else 128 - returncode

@@ -1,0 +1,105 @@
+import json
+import logging
+import threading
+from collections.abc import Callable
+from io import StringIO
+from typing import Any, Literal
+
+import pytest
+
+from jobs.runtime import logs
+
+log = logging.getLogger("test")
+
+
+@pytest.fixture(autouse=True)
+def _no_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_context", {})
+
+
+def written(action: Callable[[], object], log_format: Literal["text", "json"] = "json") -> str:
+    """What `action` writes to the log."""
+    stream = StringIO()
+    handler = logs.formatted(logging.StreamHandler(stream), log_format)
+    log.addHandler(handler)
+    try:
+        action()
+    finally:
+        log.removeHandler(handler)
+    return stream.getvalue()
+
+
+def line(message: str = "hello") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(written(lambda: log.warning(message)))
+    return found
+
+
+def test_line_has_its_context_as_fields_and_what_is_not_known_is_left_out() -> None:
+    assert list(line()) == ["time", "level", "logger", "message"]
+    logs.add_context(stage="sweep", study="quick", trial=None)
+    with logs.context(trial=0):
+        inside = line("trial 0 begins")
+    del inside["time"]
+    assert inside == {
+        "level": "warning",
+        "logger": "test",
+        "stage": "sweep",
+        "study": "quick",
+        "trial": 0,
+        "message": "trial 0 begins",
+    }
+
+
+def test_context_ends_with_its_block_with_all_that_was_added_in_it() -> None:
+    def fail() -> None:
+        with logs.context(trial=3):
+            logs.add_context(epoch=1)
+            assert (line()["trial"], line()["epoch"]) == (3, 1)
+            raise KeyError
+
+    logs.add_context(stage="sweep")
+    with pytest.raises(KeyError):
+        fail()
+    assert "trial" not in line()
+    assert "epoch" not in line()
+    assert line()["stage"] == "sweep"
+
+
+def test_function_can_have_a_context_each_time_it_is_called() -> None:
+    @logs.context()
+    def run(number: int) -> int:
+        logs.add_context(trial=number)
+        return int(line()["trial"])
+
+    assert [run(1), run(2)] == [1, 2]
+    assert "trial" not in line()
+
+
+def test_threads_have_the_context_of_the_process() -> None:
+    lines: list[dict[str, Any]] = []
+    go = threading.Event()
+    thread = threading.Thread(target=lambda: (go.wait(), lines.append(line())))
+    thread.start()
+    with logs.context(trial=7):
+        go.set()
+        thread.join()
+    assert lines[0]["trial"] == 7
+
+
+def test_exception_is_a_field() -> None:
+    def fail() -> None:
+        try:
+            {}["x"]
+        except KeyError:
+            log.exception("failed")
+
+    with logs.context(epoch=2):
+        found = json.loads(written(fail))
+    assert (found["level"], found["epoch"]) == ("error", 2)
+    assert found["exception"].endswith("KeyError: 'x'")
+
+
+def test_text_has_no_fields() -> None:
+    with logs.context(trial=7):
+        text = written(lambda: log.warning("hello"), "text")
+    assert text.split(" ", 1)[1] == "WARNING hello\n"
