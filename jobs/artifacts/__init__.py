@@ -5,7 +5,7 @@ from pathlib import Path
 from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable
 from jobs.artifacts.folder import FolderArtifacts
 from jobs.artifacts.waiting import WaitingArtifacts
-from jobs.runtime.settings import S3Options
+from jobs.runtime.settings import Settings
 
 __all__ = [
     "Artifacts",
@@ -17,13 +17,14 @@ __all__ = [
 ]
 
 
-def open_artifacts(url: str, options: S3Options) -> Artifacts:
-    """What lies below `s3://bucket/prefix` or below a folder. Nothing is asked of either yet.
+def open_artifacts(settings: Settings) -> Artifacts:
+    """What lies at ARTIFACTS_URL: below `s3://bucket/prefix`, or below a folder. Nothing is asked of either yet.
 
     Raises:
         ValueError: the URL names no bucket, or something that is neither.
 
     """
+    url = settings.artifacts_url
     scheme, separator, rest = url.partition("://")
     if not separator:
         return FolderArtifacts(Path(url))
@@ -32,4 +33,4 @@ def open_artifacts(url: str, options: S3Options) -> Artifacts:
         raise ValueError(f"ARTIFACTS_URL={url}: either a folder or s3://bucket/prefix")
     from jobs.artifacts.s3 import S3Artifacts, make_client  # noqa: PLC0415 - boto3 takes a while to import
 
-    return S3Artifacts(make_client(options), bucket, prefix.strip("/"))
+    return S3Artifacts(make_client(settings), bucket, prefix.strip("/"))

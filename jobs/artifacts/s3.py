@@ -25,7 +25,7 @@ from botocore.exceptions import (
 from s3transfer.exceptions import RetriesExceededError
 
 from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable, T, disk_errors
-from jobs.runtime.settings import S3Options
+from jobs.runtime.settings import Settings
 
 # In parts of so many bytes, so many at a time: at most 64 MiB of a file are in memory.
 TRANSFER = TransferConfig(
@@ -50,7 +50,7 @@ PASSING = {  # among the errors that are the sender's fault by their number
 TOO_MANY_REQUESTS = 429
 
 
-def make_client(options: S3Options) -> Any:
+def make_client(settings: Settings) -> Any:
     """A client for one service and one set of credentials; safe to use from several threads.
 
     Raises:
@@ -58,32 +58,33 @@ def make_client(options: S3Options) -> Any:
         ArtifactsRefused: the file of authorities is not there, or credentials are given by half.
 
     """
+    secret, token = settings.aws_secret_access_key, settings.aws_session_token
     session = boto3.Session(
-        aws_access_key_id=options.access_key_id,
-        aws_secret_access_key=options.secret_access_key,
-        aws_session_token=options.session_token,
-        region_name=options.region,
+        aws_access_key_id=settings.aws_access_key_id,
+        aws_secret_access_key=secret and secret.get_secret_value(),
+        aws_session_token=token and token.get_secret_value(),
+        region_name=settings.aws_region,
     )
-    if options.ca_bundle is not None and not Path(options.ca_bundle).is_file():
-        raise ArtifactsRefused(f"AWS_CA_BUNDLE={options.ca_bundle}: no such file")
+    if settings.aws_ca_bundle is not None and not Path(settings.aws_ca_bundle).is_file():
+        raise ArtifactsRefused(f"AWS_CA_BUNDLE={settings.aws_ca_bundle}: no such file")
     try:
         return session.client(
             "s3",
-            endpoint_url=options.endpoint_url,
+            endpoint_url=settings.aws_endpoint_url,
             region_name=session.region_name or "us-east-1",  # a service of one's own takes any
-            verify=options.ca_bundle,
+            verify=settings.aws_ca_bundle,
             config=Config(
-                connect_timeout=options.timeout_seconds,
-                read_timeout=options.timeout_seconds,
+                connect_timeout=settings.storage_timeout_seconds,
+                read_timeout=settings.storage_timeout_seconds,
                 retries={"mode": "standard", "total_max_attempts": 2},
-                s3={"addressing_style": options.addressing},
+                s3={"addressing_style": settings.s3_addressing},
                 tcp_keepalive=True,
             ),
         )
     except PartialCredentialsError as error:
         raise ArtifactsRefused(str(error)) from None
     except ValueError:
-        raise ValueError(f"AWS_ENDPOINT_URL={options.endpoint_url}: a URL such as https://host:9000") from None
+        raise ValueError(f"AWS_ENDPOINT_URL={settings.aws_endpoint_url}: a URL such as https://host:9000") from None
 
 
 class S3Artifacts(Artifacts):

@@ -66,6 +66,6 @@ def open_result(result: str) -> WaitingArtifacts:
     """
     settings = read_settings(database_url="sqlite:///", artifacts_url=result)  # no database is looked at
     try:
-        return WaitingArtifacts(open_artifacts(result, settings.s3_options()), PATIENCE)
+        return WaitingArtifacts(open_artifacts(settings), PATIENCE)
     except ValueError as error:
         raise ConfigurationError(str(error).replace("ARTIFACTS_URL=", "")) from None

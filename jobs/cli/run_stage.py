@@ -103,7 +103,7 @@ def open_root(settings: Settings) -> Artifacts:
 
     """
     try:
-        return open_artifacts(settings.artifacts_url, settings.s3_options())
+        return open_artifacts(settings)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
 

@@ -6,7 +6,7 @@ the fence it was claimed with, so what a former owner still writes changes nothi
 All functions run within the transaction of the connection that they are given.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -82,17 +82,7 @@ def claim(
     ).one_or_none()
     if row is None:
         return None
-    taken = Claim(
-        study=study,
-        slot=row.slot,
-        fence=row.fence,
-        owner=owner,
-        gpus=gpus,
-        parameters=row.parameters,
-        trial_id=row.trial_id,
-        attempts=row.attempts,
-        crashes=row.crashes,
-    )
+    taken = Claim(**{field.name: getattr(row, field.name) for field in fields(Claim)})
     _record(connection, taken, SlotState(row.previous), SlotState.RUNNING, row.previous_end)
     return taken
 

@@ -3,7 +3,6 @@
 import os
 import secrets
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,24 +15,6 @@ from resnet_core.validation import explain
 
 RENEWAL_SECONDS = 15.0  # by default
 LOCAL_LEASE = {"lease_seconds": "15", "renewal_seconds": "5"}  # so that `local` notices a killed worker sooner
-
-
-@dataclass(frozen=True)
-class S3Options:
-    """How to reach S3. For an option that is None, boto3 looks where it always looks: its files, the instance's role.
-
-    `addressing` says whether a URL names the bucket in its host name (virtual) or in its path.
-    `timeout_seconds` is how long the service may take to answer.
-    """
-
-    endpoint_url: str | None = None
-    region: str | None = None
-    ca_bundle: str | None = None
-    access_key_id: str | None = None
-    secret_access_key: str | None = None
-    session_token: str | None = None
-    addressing: Literal["auto", "path", "virtual"] = "auto"
-    timeout_seconds: float = 5.0
 
 
 class Settings(BaseSettings):
@@ -127,22 +108,6 @@ class Settings(BaseSettings):
     def own_rank(self) -> int:
         """RANK if we have started this process. Without LAUNCHER_PID, RANK is another program's and is ignored."""
         return 0 if self.launcher_pid is None else self.rank
-
-    def s3_options(self) -> S3Options:
-        return S3Options(
-            endpoint_url=self.aws_endpoint_url,
-            region=self.aws_region,
-            ca_bundle=self.aws_ca_bundle,
-            access_key_id=self.aws_access_key_id,
-            secret_access_key=_reveal(self.aws_secret_access_key),
-            session_token=_reveal(self.aws_session_token),
-            addressing=self.s3_addressing,
-            timeout_seconds=self.storage_timeout_seconds,
-        )
-
-
-def _reveal(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
 
 
 def read_settings(**place: Any) -> Settings:

@@ -161,7 +161,7 @@ class Release:
                 aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
                 s3_addressing="path",
             )
-            yield settings.database_url, open_artifacts("s3://sweeps", settings.s3_options())
+            yield settings.database_url, open_artifacts(settings)
 
     @contextmanager
     def forwarded(self, service: str, port: int) -> Iterator[int]:

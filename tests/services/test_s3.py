@@ -10,8 +10,8 @@ import pytest
 
 from jobs.artifacts import ArtifactsRefused, ArtifactsUnreachable
 from jobs.artifacts.s3 import TRANSFER, make_client
-from jobs.runtime.settings import S3Options
-from tests.support.minio import Bucket, Minio
+from jobs.runtime.settings import read_settings
+from tests.support.minio import PASSWORD, USER, Bucket, Minio
 
 LARGE = 3 * TRANSFER.multipart_threshold + 12_345  # bytes: four parts
 
@@ -156,10 +156,10 @@ def test_temporary_credentials_are_used(bucket: Bucket) -> None:
     options = bucket.server.options()
     service = boto3.client(
         "sts",
-        endpoint_url=options.endpoint_url,
+        endpoint_url=options.aws_endpoint_url,
         region_name="us-east-1",
-        aws_access_key_id=options.access_key_id,
-        aws_secret_access_key=options.secret_access_key,
+        aws_access_key_id=USER,
+        aws_secret_access_key=PASSWORD,
     )
     keys = service.assume_role(RoleArn="arn:x:ignored:by:minio:1", RoleSessionName="test")["Credentials"]
     artifacts = bucket.artifacts(
@@ -176,5 +176,14 @@ def test_temporary_credentials_are_used(bucket: Bucket) -> None:
     [("virtual", "http://bucket.s3.example:9000/key"), ("path", "http://s3.example:9000/bucket/key")],
 )
 def test_bucket_is_named_in_the_host_or_in_the_path(addressing: Literal["virtual", "path"], url: str) -> None:
-    client = make_client(S3Options("http://s3.example:9000", None, None, "id", "key", addressing=addressing))
+    client = make_client(
+        read_settings(
+            database_url="sqlite://",
+            artifacts_url="s3://bucket",
+            aws_endpoint_url="http://s3.example:9000",
+            aws_access_key_id="id",
+            aws_secret_access_key="key",
+            s3_addressing=addressing,
+        )
+    )
     assert client.generate_presigned_url("get_object", {"Bucket": "bucket", "Key": "key"}).split("?")[0] == url

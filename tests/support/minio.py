@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from jobs.artifacts.s3 import S3Artifacts, make_client
-from jobs.runtime.settings import S3Options
+from jobs.runtime.settings import Settings, read_settings
 from tests.support.missing import missing
 from tests.support.postgres import free_port
 
@@ -84,10 +84,14 @@ class Minio:
         finally:
             self._server.send_signal(signal.SIGCONT)
 
-    def options(self, **changes: object) -> S3Options:
-        keys = {"access_key_id": USER, "secret_access_key": PASSWORD, "endpoint_url": self.endpoint}
-        ca = {"ca_bundle": None if self._authority is None else str(self._authority)}
-        return S3Options(**{**keys, "addressing": "path", "timeout_seconds": 2.0, **ca, **changes})  # type: ignore[arg-type]
+    def options(self, **changes: object) -> Settings:
+        """`changes` are fields of Settings without their `aws_`, `s3_` or `storage_`."""
+        options = {"access_key_id": USER, "secret_access_key": PASSWORD, "endpoint_url": self.endpoint}
+        options |= {"addressing": "path", "timeout_seconds": 2.0}
+        options |= {"ca_bundle": None if self._authority is None else str(self._authority), **changes}
+        prefixes = {"addressing": "s3_", "timeout_seconds": "storage_"}
+        fields = {f"{prefixes.get(name, 'aws_')}{name}": value for name, value in options.items()}
+        return read_settings(database_url="sqlite://", artifacts_url="s3://tests", **fields)
 
     def client(self) -> Any:
         return make_client(self.options())

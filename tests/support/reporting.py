@@ -153,7 +153,7 @@ def work(
 
 
 def artifacts(settings: Settings, sweep: Experiment) -> Artifacts:
-    return open_artifacts(settings.artifacts_url, settings.s3_options()).under(sweep.study_name)
+    return open_artifacts(settings).under(sweep.study_name)
 
 
 def start(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from jobs.artifacts import Artifacts
-from jobs.report.pages.inline_svg import inline_svg, svg_text
 from resnet_core.figures.exhibit import Cell, Exhibit
+from resnet_core.figures.inline_svg import inline_svg, svg_text
 
 DPI = 200
 MOST_NUMBERS = 40  # rows that a page shows below a figure; the CSV has them all

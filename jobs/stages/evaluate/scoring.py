@@ -15,13 +15,13 @@ from jobs.experiment.experiment import Experiment
 from jobs.report.predictions import write_predictions
 from jobs.runtime.device import select_device
 from jobs.runtime.settings import Settings
-from jobs.stages.evaluate.provenance import describe_environment
 from resnet_core.count import check_budget
 from resnet_core.data import Images
 from resnet_core.load import load_network
 from resnet_core.metrics import compute_metrics, mean_interval
 from resnet_core.model import ResNet
 from resnet_core.predict import predict
+from resnet_core.provenance import describe_environment
 
 OF_CHOSEN = {"test", "weights_sha256", "test_with_flip"}  # what metrics.json repeats of the chosen seed
 

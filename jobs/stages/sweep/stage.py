@@ -10,10 +10,10 @@ from jobs.experiment.experiment import Experiment
 from jobs.runtime.device import select_device
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
-from jobs.stages.sweep.gpu_share import share_gpu
 from jobs.stages.sweep.train_trial import train_trial
 from jobs.stages.sweep.worker import Worker
 from resnet_core.device import describe
+from resnet_core.gpu_share import share_gpu
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from jobs.stages.sweep.gpu_share import has_mps, share_gpu
+from resnet_core.gpu_share import has_mps, share_gpu
 
 NO_PIPES = Path("/nowhere")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
