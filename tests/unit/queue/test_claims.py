@@ -8,12 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from jobs.queue import claims
-from jobs.queue.claims import Claim, LeaseLost
+from jobs.queue.claims import Claim, LeaseLost, TrialAttached
 from jobs.queue.connections import connect
-from jobs.queue.ledger import Usage, read_ledger
+from jobs.queue.ledger import read_ledger
 from jobs.queue.outcomes import Outcome
 from jobs.queue.slots import SlotRow, create_sweep, read_slots
-from jobs.queue.status import SweepStatus, TrialStatus
 from jobs.queue.tables import SlotState, metadata
 from tests.support.databases import commit
 
@@ -49,8 +48,7 @@ def take(engine: Engine, owner: str = "a", lease: float = 60) -> Claim:
 
 
 def settle(engine: Engine, held: Claim, state: SlotState = SlotState.COMPLETE) -> None:
-    with engine.begin() as connection:
-        claims.settle(connection, held, Outcome(state))
+    commit(engine, claims.settle, held, Outcome(state))
 
 
 def states(engine: Engine) -> list[SlotState]:
@@ -106,14 +104,12 @@ def test_former_owner_can_change_nothing(engine: Engine) -> None:
     taken = take(engine, "b")
     assert not commit(engine, claims.renew, lost, 60)
     commit(engine, claims.give_back, lost)
-    with engine.begin() as connection, pytest.raises(LeaseLost, match=r"slot 0: fence 1 is no longer the newest"):
-        claims.check_fence(connection, lost)
-    for write in (
-        lambda connection: claims.settle(connection, lost, Outcome(SlotState.COMPLETE)),
-        lambda connection: claims.attach_trial(connection, lost, 9),
-    ):
-        with pytest.raises(LeaseLost), engine.begin() as connection:
-            write(connection)
+    with pytest.raises(LeaseLost, match=r"slot 0: fence 1 is no longer the newest"):
+        commit(engine, claims.check_fence, lost)
+    with pytest.raises(LeaseLost):
+        settle(engine, lost)
+    with pytest.raises(LeaseLost):
+        commit(engine, claims.attach_trial, lost, 9)
     with pytest.raises(LeaseLost):
         commit(engine, claims.decide_stop, lost, 3, stops=True)
     with pytest.raises(LeaseLost):
@@ -136,15 +132,17 @@ def test_renewed_lease_is_not_taken_over(engine: Engine) -> None:
 
 def test_slot_given_back_comes_first_and_costs_nothing(engine: Engine) -> None:
     held = take(engine)
-    with engine.begin() as connection:
-        claims.attach_trial(connection, held, 5)
+    commit(engine, claims.attach_trial, held, 5)
     commit(engine, claims.give_back, held)
     again = take(engine, "b")
     assert (again.slot, again.trial_id, again.attempts, again.crashes) == (held.slot, 5, 0, 0)
 
 
 def test_slot_given_back_after_an_exception_costs_an_attempt(engine: Engine) -> None:
-    commit(engine, claims.give_back, take(engine), Outcome(SlotState.FAILED, "ValueError: no"))
+    commit(engine, claims.give_back, take(engine), Outcome(SlotState.FAILED, "ValueError: no", "Traceback"))
+    row = read(engine)[0]
+    assert (row.state, row.owner, row.lease_left) == (SlotState.WAITING, None, None)
+    assert (row.message, row.traceback) == ("ValueError: no", "Traceback")
     again = take(engine)
     assert (again.attempts, again.crashes) == (1, 0)
 
@@ -168,6 +166,15 @@ def test_settled_slot_stays_settled(engine: Engine) -> None:
     assert take(engine).slot == 1
 
 
+def test_settled_slot_tells_how_it_ended_and_has_no_owner(engine: Engine) -> None:
+    outcome = Outcome(SlotState.FAILED, "ValueError: no", "Traceback")
+    held = take(engine)
+    commit(engine, claims.settle, held, outcome)
+    row = read(engine)[0]
+    assert (row.state, row.message, row.traceback) == (outcome.state, outcome.message, outcome.traceback)
+    assert (row.owner, row.lease_left) == (None, None)
+
+
 def test_owner_gets_the_slot_again_that_it_has_and_at_no_cost(engine: Engine) -> None:
     held = take(engine, "a")
     again = take(engine, "a")
@@ -175,6 +182,35 @@ def test_owner_gets_the_slot_again_that_it_has_and_at_no_cost(engine: Engine) ->
     expired = take(engine, "a", lease=-1)
     assert take(engine, "a").crashes == 0
     assert expired.slot == held.slot
+
+
+def test_own_slot_comes_first_then_begun_trials_then_the_lowest_slot(engine: Engine) -> None:
+    create(engine, STUDY, [{}] * 5)
+    held = [take(engine, owner) for owner in "abcd"]
+    for begun in (held[2], held[3]):
+        commit(engine, claims.attach_trial, begun, 5 + begun.slot)
+    for free in (held[0], held[2]):
+        commit(engine, claims.give_back, free)
+    # Slot 2 has begun and waits, slot 0 waits, b holds slot 1 and d slot 3, which has begun.
+    assert [take(engine, owner).slot for owner in "bdexy"] == [1, 3, 2, 0, 4]
+
+
+def test_studies_of_one_database_leave_each_other_alone(engine: Engine) -> None:
+    create(engine, "other", [{}] * 4)
+    held = take(engine, "a")
+    theirs = commit(engine, claims.claim, "other", "b", 60)
+    assert theirs is not None
+    assert (theirs.slot, theirs.fence) == (held.slot, held.fence)
+    commit(engine, claims.attach_trial, held, 5)
+    commit(engine, claims.cancel_unbegun, STUDY, "p", "enough")
+    settle(engine, held)
+    assert (commit(engine, claims.claimable, STUDY), commit(engine, claims.claimable, "other")) == (0, 3)
+    assert commit(engine, claims.claim, STUDY, "b", 60) is None
+    with engine.connect() as connection:
+        slot, changes = read_slots(connection, "other")[theirs.slot], read_ledger(connection, "other")
+    assert [(change.slot, change.owner) for change in changes] == [(theirs.slot, "b")]
+    assert (slot.state, slot.owner, slot.trial_id) == (SlotState.RUNNING, "b", None)
+    assert commit(engine, claims.renew, theirs, 60)
 
 
 def test_slot_of_a_living_owner_is_taken_only_by_force(engine: Engine) -> None:
@@ -189,8 +225,7 @@ def test_slot_of_a_living_owner_is_taken_only_by_force(engine: Engine) -> None:
 def test_reported_epoch_clears_the_crashes(engine: Engine) -> None:
     take(engine, "a", lease=-1)
     taken = take(engine, "b", lease=-1)
-    with engine.begin() as connection:
-        claims.forget_crashes(connection, taken)
+    commit(engine, claims.forget_crashes, taken)
     assert (taken.crashes, take(engine, "c").crashes) == (1, 1)
 
 
@@ -204,11 +239,12 @@ def test_slot_without_a_lease_end_is_free(engine: Engine) -> None:
 def test_cancelled_are_those_that_have_not_begun(engine: Engine) -> None:
     running = take(engine, "a")
     begun = take(engine, "b")
-    with engine.begin() as connection:
-        claims.attach_trial(connection, begun, 5)
+    commit(engine, claims.attach_trial, begun, 5)
     commit(engine, claims.give_back, begun)
     assert commit(engine, claims.cancel_unbegun, STUDY, "p", "enough") == 1
     assert states(engine) == [SlotState.RUNNING, SlotState.WAITING, SlotState.CANCELLED]
+    cancelled = read(engine)[2]
+    assert (cancelled.fence, cancelled.message) == (1, "enough")
     assert commit(engine, claims.cancel_unbegun, STUDY, "p", "enough") == 0
     settle(engine, running)
     settle(engine, take(engine))
@@ -222,34 +258,41 @@ def test_own_slot_is_known_as_settled_after_a_lost_reply(engine: Engine) -> None
     assert commit(engine, claims.read_own, held) == (SlotState.COMPLETE, None)
 
 
+def test_slot_keeps_the_trial_that_was_attached_first(engine: Engine) -> None:
+    held = take(engine)
+    commit(engine, claims.attach_trial, held, 5)
+    with pytest.raises(TrialAttached, match="slot 0: has a trial already") as raised:
+        commit(engine, claims.attach_trial, held, 6)
+    assert raised.value.trial_id == 5
+    assert read(engine)[0].trial_id == 5
+
+
+def test_slot_that_was_given_back_is_not_its_owners_any_more(engine: Engine) -> None:
+    held = take(engine)
+    commit(engine, claims.give_back, held)
+    with pytest.raises(LeaseLost):
+        commit(engine, claims.read_own, held)
+
+
 def test_ledger_holds_every_change_of_a_slot(engine: Engine) -> None:
     lost = take(engine, "a", lease=-1)
     taken = take(engine, "b")
+    other = take(engine, "d")
     commit(engine, claims.give_back, taken)
-    settle(engine, take(engine, "c"))
+    last = commit(engine, claims.claim, STUDY, "c", 60, gpus=2)
+    assert last is not None
+    settle(engine, last)
     with engine.connect() as connection:
         rows = read_ledger(connection, STUDY)
     assert [(row.slot, row.fence, row.owner, row.before, row.after) for row in rows] == [
         (lost.slot, 1, "a", "waiting", "running"),
         (lost.slot, 2, "b", "running", "running"),
+        (other.slot, 1, "d", "waiting", "running"),
         (lost.slot, 2, "b", "running", "waiting"),
         (lost.slot, 3, "c", "waiting", "running"),
         (lost.slot, 3, "c", "running", "complete"),
     ]
+    assert [row.gpus for row in rows] == [0, 0, 0, 0, 2, 2]
     assert abs(rows[0].at - time.time()) < 5
     assert rows[1].lease_end is not None
     assert rows[1].lease_end < rows[1].at
-
-
-def test_best_of_equal_trials_is_the_earliest() -> None:
-    def trial(slot: int, number: int, accuracy: float, state: SlotState = SlotState.COMPLETE) -> TrialStatus:
-        told = {"parameters": {}, "epoch": 1, "accuracy": accuracy, "seconds": 1.0}
-        return TrialStatus(slot=slot, number=number, state=state, **told)
-
-    stopped = trial(0, 0, 0.99, SlotState.STOPPED_EARLY)
-    cost = Usage(0, 0, {})
-    status = SweepStatus([stopped, trial(1, 2, 0.9), trial(2, 1, 0.9), trial(3, 3, 0.8)], cost)
-    assert status.best is not None
-    assert status.best.number == 1
-    assert SweepStatus([stopped], cost).best is None
-    assert status.line() == "4/4 trials settled, 3 complete, 1 stopped early, best 0.9000 (trial 1)"

@@ -1,8 +1,10 @@
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
 
 from jobs.queue import claims
 from jobs.queue.claims import LeaseLost
@@ -29,10 +31,11 @@ def settings(**values: float) -> Settings:
     return Settings.model_validate({**place, **values})
 
 
-def held_lease(engine: Engine, place: Settings) -> Lease:
+def held_lease(engine: Engine, place: Settings, claimed_before: float = 0) -> Lease:
+    """A lease whose claim was asked for so many seconds ago."""
     held = commit(engine, claims.claim, STUDY, "a", place.lease_seconds)
     assert held is not None
-    return Lease(engine, held, place, time.monotonic())
+    return Lease(engine, held, place, time.monotonic() - claimed_before)
 
 
 def test_lease_is_renewed_while_the_training_beats(engine: Engine) -> None:
@@ -81,3 +84,40 @@ def test_training_stops_when_an_outage_outlasts_the_lease(engine: Engine) -> Non
         time.sleep(1.2)
         with pytest.raises(LeaseLost):
             lease.beat()
+
+
+def test_lease_counts_from_when_the_claim_was_asked_for(engine: Engine) -> None:
+    place = settings(renewal_seconds=0.3)
+    with held_lease(engine, place, 2 * place.lease_seconds) as lease, pytest.raises(LeaseLost, match="has run out"):
+        lease.beat()
+
+
+def test_renewed_lease_counts_from_when_the_renewal_was_asked_for(engine: Engine) -> None:
+    asked: list[float] = []
+
+    def answer_the_first_late_and_no_other(*_: object) -> None:
+        asked.append(time.monotonic())
+        if len(asked) > 1:
+            raise OperationalError("UPDATE slots", {}, Exception("away"))
+        time.sleep(0.6)
+
+    with held_lease(engine, settings()) as lease:
+        event.listen(engine, "before_cursor_execute", answer_the_first_late_and_no_other)
+        time.sleep(1.2)  # the lease is renewed from 0.1 s to 1 s after its beginning, not to 1.6 s
+        with pytest.raises(LeaseLost, match="has run out"):
+            lease.beat()
+    assert len(asked) > 1
+
+
+def test_renewal_is_tried_more_often_while_the_database_is_away(engine: Engine) -> None:
+    asked: list[float] = []
+
+    def fail(*_: object) -> None:
+        asked.append(time.monotonic())
+        raise OperationalError("UPDATE slots", {}, Exception("away"))
+
+    with held_lease(engine, settings(lease_seconds=60, renewal_seconds=0.8)):
+        event.listen(engine, "before_cursor_execute", fail)
+        while len(asked) < 4:
+            time.sleep(0.05)
+    assert min(later - earlier for earlier, later in pairwise(asked)) < 0.8

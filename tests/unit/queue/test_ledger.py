@@ -86,7 +86,10 @@ def test_usage_of_a_slot_adds_up_over_its_owners() -> None:
 def test_running_trial_is_read_as_held_until_now_or_until_its_lease_ended(tmp_path: Path) -> None:
     engine = connect(f"sqlite:///{tmp_path}/study.db")
     metadata.create_all(engine)
-    commit(engine, create_sweep, "s", "", [{}, {}])
+    for study in ("r", "s", "t"):
+        commit(engine, create_sweep, study, "", [{}, {}])
+    for study in ("r", "t"):  # whose leases end at once
+        assert commit(engine, claims.claim, study, "other", 0, gpus=2)
     assert commit(engine, claims.claim, "s", "living", 10_000, gpus=2)
     vanished = commit(engine, claims.claim, "s", "vanished", 10_000, gpus=2)
     assert vanished is not None

@@ -1,9 +1,12 @@
+import re
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
 from jobs.artifacts import ArtifactsRefused, ArtifactsUnreachable
+from jobs.runtime import interrupt
 from jobs.runtime.errors import Refused
 from jobs.runtime.interrupt import Interrupted
 from jobs.runtime.retry import OutageTooLong, Patience
@@ -83,3 +86,45 @@ def test_beats_come_often_while_a_pause_is_long() -> None:
     with pytest.raises(OutageTooLong):
         run(action, 0.8, lambda: beats.append(None))
     assert len(beats) > 2 * (action.calls - 1)  # more than at the beginning and the end of each
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
+    """A clock that moves only while somebody sleeps, so that hours pass at once."""
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    return lambda: now[0]
+
+
+def test_pauses_grow_to_two_seconds_and_differ_from_process_to_process(clock: Callable[[], float]) -> None:
+    tried: list[float] = []
+
+    def action() -> str:
+        tried.append(clock())
+        raise ArtifactsUnreachable("Connection refused")
+
+    with pytest.raises(OutageTooLong):
+        run(action, 600)
+    pauses = [later - earlier for earlier, later in pairwise(tried)]
+    for pause, longest in zip(pauses, [0.1, 0.2, 0.4, 0.8, 1.6, *[2.0] * len(pauses)], strict=False):
+        assert longest / 2 <= pause <= longest + 1e-6
+    assert len({round(pause, 6) for pause in pauses[5:]}) > 100
+
+
+def test_long_outage_is_told_of_every_half_minute(clock: Callable[[], float], caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(OutageTooLong):
+        run(Failing(ArtifactsUnreachable("Connection refused")), 200)
+    left = [
+        float(words[1]) for record in caplog.records if (words := re.search(r", (\d+) s at most", record.getMessage()))
+    ]
+    assert len(left) == 6 + 1
+    assert all(30 <= earlier - later <= 33 for earlier, later in pairwise(left))
+
+
+def test_waiting_ends_when_the_process_is_asked_to_end_unless_told_otherwise() -> None:
+    assert Patience(60).beat is interrupt.check
