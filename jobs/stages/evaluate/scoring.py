@@ -1,7 +1,10 @@
 """The final networks on the test images: what `metrics.json` holds."""
 
+import platform
 from collections.abc import Sequence
 from functools import partial
+from importlib import metadata
+from pathlib import Path
 
 import torch
 
@@ -14,16 +17,16 @@ from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.report.predictions import write_predictions
 from jobs.runtime.settings import Settings
-from jobs.stages.evaluate.provenance import describe_environment
 from resnet_core.count import check_budget
 from resnet_core.data import Images
-from resnet_core.device import select_device
+from resnet_core.device import describe, select_device
 from resnet_core.load import load_network
 from resnet_core.metrics import compute_metrics, mean_interval
 from resnet_core.model import ResNet
 from resnet_core.predict import predict
 
 OF_CHOSEN = {"test", "weights_sha256", "test_with_flip"}  # what metrics.json repeats of the chosen seed
+PACKAGES = ("resnet-sweep", "torch", "torchvision", "torch-pruning", "optuna", "numpy")
 
 
 def run_final_test(
@@ -71,10 +74,29 @@ def run_final_test(
         chosen=chosen,
         **of_chosen,
         seeds=tuple(seeds),
-        environment=describe_environment(device),
+        environment=_environment(device),
     )
 
 
 def _logits(network: ResNet, model: ModelDocument, test: Images, *, flip: bool = False) -> torch.Tensor:
     mean, std = (torch.tensor(values, device=test.images.device) for values in (model.mean, model.std))
     return predict(network, test.images, mean, std, getattr(torch, model.precision), flip=flip)
+
+
+def _environment(device: torch.device) -> dict[str, str]:
+    """Device, processor, and the versions of Python and the packages that decide on a result."""
+    return {
+        "device": describe(device),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")  # platform.processor() is empty on most Linux systems
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
