@@ -6,8 +6,9 @@ the fence it was claimed with, so what a former owner still writes changes nothi
 All functions run within the transaction of the connection that they are given.
 """
 
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -42,6 +43,11 @@ class Claim:
     attempts: int
     crashes: int
 
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> Self:
+        """The claim that a row of the slots holds."""
+        return cls(**{field.name: row[field.name] for field in fields(cls)})
+
 
 def claim(
     connection: Connection, study: str, owner: str, lease_seconds: float, gpus: float = 0, *, seize: bool = False
@@ -65,7 +71,7 @@ def claim(
         .scalar_subquery()
     )
     crashed = sa.and_(slots.c.state == SlotState.RUNNING, slots.c.owner != owner)
-    row = connection.execute(
+    changed = connection.execute(
         sa.update(slots)
         .where(slots.c.study == study, slots.c.slot == candidate)
         .values(
@@ -79,11 +85,12 @@ def claim(
             crashes=slots.c.crashes + sa.case((crashed, 1), else_=0),
         )
         .returning(slots)
-    ).one_or_none()
+    )
+    row = changed.mappings().one_or_none()
     if row is None:
         return None
-    taken = Claim(**{field.name: getattr(row, field.name) for field in fields(Claim)})
-    _record(connection, taken, SlotState(row.previous), SlotState.RUNNING, row.previous_end)
+    taken = Claim.of(row)
+    record_change(connection, taken, SlotState(row["previous"]), SlotState.RUNNING, row["previous_end"])
     return taken
 
 
@@ -137,7 +144,7 @@ def forget_crashes(connection: Connection, held: Claim) -> None:
 def settle(connection: Connection, held: Claim, outcome: Outcome) -> None:
     assert outcome.state.settled
     _require(_update(connection, held, **vars(outcome), owner=None, lease_end=None), held)
-    _record(connection, held, SlotState.RUNNING, outcome.state)
+    record_change(connection, held, SlotState.RUNNING, outcome.state)
 
 
 def give_back(connection: Connection, held: Claim, failure: Outcome | None = None) -> None:
@@ -146,7 +153,7 @@ def give_back(connection: Connection, held: Claim, failure: Outcome | None = Non
     if failure is not None:
         values |= {"attempts": held.attempts + 1, "message": failure.message, "traceback": failure.traceback}
     if _update(connection, held, **values):
-        _record(connection, held, SlotState.RUNNING, SlotState.WAITING)
+        record_change(connection, held, SlotState.RUNNING, SlotState.WAITING)
 
 
 def check_fence(connection: Connection, held: Claim) -> None:
@@ -176,42 +183,21 @@ def read_own(connection: Connection, held: Claim) -> tuple[SlotState, int | None
 def cancel_unbegun(connection: Connection, study: str, owner: str, message: str) -> int:
     """Settles every slot that has no trial yet as cancelled, all at once, and returns how many."""
     unbegun = sa.and_(slots.c.study == study, slots.c.state == SlotState.WAITING, slots.c.trial_id.is_(None))
-    rows = connection.execute(
-        sa.update(slots)
-        .where(unbegun)
-        .values(state=SlotState.CANCELLED, fence=slots.c.fence + 1, message=message)
-        .returning(slots.c.slot, slots.c.fence)
-    ).all()
-    for slot, fence in rows:
-        record_change(connection, study, slot, fence, owner, 0, SlotState.WAITING, SlotState.CANCELLED)
+    cancelled = {"state": SlotState.CANCELLED, "fence": slots.c.fence + 1, "message": message}
+    rows = connection.execute(sa.update(slots).where(unbegun).values(cancelled).returning(slots)).mappings().all()
+    for row in rows:
+        by_owner = replace(Claim.of(row), owner=owner, gpus=0)
+        record_change(connection, by_owner, SlotState.WAITING, SlotState.CANCELLED)
     return len(rows)
 
 
 def record_change(
-    connection: Connection,
-    study: str,
-    slot: int,
-    fence: int,
-    owner: str | None,
-    gpus: float,
-    before: SlotState,
-    after: SlotState,
-    lease_end: float | None = None,
+    connection: Connection, held: Claim, before: SlotState, after: SlotState, lease_end: float | None = None
 ) -> None:
     """Adds a row to the ledger, in the transaction that changes the slot."""
-    connection.execute(
-        sa.insert(ledger).values(
-            study=study,
-            slot=slot,
-            fence=fence,
-            owner=owner,
-            gpus=gpus,
-            from_state=before,
-            to_state=after,
-            at=database_now(connection),
-            lease_end=lease_end,
-        )
-    )
+    slot = {"study": held.study, "slot": held.slot, "fence": held.fence, "owner": held.owner, "gpus": held.gpus}
+    change = {"from_state": before, "to_state": after, "at": database_now(connection), "lease_end": lease_end}
+    connection.execute(sa.insert(ledger).values(slot | change))
 
 
 def _is_unsettled() -> sa.ColumnElement[bool]:
@@ -243,9 +229,3 @@ def _require(still_held: bool, held: Claim) -> None:
 
 def _lost(held: Claim) -> LeaseLost:
     return LeaseLost(f"slot {held.slot}: fence {held.fence} is no longer the newest")
-
-
-def _record(
-    connection: Connection, held: Claim, before: SlotState, after: SlotState, lease_end: float | None = None
-) -> None:
-    record_change(connection, held.study, held.slot, held.fence, held.owner, held.gpus, before, after, lease_end)

@@ -3,9 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
-
 from jobs.artifacts import Artifacts
 from jobs.artifacts.keys import EXPERIMENT
 from jobs.experiment.experiment import Experiment
@@ -25,11 +22,7 @@ class NotPrepared(Failure):
 
 def stored_experiment(database: Database, study: str) -> Experiment | None:
     """The experiment that the study in the database was prepared for; None where there is no such study."""
-
-    def read(connection: Connection) -> str | None:
-        return read_experiment(connection, study) if sa.inspect(connection).has_table("sweeps") else None
-
-    text = database.read(read)
+    text = database.read(lambda connection: read_experiment(connection, study))
     return None if text is None else parse_experiment(text)
 
 

@@ -39,10 +39,8 @@ def engine_options(url: str, timeout_seconds: float) -> dict[str, Any]:
         options["poolclass"] = sa.pool.QueuePool
     else:
         options["connect_args"] = libpq_parameters(url) | {"connection_factory": _connection_class(timeout_seconds)}
-        options |= {
-            "pool_timeout": timeout_seconds,
-            "use_native_hstore": False,
-        }  # else SQLAlchemy asks for it with a query
+        options["pool_timeout"] = timeout_seconds
+        options["use_native_hstore"] = False  # else SQLAlchemy asks for it with a query
     return options
 
 

@@ -2,11 +2,11 @@
 
 import copy
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache
 from typing import Self, TypeVar
 
 from optuna.storages import BaseStorage
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from jobs.queue.connections import TIMEOUT_SECONDS, connect
 from jobs.queue.database_errors import database_errors
@@ -29,7 +29,10 @@ class Database:
         """A statement or a connection that is not answered within `timeout_seconds` counts as an outage."""
         self.url, self.place, self.timeout_seconds = url, database_place(url), timeout_seconds
         self._patience = patience
-        self._opened = _Opened(url, timeout_seconds)
+        self.engine = engine = connect(url, timeout_seconds)
+        # Opened when they are first needed, and shared with the copies that `waiting` makes.
+        self._storage = cache(lambda: FencedStorage(url, engine, timeout_seconds))
+        self._cached_storage = cache(lambda: with_cache(self.storage))
 
     @classmethod
     def of(cls, settings: Settings, patience: Patience | None = None) -> Self:
@@ -69,34 +72,14 @@ class Database:
         return self.run(attempt)
 
     @property
-    def engine(self) -> Engine:
-        return self._opened.engine
-
-    @property
     def storage(self) -> FencedStorage:
         """Optuna's storage, once there are tables. To be used within `run`, since its own methods do not wait."""
-        return self._opened.storage
+        return self._storage()
 
     @property
     def cached_storage(self) -> BaseStorage:
         """The same, which reads finished trials only once."""
-        return self._opened.cached_storage
+        return self._cached_storage()
 
     def close(self) -> None:
         self.engine.dispose()
-
-
-class _Opened:
-    """What all views of a database share; each part is opened when it is first needed."""
-
-    def __init__(self, url: str, timeout_seconds: float) -> None:
-        self._url, self._timeout_seconds = url, timeout_seconds
-        self.engine = connect(url, timeout_seconds)
-
-    @cached_property
-    def storage(self) -> FencedStorage:
-        return FencedStorage(self._url, self.engine, self._timeout_seconds)
-
-    @cached_property
-    def cached_storage(self) -> BaseStorage:
-        return with_cache(self.storage)

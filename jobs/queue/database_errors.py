@@ -30,10 +30,8 @@ REFUSALS = (
 )
 REFUSED_VALUE = re.compile(r"^invalid \S+ value: ")  # of a parameter such as sslmode
 ABSENT = re.compile(r'(role|database) ".*" does not exist')
-NO_PRIVILEGE, READ_ONLY = (
-    "42501",
-    "25006",
-)  # PostgreSQL's error codes; a standby or a server with a full disk is read-only
+# PostgreSQL's error codes; a standby or a server with a full disk is read-only.
+NO_PRIVILEGE, READ_ONLY = "42501", "25006"
 
 SQLITE_OUTAGES = {5, 6, 10, 13, 14, 15}  # busy, locked, I/O error, disk full, cannot open, lock protocol
 SQLITE_REFUSALS = {3, 8, 11, 26}  # no permission, read-only, corrupt, not a database

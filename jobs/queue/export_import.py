@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 from sqlalchemy import Connection
 
-from jobs.queue.claims import record_change
+from jobs.queue.claims import Claim, record_change
 from jobs.queue.connections import connect, exclusive
 from jobs.queue.fenced_storage import FencedStorage, create_tables
 from jobs.queue.optuna_internals import trial_id
@@ -49,9 +49,8 @@ def export_study(database_url: str, study: str, file: Path) -> None:
     try:
         _copy(database_url, f"sqlite:///{partial}", study)
         with contextlib.closing(sqlite3.connect(partial)) as connection:
-            connection.execute(
-                "PRAGMA journal_mode=DELETE"
-            )  # so that one file holds everything, and can be read on a read-only disk
+            # So that one file holds everything, and can be read on a read-only disk.
+            connection.execute("PRAGMA journal_mode=DELETE")
         partial.replace(file)
     finally:
         for rest in file.parent.glob(f"{partial.name}*"):
@@ -110,11 +109,12 @@ def _copy(from_url: str, to_url: str, study: str) -> None:
                 raise TransferRefused(f"study {study}: in {database_place(to_url)} already")
             if not _has_sweep(source, study):
                 raise TransferRefused(f"study {study}: not in {database_place(from_url)}")
-            _remove_half_copied(target, study)
+            if study in optuna.get_all_study_names(target):  # half copied
+                optuna.delete_study(study_name=study, storage=target)
             tables, trials = _read(source, study)
             ids = _copy_trials(source, target, study, trials)
             with target.engine.begin() as connection:  # without its sweep a study counts as half copied
-                _insert(connection, study, tables, ids)
+                _insert(connection, tables, ids)
     finally:
         for engine in (source.engine, lock, *([target.engine] if target else [])):
             engine.dispose()
@@ -126,12 +126,7 @@ def _open(url: str) -> FencedStorage:
 
 def _has_sweep(storage: FencedStorage, study: str) -> bool:
     with storage.engine.connect() as connection:
-        return sa.inspect(connection).has_table("sweeps") and read_experiment(connection, study) is not None
-
-
-def _remove_half_copied(target: FencedStorage, study: str) -> None:
-    if study in optuna.get_all_study_names(target):
-        optuna.delete_study(study_name=study, storage=target)
+        return read_experiment(connection, study) is not None
 
 
 def _read(source: FencedStorage, study: str) -> tuple[dict[sa.Table, list[dict[str, Any]]], list[FrozenTrial]]:
@@ -169,13 +164,11 @@ def _copy_trials(source: FencedStorage, target: FencedStorage, study: str, trial
     return ids
 
 
-def _insert(
-    connection: Connection, study: str, tables: dict[sa.Table, list[dict[str, Any]]], ids: dict[int, int]
-) -> None:
+def _insert(connection: Connection, tables: dict[sa.Table, list[dict[str, Any]]], ids: dict[int, int]) -> None:
     for row in tables[ledger]:
         del row["id"]
     running = [row for row in tables[slots] if row["state"] == SlotState.RUNNING]
-    owners = {row["slot"]: (row["owner"], row["lease_end"]) for row in running}
+    held = [(Claim.of(row), row["lease_end"]) for row in running]
     for row in tables[slots]:
         row["trial_id"] = ids.get(row["trial_id"])
     for row in running:  # its owner works with the other database
@@ -183,7 +176,5 @@ def _insert(
     for table, rows in tables.items():
         if rows:
             connection.execute(sa.insert(table), rows)
-    for row in running:
-        owner, lease_end = owners[row["slot"]]
-        before, after = SlotState.RUNNING, SlotState.WAITING
-        record_change(connection, study, row["slot"], row["fence"], owner, row["gpus"], before, after, lease_end)
+    for claim, lease_end in held:
+        record_change(connection, claim, SlotState.RUNNING, SlotState.WAITING, lease_end)

@@ -24,9 +24,8 @@ class Lease:
 
     def __init__(self, engine: Engine, held: Claim, settings: Settings, claimed_at: float) -> None:
         self._engine, self._held, self._settings = engine, held, settings
-        self._deadline = (
-            claimed_at + settings.lease_seconds
-        )  # the claim was asked for at `claimed_at`, so that the database's lease ends later
+        # The claim was asked for at `claimed_at`, so that the database's lease ends later.
+        self._deadline = claimed_at + settings.lease_seconds
         self._last_beat = time.monotonic()
         self._lost = False
         self._closed = threading.Event()
@@ -56,15 +55,12 @@ class Lease:
             raise LeaseLost(f"slot {self._held.slot}: the lease has run out")
 
     def _renew(self) -> None:
-        pause, failed = self._settings.renewal_seconds, False
+        slot, pause, failed = self._held.slot, self._settings.renewal_seconds, False
         while not self._closed.wait(pause) and not self._lost:
             asked = time.monotonic()
-            if asked - self._last_beat > self._settings.hang_seconds:
-                log.warning(
-                    "slot %d: no training step for %.0f s, the lease is left to run out",
-                    self._held.slot,
-                    asked - self._last_beat,
-                )
+            silent = asked - self._last_beat
+            if silent > self._settings.hang_seconds:
+                log.warning("slot %d: no training step for %.0f s, the lease is left to run out", slot, silent)
                 return
             try:
                 with self._engine.begin() as connection:
@@ -74,10 +70,10 @@ class Lease:
                 else:
                     self._lost = True
                 if failed:
-                    log.info("slot %d: the lease %s", self._held.slot, "is lost" if self._lost else "is renewed again")
+                    log.info("slot %d: the lease %s", slot, "is lost" if self._lost else "is renewed again")
                 pause, failed = self._settings.renewal_seconds, False
             except SQLAlchemyError as error:
                 if not failed:
                     reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-                    log.warning("slot %d: the lease is not renewed, trying again: %s", self._held.slot, reason)
+                    log.warning("slot %d: the lease is not renewed, trying again: %s", slot, reason)
                 pause, failed = self._settings.renewal_seconds / 4, True

@@ -35,24 +35,10 @@ class Usage:
 
 def read_ledger(connection: Connection, study: str) -> list[Change]:
     """All changes in the order in which they were made."""
-    columns = ledger.c
-    rows = connection.execute(
-        sa.select(
-            columns.slot,
-            columns.fence,
-            columns.owner,
-            columns.gpus,
-            columns.from_state,
-            columns.to_state,
-            columns.at,
-            columns.lease_end,
-        )
-        .where(columns.study == study)
-        .order_by(columns.id)
-    )
+    rows = connection.execute(sa.select(ledger).where(ledger.c.study == study).order_by(ledger.c.id))
     return [
         Change(slot, fence, owner, gpus, SlotState(before), SlotState(after), at, end)
-        for slot, fence, owner, gpus, before, after, at, end in rows
+        for _id, _study, slot, fence, owner, gpus, before, after, at, end in rows
     ]
 
 

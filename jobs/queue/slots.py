@@ -38,26 +38,17 @@ def create_sweep(connection: Connection, study: str, experiment: str, parameters
         connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(experiment=experiment))
     count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
     existing = connection.scalar(count) or 0
-    rows = [
-        {
-            "study": study,
-            "slot": slot,
-            "parameters": json.dumps(fixed),
-            "state": SlotState.WAITING,
-            "gpus": 0,
-            "fence": 0,
-            "attempts": 0,
-            "crashes": 0,
-        }
-        for slot, fixed in enumerate(parameters)
-    ][existing:]
+    new = {"study": study, "state": SlotState.WAITING, "gpus": 0, "fence": 0, "attempts": 0, "crashes": 0}
+    rows = [new | {"slot": slot, "parameters": json.dumps(fixed)} for slot, fixed in enumerate(parameters)][existing:]
     if rows:
         connection.execute(sa.insert(slots), rows)
     return len(rows)
 
 
 def read_experiment(connection: Connection, study: str) -> str | None:
-    """The experiment that the sweep was made for, as YAML; None where there is no such sweep."""
+    """The experiment that the sweep was made for, as YAML; None where there is no such sweep, or no table of them."""
+    if not sa.inspect(connection).has_table("sweeps"):
+        return None
     return connection.scalar(sa.select(sweeps.c.experiment).where(sweeps.c.study == study))
 
 

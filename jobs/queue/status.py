@@ -1,7 +1,7 @@
 """How far a sweep is, read from the database alone."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -20,10 +20,10 @@ class TrialStatus(SlotRow):
     `seconds` is how long workers have held the slot.
     """
 
-    number: int | None
-    parameters: dict[str, Any]
-    epoch: int
-    accuracy: float | None
+    number: int | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    epoch: int = 0
+    accuracy: float | None = None
     seconds: float | None
 
 
@@ -113,8 +113,12 @@ def trial_line(trial: TrialStatus) -> str:
         return f"{name} {trial.state}{reason}"
     accuracy = "" if trial.accuracy is None else f", validation accuracy {trial.accuracy:.4f}"
     seconds = "" if trial.seconds is None else f" in {trial.seconds:.0f} s"
-    parameters = ", ".join(f"{name}={_short(value)}" for name, value in trial.parameters.items())
-    return f"{name} {trial.state}{reason}{accuracy} ({trial.epoch} epochs{seconds}; {parameters})"
+    return f"{name} {trial.state}{reason}{accuracy} ({trial.epoch} epochs{seconds}; {parameters_line(trial)})"
+
+
+def parameters_line(trial: TrialStatus) -> str:
+    short = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in trial.parameters.items()}
+    return ", ".join(f"{name}={value}" for name, value in short.items())
 
 
 def duration(seconds: float) -> str:
@@ -126,19 +130,13 @@ def duration(seconds: float) -> str:
 
 
 def _trial_status(row: SlotRow, trial: FrozenTrial | None, seconds: float | None) -> TrialStatus:
-    last = trial.last_step if trial else None
-    accuracy = None if trial is None or last is None else trial.intermediate_values[last]
-    if trial is not None and trial.state is TrialState.COMPLETE:
+    if trial is None:
+        return TrialStatus(**vars(row), seconds=seconds)
+    last = trial.last_step
+    accuracy = None if last is None else trial.intermediate_values[last]
+    if trial.state is TrialState.COMPLETE:
         accuracy = trial.values[0]
+    number, epoch = trial.number, last or 0
     return TrialStatus(
-        **vars(row),
-        number=trial.number if trial else None,
-        parameters=trial.params if trial else {},
-        epoch=last or 0,
-        accuracy=accuracy,
-        seconds=seconds,
+        **vars(row), number=number, parameters=trial.params, epoch=epoch, accuracy=accuracy, seconds=seconds
     )
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -52,15 +52,11 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
 
 
 def _tell(experiment: Experiment, dataset: StoredDataset) -> None:
-    log.info(
-        "data: %s, %d classes, %d images to train and validate on, %d to test",
-        dataset.title,
-        len(dataset.classes),
-        experiment.data.limit or dataset.train.images,
-        experiment.data.limit_test or dataset.test.images,
-    )
+    train, test = experiment.data.limit or dataset.train.images, experiment.data.limit_test or dataset.test.images
+    title, classes = dataset.title, len(dataset.classes)
+    log.info("data: %s, %d classes, %d images to train and validate on, %d to test", title, classes, train, test)
     if not _searches_pruning(experiment):
-        network = planned_config(NetworkConfig.from_model(experiment.model, len(dataset.classes)), experiment.pruning)
+        network = planned_config(NetworkConfig.from_model(experiment.model, classes), experiment.pruning)
         log.info("network: %d parameters of %d allowed", count_parameters(network), experiment.budget.parameters)
 
 

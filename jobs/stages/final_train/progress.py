@@ -54,15 +54,11 @@ class Progress:
         checkpoint = {"training": training, "epochs": rows, "best": self._best}
         self._checkpoints.save(partial(save_checkpoint, checkpoint))
         write_epochs(self._artifacts, self._seed, self.epochs)
-        log.info(
-            "final training epoch %d/%d%s: training loss %.4f%s, %.1f s",
-            result.epoch,
-            self._config.epochs,
-            "" if self._config.seeds == 1 else f" with seed {self._seed}",
-            result.train_loss,
-            "" if accuracy is None else f", validation accuracy {accuracy:.4f}",
-            result.seconds,
-        )
+        name = f"epoch {result.epoch}/{self._config.epochs}"
+        name += "" if self._config.seeds == 1 else f" with seed {self._seed}"
+        validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
+        loss, seconds = result.train_loss, result.seconds
+        log.info("final training %s: training loss %.4f%s, %.1f s", name, loss, validation, seconds)
 
     def chosen_weights(self, trained: ResNet) -> dict[str, torch.Tensor]:
         """Those of the best epoch if it is selected, else those that the training ended with."""

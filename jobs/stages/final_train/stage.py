@@ -10,21 +10,12 @@ from functools import cached_property, partial
 import torch
 from safetensors.torch import save_file
 
-from jobs.artifacts import Artifacts, WaitingArtifacts
+from jobs.artifacts import Artifacts, WaitingArtifacts, keys
 from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import StoredDataset, read_dataset
 from jobs.artifacts.documents import ChosenTrial, write_document
 from jobs.artifacts.final_training import trained_trial
-from jobs.artifacts.keys import (
-    EVALUATION,
-    MANIFEST,
-    MODEL,
-    final_checkpoints_prefix,
-    final_prefix,
-    model_key,
-    weights_key,
-)
 from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.best_trial import read_best_trial
@@ -130,28 +121,23 @@ class _FinalTraining:
         artifacts, best = self._artifacts, self._best
         experiment, device, ranks = self._experiment, self._device, self._group.size
         dataset, data = self._data
-        network_seed = derive_seed(experiment.seed, "final", *([seed] if seed else []))
-        network = build_network(
-            experiment.model,
-            pruning,
-            len(dataset.classes),
-            dropout=recipe.dropout,
-            seed=network_seed,
-            batch=first_batch(data, recipe.batch_size),
-        ).to(device)
+        batch, classes = first_batch(data, recipe.batch_size), len(dataset.classes)
+        own_seed = derive_seed(experiment.seed, "final", *([seed] if seed else []))
+        network = build_network(experiment.model, pruning, classes, dropout=recipe.dropout, seed=own_seed, batch=batch)
+        network.to(device)
         check_budget(network.config(), experiment.budget.parameters)
         parameters = json.dumps(best.parameters)
         place = describe(device) if ranks == 1 else f"{ranks} x {describe(device)}"
         log.info("final training%s of trial %d on %s: %s", self._name(seed), best.number, place, parameters)
 
-        checkpoints = Checkpoints(artifacts, final_checkpoints_prefix(seed, best.number))
+        checkpoints = Checkpoints(artifacts, keys.final_checkpoints_prefix(seed, best.number))
         progress = Progress(artifacts, checkpoints, experiment.final_train, seed)
         trained = train(
             network,
             recipe,
             data,
             experiment.final_train.epochs,
-            seed=derive_seed(network_seed, "training"),
+            seed=derive_seed(own_seed, "training"),
             group=self._group,
             checkpoint=progress.resume(device),
             on_step=self._on_step,
@@ -165,7 +151,7 @@ class _FinalTraining:
         done_for = trained_trial(artifacts, seed)
         if done_for == best.number:
             log.info("the final training%s is done", self._name(seed))
-            Checkpoints(artifacts, final_prefix(seed)).remove()
+            Checkpoints(artifacts, keys.final_prefix(seed)).remove()
             return True
         if done_for is not None:
             log.info("trial %d is better than trial %d, whose final training is dropped", best.number, done_for)
@@ -184,7 +170,7 @@ class _FinalTraining:
     def _write(self, seed: int, progress: Progress, trained: ResNet, recipe: TrainingConfig) -> None:
         artifacts, config, (dataset, data) = self._artifacts, trained.config(), self._data
         weights = {name: tensor.contiguous() for name, tensor in progress.chosen_weights(trained).items()}
-        artifacts.write(weights_key(seed), partial(save_file, weights))
+        artifacts.write(keys.weights_key(seed), partial(save_file, weights))
         bf16 = select_precision(recipe.precision, self._device) is torch.bfloat16
         model = ModelDocument(
             network=config,
@@ -203,8 +189,8 @@ class _FinalTraining:
             precision="bfloat16" if bf16 else "float32",
             ranks=self._group.size,
         )
-        write_document(artifacts, model_key(seed), model)
-        Checkpoints(artifacts, final_prefix(seed)).remove()  # also those of a trial that was the best before
+        write_document(artifacts, keys.model_key(seed), model)
+        Checkpoints(artifacts, keys.final_prefix(seed)).remove()  # also those of a trial that was the best before
 
     @cached_property
     def _data(self) -> tuple[StoredDataset, TrainingData]:
@@ -219,6 +205,6 @@ class _FinalTraining:
 
 def _remove(artifacts: Artifacts, seed: int) -> None:
     """Removes a final training and all that follows from it, beginning with the objects that say it is done."""
-    after = (MANIFEST, *artifacts.listing(EVALUATION), *artifacts.listing(MODEL))
-    for key in (*after, model_key(seed), *artifacts.listing(final_prefix(seed))):
+    after = (keys.MANIFEST, *artifacts.listing(keys.EVALUATION), *artifacts.listing(keys.MODEL))
+    for key in (*after, keys.model_key(seed), *artifacts.listing(keys.final_prefix(seed))):
         artifacts.remove(key)

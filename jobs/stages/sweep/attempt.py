@@ -72,14 +72,12 @@ class Attempt:
                 return
         self._keep(outcome)
         self._settle(outcome)
-        log.info(
-            "trial %d %s%s", self._claimed.number, outcome.state, f": {outcome.message}" if outcome.message else ""
-        )
+        reason = f": {outcome.message}" if outcome.message else ""
+        log.info("trial %d %s%s", self._claimed.number, outcome.state, reason)
 
     def _train(self, train: Train) -> Outcome:
         if self._held.crashes >= self._place.settings.max_crashes:
-            lost = f"{self._held.crashes} processes ended without a word while they ran it"
-            return Outcome(SlotState.CRASHED, lost)
+            return Outcome(SlotState.CRASHED, f"{self._held.crashes} processes ended without a word while they ran it")
         finished = self._claimed.attach()
         self._checkpoints = Checkpoints(self._artifacts, trial_prefix(self._claimed.number), self._held.fence)
         decided = finished or self._decided(self._checkpoints)

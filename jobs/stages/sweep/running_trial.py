@@ -35,21 +35,13 @@ class RunningTrial:
         self, claimed: ClaimedTrial, held: Claim, checkpoints: Checkpoints, epochs: int, step: Callable[[], None]
     ) -> None:
         self._claimed, self._held, self._checkpoints, self._planned_epochs = claimed, held, checkpoints, epochs
-        self._step = step
+        # To be called before every step: it raises LeaseLost where the trial is somebody else's by now, and Interrupted
+        # where the process was asked to end.
+        self.step = step
         self.slot = held.slot
         self.parameters: dict[str, Any] = claimed.parameters
         self.facts: dict[str, float] = {}
         self.epochs: list[EpochResult] = []
-
-    def step(self) -> None:
-        """To be called before every step.
-
-        Raises:
-            LeaseLost: the trial is somebody else's by now.
-            Interrupted: the process was asked to end.
-
-        """
-        self._step()
 
     def note(self, **facts: float) -> None:
         """Stores facts with the trial; to be called before the first step, with every objective but the accuracy."""
@@ -84,15 +76,9 @@ class RunningTrial:
         """
         self.epochs.append(epoch)
         self._checkpoints.save(write)
-        log.info(
-            "trial %d epoch %d/%d: training loss %.4f, validation accuracy %.4f, %.1f s",
-            self._claimed.number,
-            epoch.epoch,
-            self._planned_epochs,
-            epoch.train_loss,
-            epoch.validation_accuracy,
-            epoch.seconds,
-        )
+        name = f"trial {self._claimed.number} epoch {epoch.epoch}/{self._planned_epochs}"
+        loss, accuracy, seconds = epoch.train_loss, epoch.validation_accuracy, epoch.seconds
+        log.info("%s: training loss %.4f, validation accuracy %.4f, %.1f s", name, loss, accuracy, seconds)
         self._report()
 
     @property

@@ -1,8 +1,7 @@
 """What a trial of the sweep does: build, prune, train, validate."""
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 from jobs.artifacts.dataset_record import StoredDataset
 from jobs.experiment.experiment import Experiment
@@ -53,29 +52,18 @@ def train_trial(
 def _train(run: RunningTrial, experiment: Experiment, dataset: StoredDataset, data: TrainingData) -> None:
     recipe, pruning = experiment.with_parameters(run.parameters)
     _check_budget(run, experiment, pruning, dataset)
-    device = data.train.images.device
-    seed = derive_seed(experiment.seed, run.slot)
-    network = build_network(
-        experiment.model,
-        pruning,
-        len(dataset.classes),
-        dropout=recipe.dropout,
-        seed=seed,
-        batch=first_batch(data, recipe.batch_size),
-    ).to(device)
+    device, classes, seed = data.train.images.device, len(dataset.classes), derive_seed(experiment.seed, run.slot)
+    batch = first_batch(data, recipe.batch_size)
+    network = build_network(experiment.model, pruning, classes, dropout=recipe.dropout, seed=seed, batch=batch)
+    network.to(device)
     saved = run.resume(lambda path: load_checkpoint(path, device))
     if saved:
         run.take_up([EpochResult(**row) for row in saved["epochs"]])
 
     def on_epoch(result: EpochResult, training: Checkpoint) -> None:
         rows = [asdict(epoch) for epoch in [*run.epochs, result]]
-        checkpoint: dict[str, Any] = {"training": training, "epochs": rows}
-
-        def write(path: Path) -> None:
-            save_checkpoint(checkpoint, path)
-
         with logs.context(epoch=result.epoch):
-            run.finish_epoch(result, write)
+            run.finish_epoch(result, partial(save_checkpoint, {"training": training, "epochs": rows}))
 
     try:
         train(
