@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from jobs.artifacts import Artifacts, keys
-
-T = TypeVar("T")
+from jobs.artifacts.base import T
 
 
 class Checkpoints:

@@ -28,22 +28,16 @@ class DatasetTooLarge(Failure):
 
 def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset) -> StoredDataset:
     """Writes the images unless they are there already, and `dataset.json`, which says where they are."""
-    parts = {
-        name: _store_part(artifacts, source, name, images)
-        for name, images in (("train", raw.train), ("test", raw.test))
-    }
-    stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=raw.train.images.shape[-1], **parts)
+    train = _store_part(artifacts, source, "train", raw.train)
+    test = _store_part(artifacts, source, "test", raw.test)
+    size = raw.train.images.shape[-1]
+    stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=size, train=train, test=test)
     artifacts.write_json(f"{study}/{DATASET}", stored.model_dump())
     return stored
 
 
 def load_training_data(
-    artifacts: Artifacts,
-    experiment: Experiment,
-    stored: StoredDataset,
-    device: torch.device,
-    *,
-    merge: bool = False,
+    artifacts: Artifacts, experiment: Experiment, stored: StoredDataset, device: torch.device, *, merge: bool = False
 ) -> TrainingData:
     """Training and validation images on the device; with `merge` all of them to train on.
 
@@ -52,7 +46,16 @@ def load_training_data(
 
     """
     try:
-        return _load_training_data(artifacts, experiment, stored, device, merge=merge)
+        train, validation = divide(experiment, _load_part(artifacts, stored.train))
+        mean, std = channel_statistics(train)
+        if merge:
+            train = Images(torch.cat((train.images, validation.images)), torch.cat((train.labels, validation.labels)))
+        return TrainingData(
+            train=train.to(device),
+            validation=None if merge else validation.to(device),
+            mean=mean.to(device),
+            std=std.to(device),
+        )
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -60,21 +63,6 @@ def load_training_data(
         doing = f"while {size:,.1f} MiB of images were loaded"
         advice = "fewer images (data.limit) or smaller ones (data.imageSize) need less"
         raise DatasetTooLarge(f"{stored.title}: {describe_out_of_memory(error, device, doing, advice)}") from None
-
-
-def _load_training_data(
-    artifacts: Artifacts, experiment: Experiment, stored: StoredDataset, device: torch.device, *, merge: bool
-) -> TrainingData:
-    train, validation = divide(experiment, _load_part(artifacts, stored.train))
-    mean, std = channel_statistics(train)
-    if merge:
-        train = Images(torch.cat((train.images, validation.images)), torch.cat((train.labels, validation.labels)))
-    return TrainingData(
-        train=train.to(device),
-        validation=None if merge else validation.to(device),
-        mean=mean.to(device),
-        std=std.to(device),
-    )
 
 
 def load_test_images(artifacts: Artifacts, experiment: Experiment, stored: StoredDataset) -> Images:

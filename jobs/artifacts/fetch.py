@@ -2,10 +2,12 @@
 
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.artifacts import Artifacts, FolderArtifacts
+from jobs.artifacts.base import T
 from jobs.artifacts.keys import MANIFEST
 from jobs.artifacts.manifest import Manifest, ManifestEntry, describe, difference, is_database, read_manifest
 from jobs.runtime.errors import Failure
@@ -72,17 +74,28 @@ def _take(source: Artifacts, target: FolderArtifacts, key: str, expected: Manife
         return True
 
     def copy(found: Path) -> None:
-        if expected and (entry := ManifestEntry.of(found)) != expected:
-            raise Corrupted(f"{source.location}/{key}: changed: {difference(expected, entry)}")
         target.write(key, lambda path: shutil.copyfile(found, path))
 
-    try:
+    if expected:
+        read_checked(source, key, expected, copy)
+    else:
         source.read(key, copy)
-    except FileNotFoundError:
-        if expected:
-            raise Corrupted(f"{source.location}/{key}: missing, although the manifest names it") from None
-        raise
     return False
+
+
+def read_checked(artifacts: Artifacts, key: str, expected: ManifestEntry, read: Callable[[Path], T]) -> T:
+    """What `read` makes of an object; raises Corrupted if it is not there as the manifest says."""
+
+    def check_and_read(path: Path) -> T:
+        found = ManifestEntry.of(path)
+        if found != expected:
+            raise Corrupted(f"{artifacts.location}/{key}: changed: {difference(expected, found)}")
+        return read(path)
+
+    try:
+        return artifacts.read(key, check_and_read)
+    except FileNotFoundError:
+        raise Corrupted(f"{artifacts.location}/{key}: missing, although the manifest names it") from None
 
 
 def _check_unchanged(manifest: Manifest, target: FolderArtifacts) -> None:

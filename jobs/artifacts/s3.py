@@ -13,15 +13,8 @@ from typing import Any
 
 import boto3
 from boto3.s3.transfer import TransferConfig
+from botocore import exceptions
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    SSLError,
-)
 from s3transfer.exceptions import RetriesExceededError
 
 from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable, T, disk_errors
@@ -81,7 +74,7 @@ def make_client(settings: Settings) -> Any:
                 tcp_keepalive=True,
             ),
         )
-    except PartialCredentialsError as error:
+    except exceptions.PartialCredentialsError as error:
         raise ArtifactsRefused(str(error)) from None
     except ValueError:
         raise ValueError(f"AWS_ENDPOINT_URL={settings.aws_endpoint_url}: a URL such as https://host:9000") from None
@@ -151,23 +144,23 @@ class S3Artifacts(Artifacts):
         place = f"s3://{self._key(key)}"
         try:
             yield
-        except ClientError as error:
+        except exceptions.ClientError as error:
             raise _meaning(error, place) from error
-        except NoCredentialsError as error:
+        except exceptions.NoCredentialsError as error:
             words = "no credentials; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY give them"
             raise ArtifactsRefused(f"{place}: {words}") from error
-        except (ParamValidationError, PartialCredentialsError) as error:
+        except (exceptions.ParamValidationError, exceptions.PartialCredentialsError) as error:
             raise ArtifactsRefused(f"{place}: {' '.join(str(error).split())}") from error
-        except SSLError as error:
+        except exceptions.SSLError as error:
             kind = ArtifactsRefused if "CERTIFICATE_VERIFY_FAILED" in str(error) else ArtifactsUnreachable
             raise kind(f"{place}: {error}") from error
         except RetriesExceededError as error:
             raise ArtifactsUnreachable(f"{place}: {error.last_exception}") from error
-        except BotoCoreError as error:
+        except exceptions.BotoCoreError as error:
             raise ArtifactsUnreachable(f"{place}: {error}") from error
 
 
-def _meaning(error: ClientError, place: str) -> Exception:
+def _meaning(error: exceptions.ClientError, place: str) -> Exception:
     """What a service's answer comes to. The codes are those of the S3 API's list of error responses."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -58,9 +58,9 @@ def put_parameters(
 
 def field_of(training: TrainingConfig, pruning: PruningConfig, name: str) -> Any:
     """What the field `name` holds; a single amount for all blocks as a number."""
-    section: Any = pruning if name.startswith("pruning.") else training
+    section: Any = (pruning if name.startswith("pruning.") else training).model_dump()
     for key in _path(name):
-        section = section[int(key)] if isinstance(section, tuple) else _field(section, key)
+        section = section[int(key)] if isinstance(section, tuple) else section[key]
     return section[0] if isinstance(section, tuple) and len(section) == 1 else section
 
 
@@ -84,8 +84,3 @@ def _put(tree: dict[str, Any], name: str, value: Scalar) -> None:
 
 def _path(name: str) -> list[str]:
     return name.removeprefix("pruning.").split(".")
-
-
-def _field(section: Config, alias: str) -> Any:
-    names = {field.alias: key for key, field in type(section).model_fields.items()}
-    return getattr(section, names[alias])

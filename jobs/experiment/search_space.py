@@ -60,10 +60,7 @@ def _kind(parameter: Any) -> str:
 
 Parameter = Choices | Range
 SearchSpace = Annotated[
-    dict[
-        str,
-        Annotated[Annotated[Choices, Tag("Choices")] | Annotated[Range, Tag("Range")], Discriminator(_kind)],
-    ],
+    dict[str, Annotated[Annotated[Choices, Tag("Choices")] | Annotated[Range, Tag("Range")], Discriminator(_kind)]],
     BeforeValidator(_without_removed),
 ]
 

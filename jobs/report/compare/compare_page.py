@@ -20,7 +20,9 @@ NOT_THE_RECIPE = ("study", "searchSpace")
 def write_comparison(target: Artifacts, studies: Sequence[Study]) -> None:
     """Writes compare.html, compare.md and the figures, which also lie in the page."""
     points = [
-        Point(study.label, study.metrics.parameters, study.accuracy, *study.interval, published=False)
+        Point(
+            study.label, study.metrics.parameters, study.metrics.accuracy.mean, *study.metrics.interval, published=False
+        )
         for study in studies
     ]
     points += [
@@ -44,16 +46,17 @@ def write_comparison(target: Artifacts, studies: Sequence[Study]) -> None:
 
 def verdict(studies: Sequence[Study]) -> str:
     """Which study has the highest accuracy, and whether its interval overlaps with that of the next."""
-    first, second = sorted(studies, key=lambda study: -study.accuracy)[:2]
-    lead = 100 * (first.accuracy - second.accuracy)
-    apart = first.interval[0] > second.interval[1]
+    first, second = sorted(studies, key=lambda study: -study.metrics.accuracy.mean)[:2]
+    best, next_best = first.metrics, second.metrics
+    lead = 100 * (best.accuracy.mean - next_best.accuracy.mean)
+    apart = best.interval[0] > next_best.interval[1]
     sure = (
         "their 95 % intervals do not overlap" if apart else "their 95 % intervals overlap, so the order is not certain"
     )
     return (
-        f"{first.label} has the highest test accuracy, {percent(first.accuracy)} with "
-        f"{first.metrics.parameters:,} parameters, {lead:.2f} points above {second.label} "
-        f"({second.metrics.parameters:,} parameters); {sure}."
+        f"{first.label} has the highest test accuracy, {percent(best.accuracy.mean)} with "
+        f"{best.parameters:,} parameters, {lead:.2f} points above {second.label} "
+        f"({next_best.parameters:,} parameters); {sure}."
     )
 
 

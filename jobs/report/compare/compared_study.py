@@ -4,16 +4,15 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.dataset_record import StoredDataset
 from jobs.artifacts.documents import D, MetricsDocument, TrainingRecord, parse_document
-from jobs.artifacts.fetch import Corrupted
+from jobs.artifacts.fetch import read_checked
 from jobs.artifacts.keys import DATASET, EXPERIMENT, METRICS, TRIAL_TABLE, model_key
-from jobs.artifacts.manifest import Manifest, ManifestEntry, NotAResult, difference, read_manifest
+from jobs.artifacts.manifest import Manifest, NotAResult, read_manifest
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
 from jobs.runtime.errors import ConfigurationError
@@ -32,14 +31,6 @@ class Study:
     model: TrainingRecord
     trials: list[TrialPoint]
     trial_hours: float
-
-    @property
-    def accuracy(self) -> float:
-        return self.metrics.accuracy.mean
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return self.metrics.interval
 
     @property
     def interval_of(self) -> str:
@@ -64,11 +55,7 @@ def read_studies(results: Sequence[Artifacts]) -> list[Study]:
     for other in studies[1:]:
         _check_comparable(studies[0], other)
     names = Counter(study.label for study in studies)
-    return [study if names[study.label] == 1 else _relabelled(study) for study in studies]
-
-
-def _relabelled(study: Study) -> Study:
-    return Study(**{**vars(study), "label": study.location})
+    return [study if names[study.label] == 1 else replace(study, label=study.location) for study in studies]
 
 
 def _read_study(artifacts: Artifacts) -> Study:
@@ -95,18 +82,7 @@ def _read_study(artifacts: Artifacts) -> Study:
 def _checked_text(artifacts: Artifacts, manifest: Manifest, key: str) -> str:
     if key not in manifest.objects:
         raise NotAResult(f"{artifacts.location}: its manifest names no {key}, which a comparison needs")
-
-    def read(path: Path) -> str:
-        found = ManifestEntry.of(path)
-        if found != manifest.objects[key]:
-            fault = difference(manifest.objects[key], found)
-            raise Corrupted(f"{artifacts.location}/{key}: changed: {fault}")
-        return path.read_text(encoding="utf-8")
-
-    try:
-        return artifacts.read(key, read)
-    except FileNotFoundError:
-        raise Corrupted(f"{artifacts.location}/{key}: missing, although the manifest names it") from None
+    return read_checked(artifacts, key, manifest.objects[key], lambda path: path.read_text(encoding="utf-8"))
 
 
 def _trial(row: dict[str, str]) -> TrialPoint:
