@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from jobs.runtime.settings import Settings, read_settings
 from tests.chart.test_pods import OURS, component
@@ -13,6 +14,15 @@ SET_BY_PROCESSES = {"GPU_PROCESSES"}  # for those they start
 SET_BY_DEVICE_PLUGIN = {"CUDA_MPS_PIPE_DIRECTORY"}
 SET_BY_OTHERS = SET_BY_KUBERNETES | SET_BY_LAUNCHER | SET_BY_PROCESSES | SET_BY_DEVICE_PLUGIN
 BY_EXTRA_ENV = {"DATABASE_TIMEOUT_SECONDS", "STORAGE_TIMEOUT_SECONDS"}  # they follow from RENEWAL_SECONDS
+LIMITS = (
+    "LEASE_SECONDS",
+    "RENEWAL_SECONDS",
+    "HANG_SECONDS",
+    "OUTAGE_DEADLINE_SECONDS",
+    "MAX_ATTEMPTS",
+    "MAX_CRASHES",
+    "LOG_FORMAT",
+)
 OF_OTHERS = {
     "postgresql": {"POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "PGDATA", "POSTGRES_INITDB_ARGS"},
     "minio": {"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "MINIO_BROWSER", "HOME"},
@@ -55,6 +65,16 @@ def test_the_processes_take_their_environment(rendered: Rendered, monkeypatch: p
             settings = read_settings()
             assert settings.artifacts_url.startswith("s3://"), name
             assert settings.database_url == _from_secret("DATABASE_URL"), name
+
+
+def test_limits_are_by_default_those_of_the_settings(defaults: Rendered) -> None:
+    """The chart repeats them in values.yaml, where its users change them."""
+    for _, pod in defaults.pods():
+        if component(pod) in OURS:
+            given = environment(pod)
+            for name in LIMITS:
+                field = Settings.model_fields[name.lower()]
+                assert TypeAdapter(field.annotation).validate_python(given[name]) == field.default, name
 
 
 def test_values_become_settings(everything: Rendered) -> None:

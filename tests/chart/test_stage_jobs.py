@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from jobs.cli.exit_codes import EXIT_CONFIGURATION, EXIT_STAGE_FAILED
+from jobs.cli.run_stage import STAGES_WITH_HEARTBEAT
 from jobs.runtime.interrupt import EXIT_INTERRUPTED
 from tests.support.helm import CHART, Helm, Rendered
 
@@ -78,13 +79,20 @@ def test_a_new_version_of_the_chart_alone_makes_no_other_jobs(defaults: Rendered
         assert "0.1.0" not in json.dumps(job["spec"]["template"]["metadata"]), stage
 
 
-def test_hung_processes_are_found_by_the_age_of_their_heartbeats(helm: Helm, defaults: Rendered) -> None:
-    def container(rendered: Rendered, stage: str) -> dict[str, Any]:
-        found: dict[str, Any] = rendered.stages[stage]["spec"]["template"]["spec"]["containers"][0]
-        return found
+def container(rendered: Rendered, stage: str) -> dict[str, Any]:
+    found: dict[str, Any] = rendered.stages[stage]["spec"]["template"]["spec"]["containers"][0]
+    return found
 
+
+def test_stages_with_a_heartbeat_have_a_probe_and_no_others(rendered: Rendered) -> None:
+    probed = [stage for stage in STAGES if "livenessProbe" in container(rendered, stage)]
+    told = [stage for stage in STAGES if "HEARTBEAT_DIR" in {row["name"] for row in container(rendered, stage)["env"]}]
+    assert probed == told == list(STAGES_WITH_HEARTBEAT)
+
+
+def test_hung_processes_are_found_by_the_age_of_their_heartbeats(helm: Helm, defaults: Rendered) -> None:
     slow = helm.render("--set=lease.hangSeconds=130")
-    for stage in ("sweep", "final-train", "evaluate"):
+    for stage in STAGES_WITH_HEARTBEAT:
         assert container(defaults, stage)["livenessProbe"]["exec"]["command"] == [
             "sh",
             "-c",
@@ -92,7 +100,6 @@ def test_hung_processes_are_found_by_the_age_of_their_heartbeats(helm: Helm, def
         ]
         assert "-mmin +5 " in container(slow, stage)["livenessProbe"]["exec"]["command"][2]  # 130 s are 3 minutes
         assert {"name": "HEARTBEAT_DIR", "value": "/tmp/heartbeats"} in container(defaults, stage)["env"]
-    assert "livenessProbe" not in container(defaults, "prepare")
 
 
 def test_only_stages_have_long_to_save_their_progress(rendered: Rendered) -> None:

@@ -1,7 +1,7 @@
 {{/*
 Pods of our image. Each takes (dict "root" $ "component" NAME "values" BLOCK "arguments" LIST) and, where it differs,
-"training" true (GPU nodes, /dev/shm), "heartbeat" true (a liveness probe, for what trains), "stages" true (the pipeline: its token and the stages' manifests),
-"data" true (the data volume), "annotations" DICT.
+"training" true (GPU nodes, /dev/shm), "heartbeat" true (a stage that touches heartbeat files, and a probe that looks at
+them), "stages" true (the pipeline: its token and the stages' manifests), "data" true (the data volume), "annotations" DICT.
 */}}
 {{- define "resnet-sweep.podTemplate" -}}
 metadata:
@@ -39,7 +39,7 @@ containers:
     resources:
       {{- include "resnet-sweep.resources" . | nindent 6 }}
     {{- if .heartbeat }}
-    # Each process touches a file while its training makes steps. Before the first step there is no file.
+    # Each process touches a file of its own while it makes progress, and removes it when it ends.
     livenessProbe:
       exec:
         command: [sh, -c, {{ include "resnet-sweep.heartbeatCheck" $ | quote }}]
