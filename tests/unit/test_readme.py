@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from jobs.cli.arguments import STAGES, parser
-from jobs.cli.main import EXIT_CONFIGURATION, EXIT_CTRL_C, EXIT_DONE, EXIT_FAILED, EXIT_STAGE_FAILED
+from jobs.cli.exit_codes import EXIT_CONFIGURATION, EXIT_CTRL_C, EXIT_DONE, EXIT_FAILED, EXIT_STAGE_FAILED
 from jobs.experiment.load import load_experiment, preset_names
 from jobs.queue.compatibility import FREE, TRIALS
 from jobs.queue.tables import SlotState
