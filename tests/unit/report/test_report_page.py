@@ -213,3 +213,10 @@ def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
     study = study_results(experiment("sweep.trials=1", "study.deviations=['<script>alert(1)</script>']"), [Ran()])
     page, _, _ = written(tmp_path, study)
     assert "<script>alert" not in page
+
+
+def test_pipe_in_a_value_stays_within_its_cell_of_the_summary(tmp_path: Path) -> None:
+    published = "study.published=[{what: 'theirs | ours', accuracy: 0.9}]"
+    _, summary, _ = written(tmp_path, study_results(experiment("sweep.trials=1", published), [Ran()]))
+    (row,) = [line for line in summary.splitlines() if line.startswith("| theirs")]
+    assert row.startswith("| theirs \\| ours | 90.00 % |")

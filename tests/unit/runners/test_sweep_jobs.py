@@ -1,0 +1,71 @@
+"""How often the pipeline makes another Job for a sweep."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jobs.queue.ledger import Usage
+from jobs.queue.status import SweepStatus, TrialStatus
+from jobs.queue.tables import SlotState
+from jobs.runners.kubernetes.manifests import StageJob
+from jobs.runners.kubernetes.stage_jobs import StageFailed, Stages
+from jobs.runners.kubernetes.sweep_jobs import FRUITLESS_ROUNDS, Workers
+from jobs.runners.kubernetes.watcher import Watcher
+from jobs.runtime.retry import Patience
+from tests.support.api_server import api_server
+
+TRIALS = 9
+LABELS = {"app.kubernetes.io/instance": "run1", "app.kubernetes.io/component": "sweep"}
+
+
+def manifest() -> dict[str, Any]:
+    spec = {"completions": 2, "parallelism": 2, "template": {"spec": {"containers": [{"name": "sweep", "env": []}]}}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "run1-sweep", "labels": LABELS}, "spec": spec}
+
+
+def status(settled: int) -> SweepStatus:
+    states = [SlotState.COMPLETE] * settled + [SlotState.WAITING] * (TRIALS - settled)
+    told = {"parameters": {}, "epoch": 1, "accuracy": 0.5, "seconds": 1.0}
+    trials = [TrialStatus(slot=slot, number=slot, state=state, **told) for slot, state in enumerate(states)]
+    return SweepStatus(trials, Usage(0, 0, {}))
+
+
+class Sweep:
+    """A sweep whose Jobs all end at once; how many trials they have settled by then is what a test says."""
+
+    def __init__(self, workers: Workers, jobs: list[dict[str, Any]]) -> None:
+        self.workers, self.jobs = workers, jobs
+
+    def goes_on_with(self, settled: int) -> None:
+        self.workers.see_to(status(settled), lambda: TRIALS - settled)
+        for job in self.jobs:
+            job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+
+
+@pytest.fixture
+def sweep() -> Iterator[Sweep]:
+    jobs: list[dict[str, Any]] = []
+    with api_server(jobs) as namespace:
+        watcher = Watcher(namespace, "run1", lease_seconds=60)
+        stages = Stages(namespace, watcher, {"sweep": StageJob("sweep", manifest())}, 1, Patience(1))
+        stages.take_over("run1-stages")
+        yield Sweep(Workers(stages, lease_seconds=60), jobs)
+
+
+def test_jobs_that_settle_no_trial_end_the_sweep_after_three(sweep: Sweep) -> None:
+    for _ in range(3):
+        sweep.goes_on_with(settled=4)
+    assert len(sweep.jobs) == FRUITLESS_ROUNDS == 3
+    with pytest.raises(StageFailed, match=r"^3 sweep Jobs in a row settled no trial \(4/9 trials settled, "):
+        sweep.goes_on_with(settled=4)
+    assert len(sweep.jobs) == 3
+
+
+def test_job_that_settles_a_trial_begins_the_count_anew(sweep: Sweep) -> None:
+    for settled in (0, 0, 0, 1, 1, 1):
+        sweep.goes_on_with(settled)
+    assert len(sweep.jobs) == 6
+    assert [job["metadata"]["annotations"]["resnet-sweep/round"] for job in sweep.jobs] == list("123456")
+    with pytest.raises(StageFailed, match="3 sweep Jobs in a row"):
+        sweep.goes_on_with(1)
