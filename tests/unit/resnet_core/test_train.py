@@ -1,5 +1,6 @@
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 from resnet_core.augment import normalize
 from resnet_core.build import build_network
 from resnet_core.config import AugmentationConfig, ModelConfig, PruningConfig, ScheduleConfig, TrainingConfig
-from resnet_core.cpu import winograd
+from resnet_core.cpu import batch_norm, winograd
 from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
 from resnet_core.optimizer import build_optimizer
@@ -165,20 +166,29 @@ def test_losses_of_fifty_steps_are_those_of_the_plain_step(data: TrainingData, o
     assert ours == pytest.approx(plain, rel=2e-3)
 
 
-def test_losses_of_fifty_steps_with_fewer_multiplications_are_those_of_the_plain_step(data: TrainingData) -> None:
+def test_losses_of_fifty_steps_with_fewer_multiplications_are_those_of_the_plain_step(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a network of 8 x 8 and 4 x 4 pixels."""
+    conv2d = Mock(wraps=winograd.conv2d)
+    monkeypatch.setattr(winograd, "conv2d", conv2d)
     model = ModelConfig(depths=(1, 1), width=winograd.LEAST_CHANNELS, strides=(2, 2))
     ours, plain = losses_of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
     assert ours == pytest.approx(plain, rel=2e-3)
-    assert ours != plain
+    assert conv2d.call_count == 50 * 2
 
 
-def test_losses_of_fifty_steps_with_batch_norm_by_groups_are_those_of_the_plain_step(data: TrainingData) -> None:
+def test_losses_of_fifty_steps_with_batch_norm_by_groups_are_those_of_the_plain_step(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All batch norms of a network of 16 x 16 pixels and an odd width."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # on one thread torch's own is faster
+    by_groups = Mock(wraps=batch_norm.batch_norm)
+    monkeypatch.setattr(batch_norm, "batch_norm", by_groups)
     model = ModelConfig(depths=(1, 1), widths=(9, 11), strides=(1, 1))
     ours, plain = losses_of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
     assert ours == pytest.approx(plain, rel=2e-3)
-    assert ours != plain
+    assert by_groups.call_count == 50 * 6
 
 
 def test_average_lags_behind_the_weights(data: TrainingData) -> None:
