@@ -68,7 +68,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
             training = _FinalTraining(experiment, settings, root, device, group)
             for seed in seeds:
                 training.train(seed)
-    except RankLost:  # which has said why; gloo's threads, still waiting for it, would abort an orderly end
+    except RankLost:  # the lost rank logged the reason; gloo waits for it in threads that would abort a normal exit
         logging.shutdown()
         os._exit(interrupt.EXIT_INTERRUPTED)
 
