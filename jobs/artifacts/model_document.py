@@ -4,5 +4,5 @@ from jobs.artifacts.documents import TrainingRecord
 from resnet_core.load import ModelDescription
 
 
-class ModelDocument(ModelDescription, TrainingRecord):
+class ModelDocument(TrainingRecord, ModelDescription):
     """What is needed to build a network again and to feed it, and how it came about."""

@@ -24,7 +24,7 @@ class WeightsChanged(Failure):
 
 
 def publish_model(artifacts: Artifacts, experiment: Experiment, metrics: MetricsDocument) -> None:
-    """Writes the network of the chosen seed below `model/`, again if it is there; `model.json` comes last.
+    """Writes the network of the chosen seed and all about it into `model/`. `model.json` is written last.
 
     Args:
         artifacts: the study's.

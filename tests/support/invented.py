@@ -1,6 +1,6 @@
 """Results of studies that nobody ran, of any size."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,7 @@ def _metrics(experiment: Experiment, models: list[ModelDocument]) -> MetricsDocu
         SeedMetrics(
             seed=model.seed,
             validation_accuracy=model.validation_accuracy,
-            test=replace(test, accuracy=test.accuracy + 0.001 * model.seed),
+            test=test.model_copy(update={"accuracy": test.accuracy + 0.001 * model.seed}),
             weights_sha256="ab" * 32,
         )
         for model in models

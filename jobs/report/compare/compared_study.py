@@ -9,7 +9,7 @@ from functools import partial
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.dataset_record import StoredDataset
-from jobs.artifacts.documents import D, MetricsDocument, TrainingRecord, parse_document
+from jobs.artifacts.documents import MetricsDocument, TrainingRecord, parse_document
 from jobs.artifacts.fetch import read_checked
 from jobs.artifacts.keys import DATASET, EXPERIMENT, METRICS, TRIAL_TABLE, model_key
 from jobs.artifacts.manifest import Manifest, NotAResult, read_manifest
@@ -61,11 +61,8 @@ def read_studies(results: Sequence[Artifacts]) -> list[Study]:
 def _read_study(artifacts: Artifacts) -> Study:
     text = partial(_checked_text, artifacts, read_manifest(artifacts))
     experiment = parse_experiment(text(EXPERIMENT))
-
-    def document(key: str, kind: type[D]) -> D:
-        return parse_document(text(key), kind, f"{artifacts.location}/{key}")
-
-    metrics = document(METRICS, MetricsDocument)
+    metrics = parse_document(text(METRICS), MetricsDocument, f"{artifacts.location}/{METRICS}")
+    model = model_key(metrics.chosen)
     rows = list(csv.DictReader(io.StringIO(text(TRIAL_TABLE))))
     return Study(
         label=experiment.study_name,
@@ -73,7 +70,7 @@ def _read_study(artifacts: Artifacts) -> Study:
         experiment=experiment,
         dataset=StoredDataset.model_validate_json(text(DATASET)),
         metrics=metrics,
-        model=document(model_key(metrics.chosen), TrainingRecord),
+        model=parse_document(text(model), TrainingRecord, f"{artifacts.location}/{model}"),
         trials=sorted((_trial(row) for row in rows if row["trial"]), key=lambda trial: trial.number),
         trial_hours=sum(float(row["seconds"] or 0.0) for row in rows) / 3600,
     )
@@ -91,18 +88,17 @@ def _trial(row: dict[str, str]) -> TrialPoint:
 
 
 def _check_comparable(one: Study, other: Study) -> None:
-    tested = [_tested_on(study) for study in (one, other)]
-    for name in tested[0]:
-        values = [parts[name] for parts in tested]
-        if values[0] != values[1]:
+    theirs = _tested_on(other)
+    for what, value in _tested_on(one).items():
+        if value != theirs[what]:
             raise ConfigurationError(
                 f"{one.location} and {other.location} cannot be compared, as they were tested on different images: "
-                f"{name} is {values[0]} and {values[1]}"
+                f"{what} is {value} and {theirs[what]}"
             )
 
 
 def _tested_on(study: Study) -> dict[str, str]:
-    """All that decides which images those are."""
+    """All that decides which images a study was tested on."""
     limit = study.experiment.data.limit_test
     return {
         "the data set": study.dataset.title,

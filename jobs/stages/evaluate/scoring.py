@@ -1,4 +1,4 @@
-"""The final networks on the test images: what `metrics.json` holds."""
+"""Tests the final networks on the test images."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -29,9 +29,9 @@ OF_CHOSEN = {"test", "weights_sha256", "test_with_flip"}  # what metrics.json re
 def run_final_test(
     experiment: Experiment, settings: Settings, root: Artifacts, models: Sequence[ModelDocument]
 ) -> MetricsDocument:
-    """Tests the network of every seed, and returns the metrics.
+    """Tests the network of every seed, writes its predictions if it is the chosen one, and returns the metrics.
 
-    Of several networks the one with the best validation accuracy goes out: the test images choose nothing.
+    Chosen is the network with the best validation accuracy, so that the test images decide nothing.
 
     Raises:
         BudgetExceeded: a network has more parameters than it may.

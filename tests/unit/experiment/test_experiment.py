@@ -154,6 +154,8 @@ def test_grid_holds_every_combination() -> None:
         ("sweep={trials: 2, sampler: {name: manual}, configurations: [{lr: 0.1}]}", r"^sweep\.trials=2: sweep\.configurations has 1$"),
         ("sweep={trials: 1, sampler: {name: manual}, configurations: [{lr: 0.1}]}", r"^searchSpace: empty with sweep\.sampler\.name=manual"),
         ("study.published=[{what: x, accuracy: 0.9, where: {nesterov: true}}]", r"^study\.published\.0\.where\.nesterov: not searched, so no trial has it$"),
+        ("study.published=[{what: x, accuracy: 0.9, wher: {}}]", r"^study\.published\.0\.wher=\{\}: unknown key; did you mean where\? allowed: what, accuracy, parameters, where$"),
+        ("searchSpace.lr={low: 0.1, high: 1, stp: 0.1}", r"^searchSpace\.lr\.stp=0\.1: unknown key; did you mean step\? allowed: choices, when, low, high, log, step$"),
         ("study.name=No Spaces", r"^study\.name='No Spaces': string should match pattern"),
         ("sweep.trials", r"^--set sweep\.trials: key\.path=value expected$"),
         ("sweep.trials.x=1", r"^--set sweep\.trials\.x=1: trials holds a value, not keys$"),
