@@ -9,6 +9,7 @@ import torch
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
 from jobs.artifacts.dataset_record import StoredDataset, StoredPart
+from jobs.artifacts.documents import write_document
 from jobs.artifacts.keys import DATASET, images_key
 from jobs.experiment.experiment import Experiment
 from jobs.runtime.errors import Failure
@@ -32,7 +33,7 @@ def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset
     test = _store_part(artifacts, source, "test", raw.test)
     size = raw.train.images.shape[-1]
     stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=size, train=train, test=test)
-    artifacts.write_json(f"{study}/{DATASET}", stored.model_dump())
+    write_document(artifacts, f"{study}/{DATASET}", stored)
     return stored
 
 

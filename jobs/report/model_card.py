@@ -7,13 +7,12 @@ from typing import Any
 import yaml
 
 from jobs.artifacts.dataset_record import StoredDataset, stands_in_for
-from jobs.artifacts.documents import MetricsDocument
-from jobs.artifacts.model_document import ModelDocument
+from jobs.artifacts.documents import MetricsDocument, ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
 from jobs.report.pages.template import environment
 from resnet_core.count import count_parameters
-from resnet_core.model import NetworkConfig
+from resnet_core.description import NetworkConfig
 
 MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 MANY_CLASSES = 20

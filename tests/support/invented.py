@@ -10,8 +10,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from jobs.artifacts import FolderArtifacts
-from jobs.artifacts.documents import AccuracyOfSeeds, ChosenTrial, MetricsDocument, SeedMetrics
-from jobs.artifacts.model_document import ModelDocument
+from jobs.artifacts.documents import AccuracyOfSeeds, ChosenTrial, MetricsDocument, ModelDocument, SeedMetrics
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
 from jobs.experiment.search_space import Choices, is_active, ordered
@@ -23,9 +22,9 @@ from jobs.report.predictions import write_predictions
 from jobs.report.study_results import StudyResults
 from resnet_core.count import count_macs, count_parameters
 from resnet_core.data import Images
+from resnet_core.description import NetworkConfig
 from resnet_core.epoch import EpochResult
 from resnet_core.metrics import compute_metrics, mean_interval
-from resnet_core.model import NetworkConfig
 
 COMPLETE, STOPPED_EARLY = SlotState.COMPLETE, SlotState.STOPPED_EARLY
 OF_OPTUNA = {SlotState.COMPLETE: TrialState.COMPLETE, SlotState.FAILED: TrialState.FAIL}

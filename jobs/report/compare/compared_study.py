@@ -5,11 +5,10 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.dataset_record import StoredDataset
-from jobs.artifacts.documents import MetricsDocument, TrainingRecord, parse_document
+from jobs.artifacts.documents import D, MetricsDocument, ModelDocument, parse_document
 from jobs.artifacts.fetch import read_checked
 from jobs.artifacts.keys import DATASET, EXPERIMENT, METRICS, TRIAL_TABLE, model_key
 from jobs.artifacts.manifest import Manifest, NotAResult, read_manifest
@@ -28,7 +27,7 @@ class Study:
     experiment: Experiment
     dataset: StoredDataset
     metrics: MetricsDocument
-    model: TrainingRecord
+    model: ModelDocument
     trials: list[TrialPoint]
     trial_hours: float
 
@@ -59,24 +58,28 @@ def read_studies(results: Sequence[Artifacts]) -> list[Study]:
 
 
 def _read_study(artifacts: Artifacts) -> Study:
-    text = partial(_checked_text, artifacts, read_manifest(artifacts))
-    experiment = parse_experiment(text(EXPERIMENT))
-    metrics = parse_document(text(METRICS), MetricsDocument, f"{artifacts.location}/{METRICS}")
-    model = model_key(metrics.chosen)
-    rows = list(csv.DictReader(io.StringIO(text(TRIAL_TABLE))))
+    manifest = read_manifest(artifacts)
+    experiment = parse_experiment(_checked(artifacts, manifest, EXPERIMENT))
+    metrics = _checked_document(artifacts, manifest, METRICS, MetricsDocument)
+    rows = list(csv.DictReader(io.StringIO(_checked(artifacts, manifest, TRIAL_TABLE))))
     return Study(
         label=experiment.study_name,
         location=artifacts.location,
         experiment=experiment,
-        dataset=StoredDataset.model_validate_json(text(DATASET)),
+        dataset=_checked_document(artifacts, manifest, DATASET, StoredDataset),
         metrics=metrics,
-        model=parse_document(text(model), TrainingRecord, f"{artifacts.location}/{model}"),
+        model=_checked_document(artifacts, manifest, model_key(metrics.chosen), ModelDocument),
         trials=sorted((_trial(row) for row in rows if row["trial"]), key=lambda trial: trial.number),
         trial_hours=sum(float(row["seconds"] or 0.0) for row in rows) / 3600,
     )
 
 
-def _checked_text(artifacts: Artifacts, manifest: Manifest, key: str) -> str:
+def _checked_document(artifacts: Artifacts, manifest: Manifest, key: str, kind: type[D]) -> D:
+    return parse_document(_checked(artifacts, manifest, key), kind, f"{artifacts.location}/{key}")
+
+
+def _checked(artifacts: Artifacts, manifest: Manifest, key: str) -> str:
+    """The text of an object that the manifest names."""
     if key not in manifest.objects:
         raise NotAResult(f"{artifacts.location}: its manifest names no {key}, which a comparison needs")
     return read_checked(artifacts, key, manifest.objects[key], lambda path: path.read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jobs.report.study_results import StudyResults
 from resnet_core.count import LayerCount, count_layers
-from resnet_core.model import NetworkConfig
+from resnet_core.description import NetworkConfig
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ import torch
 from jobs.artifacts import Artifacts
 from jobs.artifacts.dataset_images import load_test_images
 from jobs.artifacts.dataset_record import read_dataset
-from jobs.artifacts.documents import AccuracyOfSeeds, MetricsDocument, SeedMetrics
+from jobs.artifacts.documents import AccuracyOfSeeds, MetricsDocument, ModelDocument, SeedMetrics
 from jobs.artifacts.keys import weights_key
-from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.report.predictions import write_predictions
 from jobs.runtime.device import select_device

@@ -4,11 +4,10 @@ import logging
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.checkpoints import remove_settled
-from jobs.artifacts.documents import MetricsDocument, read_document, write_document
+from jobs.artifacts.documents import MetricsDocument, ModelDocument, read_document, write_document
 from jobs.artifacts.final_training import read_epochs
 from jobs.artifacts.keys import MANIFEST, METRICS, model_key
 from jobs.artifacts.manifest import write_manifest
-from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.compatibility import check_prepared
 from jobs.queue.database import Database

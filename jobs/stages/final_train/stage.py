@@ -14,9 +14,8 @@ from jobs.artifacts import Artifacts, WaitingArtifacts, keys
 from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import StoredDataset, read_dataset
-from jobs.artifacts.documents import ChosenTrial, write_document
+from jobs.artifacts.documents import ChosenTrial, ModelDocument, write_document
 from jobs.artifacts.final_training import trained_trial
-from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.best_trial import read_best_trial
 from jobs.runtime import interrupt, logs

@@ -6,18 +6,9 @@ from pathlib import Path
 import pytest
 
 from jobs.artifacts import FolderArtifacts
-from jobs.artifacts.documents import (
-    D,
-    Damaged,
-    Document,
-    MetricsDocument,
-    TrainingRecord,
-    read_document,
-    write_document,
-)
+from jobs.artifacts.documents import D, Damaged, Document, MetricsDocument, ModelDocument, read_document, write_document
 from jobs.artifacts.final_training import is_trained, trained_trial
 from jobs.artifacts.keys import METRICS, model_key
-from jobs.artifacts.model_document import ModelDocument
 from resnet_core.load import read_description
 
 # Two of three classes were taken for one another; of ten classes, this would fill the screen.
@@ -58,7 +49,7 @@ def test_each_reader_takes_what_it_needs_of_a_model(study: FolderArtifacts) -> N
     study.write_text(model_key(0), MODEL)
     assert trained_trial(study, 0) == 0
     assert (is_trained(study, 0, 1), is_trained(study, 0, 2), is_trained(study, 1, 1)) == (True, False, False)
-    assert read_document(study, model_key(0), TrainingRecord).trial.parameters["nesterov"] is True
+    assert read_document(study, model_key(0), ModelDocument).trial.parameters["nesterov"] is True
     assert read_description(study.path(model_key(0))).classes == ("0", "1", "2")
 
 

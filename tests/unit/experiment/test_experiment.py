@@ -13,7 +13,7 @@ from jobs.experiment.search_space import Choices, grid_points
 from jobs.queue.study import distributions, suggest
 from jobs.runtime.errors import ConfigurationError
 from resnet_core.count import check_budget
-from resnet_core.model import NetworkConfig
+from resnet_core.description import NetworkConfig
 from resnet_core.pruning import planned_config
 
 PRESETS = Path(__file__).parents[3] / "jobs/experiment/presets"
