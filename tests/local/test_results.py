@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from jobs.artifacts import FolderArtifacts
+from jobs.artifacts.fetch import Corrupted
 from jobs.artifacts.fetch import fetch as fetch_result
 from jobs.artifacts.keys import MANIFEST
-from jobs.artifacts.manifest import Corrupted, write_manifest
+from jobs.artifacts.manifest import write_manifest
 from jobs.cli.main import main
 
 OBJECTS = {

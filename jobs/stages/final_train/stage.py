@@ -67,7 +67,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
             training = _FinalTraining(experiment, settings, root, device, group)
             for seed in seeds:
                 training.train(seed)
-    except RankLost:  # logged where it was raised; the threads of gloo still wait for that rank and cannot be ended
+    except RankLost:  # the lost rank logged the reason; gloo waits for it in threads that would abort a normal exit
         logging.shutdown()
         os._exit(interrupt.EXIT_INTERRUPTED)
 
