@@ -16,7 +16,7 @@ from jobs.experiment.parameters import AMOUNT_OF_BLOCK, searchable_fields
 
 CHART = Path(__file__).parent / "resnet-sweep"
 DEFAULT_PRESET = "quick"
-PREFIX = "experiment."  # of the names of the definitions that are written here
+PREFIX = "experiment."  # begins the name of each definition in values.schema.json that is written here
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 BEGIN, END = "# BEGIN experiment", "# END experiment"
 
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def generated_files() -> dict[str, str]:
-    """Text of each file that is, in whole or in part, written from here, by its path in the chart."""
+    """The text of each file that is written, by its path in the chart."""
     files = {f"experiments/{name}.yaml": _preset_values(name) for name in preset_names()}
     schema = json.loads((CHART / "values.schema.json").read_text())
     files["values.schema.json"] = json.dumps(_with_experiment(schema), indent=2, ensure_ascii=False) + "\n"
@@ -54,7 +54,7 @@ def experiment_schema() -> dict[str, Any]:
         "patternProperties": {block: parameter},
     }
     definitions[f"{PREFIX}Searchable"] = {"anyOf": [{"enum": searchable_fields()}, {"pattern": block}]}
-    # Not pydantic's oneOf, of which a validator can only say that neither fits. null takes a parameter out.
+    # With pydantic's oneOf, a validator can only say that neither fits. A parameter is removed by null.
     definitions[f"{PREFIX}Parameter"] = {
         "if": {"type": "object"},
         "then": {
@@ -68,16 +68,16 @@ def experiment_schema() -> dict[str, Any]:
 
 
 def _plain(part: Any) -> Any:
-    """Without pydantic's titles and defaults, which are those of values.yaml here; a null as one of the types."""
+    """The schema without titles and defaults, which values.yaml has; what may be null has a list of types."""
     if isinstance(part, list):
         return [_plain(item) for item in part]
     if not isinstance(part, dict):
         return part
-    if isinstance(part.get("additionalProperties"), dict):  # all of these are by the name of a searchable field
+    if isinstance(part.get("additionalProperties"), dict):  # the keys of all such objects are searchable fields
         part = {**part, "propertyNames": {"$ref": f"#/definitions/{PREFIX}Searchable"}}
     plain: dict[str, Any] = {}
     for key, value in part.items():
-        if key in ("properties", "patternProperties"):  # of which one may be called title
+        if key in ("properties", "patternProperties"):  # a property may be called title
             plain[key] = {name: _plain(entry) for name, entry in value.items()}
         elif key not in {"title", "default"}:
             plain[key] = _plain(value)
@@ -106,7 +106,7 @@ def _preset_values(name: str) -> str:
 
 
 def _over(default: Any, wanted: Any) -> Any:
-    """`wanted`, with a null for each key of `default` that it does not have, since Helm merges the two."""
+    """`wanted`, with a null for each key that only `default` has: Helm merges both, and null removes a key."""
     if not isinstance(default, dict) or not isinstance(wanted, dict):
         return wanted
     missing = {key: None for key in default if key not in wanted}
@@ -114,7 +114,7 @@ def _over(default: Any, wanted: Any) -> Any:
 
 
 def _written(experiment: dict[str, Any], *, commented: bool) -> str:
-    """The experiment as values, a field a line; `commented`: with what each is and what is allowed in a `# --` line."""
+    """The experiment as YAML, a line for each field; `commented` adds lines that describe the fields."""
     definitions = experiment_schema()
     lines = ["experiment:"]
 
@@ -141,13 +141,13 @@ def _written(experiment: dict[str, Any], *, commented: bool) -> str:
 
 
 def _flow(value: Any) -> str:
-    """On one line."""
+    """The value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
     return text.removesuffix("...\n").strip()
 
 
 def _allowed(part: dict[str, Any]) -> str:
-    """In words what the schema allows: a list of values, or a type and its range."""
+    """What the schema allows, in words: a list of values, or a type and its range."""
     if "$ref" in part:
         return "(object)"
     if "enum" in part:

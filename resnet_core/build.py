@@ -5,7 +5,8 @@ from torch import Tensor
 
 from resnet_core.config import ModelConfig, PruningConfig
 from resnet_core.cpu.layers import use_faster_layers
-from resnet_core.model import NetworkConfig, ResNet
+from resnet_core.description import NetworkConfig
+from resnet_core.model import ResNet
 from resnet_core.pruning import prune
 from resnet_core.seeds import derive_seed
 

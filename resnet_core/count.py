@@ -6,7 +6,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from resnet_core.model import NetworkConfig, ResNet, example_input
+from resnet_core.description import NetworkConfig
+from resnet_core.model import ResNet, example_input
 
 
 class BudgetExceeded(ValueError):

@@ -2,41 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from resnet_core.config import Config, PositiveInt
-from resnet_core.model import NetworkConfig, ResNet
+from resnet_core.description import ModelDescription, NetworkConfig
+from resnet_core.model import ResNet
 from resnet_core.predict import predict
 from resnet_core.validation import explain
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Deviation = Annotated[float, Field(gt=0, le=1)]
-
-
-class ModelDescription(Config):
-    """What is needed of `model.json` to use a network. How it was trained also stands there, and is ignored here."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    network: NetworkConfig
-    classes: tuple[str, ...]
-    image_size: PositiveInt
-    mean: tuple[Share, Share, Share]
-    std: tuple[Deviation, Deviation, Deviation]
-    precision: Literal["float32", "bfloat16"] = Field(description="What it was tested in.")
-    weights_sha256: str | None = Field(None, description="Of the weights that belong to it.")
-
-    @model_validator(mode="after")
-    def _check_classes(self) -> Self:
-        if len(self.classes) != self.network.classes:
-            raise ValueError(f"classes: {len(self.classes)} names, {self.network.classes} in network.classes")
-        return self
 
 
 @dataclass(frozen=True)

@@ -3,43 +3,10 @@
 from collections.abc import Iterator
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resnet_core.config import Config, ModelConfig, PositiveInt
-
-
-class BlockConfig(Config):
-    """One basic block: channels between its two convolutions (`inner`) and behind them (`outer`), and its stride.
-
-    With `projection` its shortcut is a 1x1 convolution, without one the identity.
-    """
-
-    inner: PositiveInt
-    outer: PositiveInt
-    stride: PositiveInt
-    projection: bool
-
-
-class NetworkConfig(Config):
-    """Every width of a network, pruned or not. This is enough to build the network again."""
-
-    stem: PositiveInt
-    stages: tuple[tuple[BlockConfig, ...], ...] = Field(min_length=1)
-    classes: PositiveInt
-
-    @classmethod
-    def from_model(cls, model: ModelConfig, classes: int) -> "NetworkConfig":
-        """The network before pruning. A block whose size or stride changes gets a projection (option B)."""
-        width = model.stage_widths[0]
-        stages = []
-        for depth, outer, stride in zip(model.depths, model.stage_widths, model.strides, strict=True):
-            first = BlockConfig(inner=outer, outer=outer, stride=stride, projection=stride != 1 or width != outer)
-            rest = BlockConfig(inner=outer, outer=outer, stride=1, projection=False)
-            stages.append((first, *(rest,) * (depth - 1)))
-            width = outer
-        return cls(stem=model.stage_widths[0], stages=tuple(stages), classes=classes)
+from resnet_core.description import BlockConfig, NetworkConfig
 
 
 class Projection(nn.Conv2d):

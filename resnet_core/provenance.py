@@ -1,4 +1,4 @@
-"""What a result was computed with."""
+"""The device and the versions of packages that a result was computed with."""
 
 import platform
 from importlib import metadata
@@ -12,7 +12,7 @@ PACKAGES = ("resnet-sweep", "torch", "torchvision", "torch-pruning", "optuna", "
 
 
 def describe_environment(device: torch.device) -> dict[str, str]:
-    """Device, processor, and the versions of Python and the packages that decide on a result."""
+    """Device, processor, and the versions of Python and of the packages on which a result depends."""
     return {
         "device": describe(device),
         "processor": _processor(),

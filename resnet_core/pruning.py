@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from resnet_core.config import PruningConfig
 from resnet_core.count import count_parameters
-from resnet_core.model import BlockConfig, NetworkConfig, ResNet, example_input
+from resnet_core.description import BlockConfig, NetworkConfig
+from resnet_core.model import ResNet, example_input
 
 AMOUNT_STEPS = 1000  # the amount that meets a parameter target is a multiple of 1/1000
 

@@ -1,13 +1,14 @@
 """How good a network is."""
 
-from dataclasses import dataclass
+from pydantic import BaseModel, ConfigDict
 
 
-@dataclass(frozen=True)
-class Metrics:
+class Metrics(BaseModel):
     """Of one set of images. `confusion[i][j]` counts images of class i that were taken for class j; a class without
     images has no accuracy.
     """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     images: int
     loss: float

@@ -1,4 +1,4 @@
-"""Files that outlive a process, by key: below a folder, or in a bucket. An object becomes visible only whole."""
+"""The files of all studies, by key, in a folder or in a bucket. Nobody ever sees an object that is half written."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ __all__ = [
 
 
 def open_artifacts(settings: Settings) -> Artifacts:
-    """What lies at ARTIFACTS_URL: below `s3://bucket/prefix`, or below a folder. Nothing is asked of either yet.
+    """The artifacts at ARTIFACTS_URL, `s3://bucket/prefix` or a folder, neither of which is accessed yet.
 
     Raises:
-        ValueError: the URL names no bucket, or something that is neither.
+        ValueError: the URL names neither a folder nor a bucket.
 
     """
     url = settings.artifacts_url

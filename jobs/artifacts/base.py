@@ -1,4 +1,4 @@
-"""What a place for artifacts can do."""
+"""What every place for artifacts can do."""
 
 import contextlib
 import errno
@@ -17,39 +17,39 @@ REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR,
 
 
 class ArtifactsUnreachable(Unreachable):
-    """It may work in a while: the service does not answer, the disk is full."""
+    """It may work in a while: the service does not answer, or the disk is full."""
 
 
 class ArtifactsRefused(Refused):
-    """It will not work, however often it is tried: credentials, rights, a bucket that is not there."""
+    """It will not work, however often it is tried: wrong credentials, missing rights, no such bucket."""
 
 
 class Artifacts(ABC):
-    """Objects by key; keys use `/` whatever the system.
+    """Objects by key. Keys are written with `/` on every system.
 
-    Every method raises ArtifactsUnreachable or ArtifactsRefused, and FileNotFoundError for an object that must be
-    there and is not.
+    Every method may raise ArtifactsUnreachable or ArtifactsRefused; `read` raises FileNotFoundError if the object is
+    missing.
     """
 
     @property
     @abstractmethod
     def location(self) -> str:
-        """The place as a person names it."""
+        """The place, as it is shown to a person."""
 
     @abstractmethod
     def under(self, prefix: str) -> "Artifacts":
-        """The same place, its keys counted from `prefix`."""
+        """The objects whose keys begin with the folder `prefix`, by the rest of their keys."""
 
     @abstractmethod
     def exists(self, key: str) -> bool: ...
 
     @abstractmethod
     def listing(self, prefix: str = "") -> list[str]:
-        """The keys that begin with the folder `prefix`, sorted, without half-written ones."""
+        """The keys that begin with the folder `prefix`, sorted."""
 
     @abstractmethod
     def write(self, key: str, write: Callable[[Path], object]) -> None:
-        """Has `write` fill a file, which becomes the object if that ends well, and is gone if it does not."""
+        """Has `write` fill a file, which becomes the object; if `write` fails, nothing has changed."""
 
     @abstractmethod
     def read(self, key: str, read: Callable[[Path], T]) -> T:
@@ -82,7 +82,7 @@ def file_sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def disk_errors() -> Iterator[None]:
-    """Sorts what a file system may say into what passes and what does not."""
+    """Raises the errors of a file system as ArtifactsUnreachable or ArtifactsRefused."""
     try:
         yield
     except FileNotFoundError:

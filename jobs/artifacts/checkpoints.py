@@ -1,13 +1,15 @@
 """Checkpoints of one training among the artifacts."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from jobs.artifacts import Artifacts, keys
+from jobs.artifacts import Artifacts
 from jobs.artifacts.base import T
+from jobs.artifacts.keys import TEMPORARY, TRIALS, checkpoint_key, outcome_key, trial_prefix
 
 
 class Checkpoints:
@@ -21,53 +23,53 @@ class Checkpoints:
         self._artifacts, self._prefix, self._fence = artifacts, prefix, fence
 
     def save(self, write: Callable[[Path], None]) -> None:
-        self._artifacts.write(keys.checkpoint_key(self._prefix, self._fence), write)
+        self._artifacts.write(checkpoint_key(self._prefix, self._fence), write)
 
     def load(self, read: Callable[[Path], T]) -> T | None:
         """What `read` makes of the newest checkpoint; None before the first."""
-        fence = self._newest(keys.checkpoint_fence)
-        return None if fence is None else self._artifacts.read(keys.checkpoint_key(self._prefix, fence), read)
+        key = self.newest_key
+        return self._artifacts.read(key, read) if key else None
+
+    @property
+    def newest_key(self) -> str:
+        """The key of the newest checkpoint; empty before the first."""
+        return self._newest("checkpoint")[1]
 
     def save_outcome(self, outcome: dict[str, Any]) -> None:
-        self._artifacts.write_json(keys.outcome_key(self._prefix, self._fence), outcome)
+        self._artifacts.write_json(outcome_key(self._prefix, self._fence), outcome)
 
     def load_outcome(self) -> dict[str, Any] | None:
         """How the training ended; None unless the owner of the newest checkpoint or a later owner has seen it end."""
-        fence = self._newest(keys.outcome_fence)
-        if fence is None or fence < (self._newest(keys.checkpoint_fence) or 0):
-            return None
-        outcome: dict[str, Any] = self._artifacts.read_json(keys.outcome_key(self._prefix, fence))
+        (fence, key), (of_checkpoint, _) = self._newest("outcome"), self._newest("checkpoint")
+        outcome: dict[str, Any] | None = self._artifacts.read_json(key) if key and fence >= of_checkpoint else None
         return outcome
 
     def remove(self) -> None:
-        for key in filter(_is_temporary, self._artifacts.listing(self._prefix)):
-            self._artifacts.remove(key)
+        for match in _temporary(self._artifacts, self._prefix):
+            self._artifacts.remove(match[0])
 
-    def _newest(self, fence_in: Callable[[str], int | None]) -> int | None:
-        fences = map(fence_in, self._artifacts.listing(self._prefix))
-        return max((fence for fence in fences if fence is not None), default=None)
+    def _newest(self, kind: str) -> tuple[int, str]:
+        """The highest fence of an object of this kind, and its key."""
+        matches = _temporary(self._artifacts, self._prefix)
+        return max(((int(match["fence"]), match[0]) for match in matches if match["kind"] == kind), default=(-1, ""))
 
 
-def remove_settled(artifacts: Artifacts, trials: Iterable[FrozenTrial]) -> None:
-    """Removes the checkpoints and outcomes of finished trials, except the newest checkpoint of the best trial.
+def remove_settled(artifacts: Artifacts, trials: list[FrozenTrial]) -> None:
+    """Removes checkpoints and outcomes of all finished trials, except the newest checkpoint of the best one.
 
     Args:
         artifacts: the study's.
         trials: all trials of the study.
 
     """
-    finished = {trial.number: trial for trial in trials if trial.state.is_finished()}
-    complete = [trial for trial in finished.values() if trial.state is TrialState.COMPLETE]
+    finished = {trial_prefix(trial.number) for trial in trials if trial.state.is_finished()}
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     best = max(complete, key=lambda trial: (trial.values[0], -trial.number), default=None)
-    temporary = list(filter(_is_temporary, artifacts.listing(keys.TRIALS)))
-    own = [key for key in temporary if best is not None and keys.trial_number(key) == best.number]
-    fences = {fence: key for key in own if (fence := keys.checkpoint_fence(key)) is not None}
-    newest = fences[max(fences)] if fences else None
-    for key in temporary:
-        if key != newest and keys.trial_number(key) in finished:
-            artifacts.remove(key)
+    kept = "" if best is None else Checkpoints(artifacts, trial_prefix(best.number)).newest_key
+    for match in _temporary(artifacts, TRIALS):
+        if match["prefix"] in finished and match[0] != kept:
+            artifacts.remove(match[0])
 
 
-def _is_temporary(key: str) -> bool:
-    """Whether an object is there only for a training to be continued."""
-    return keys.checkpoint_fence(key) is not None or keys.outcome_fence(key) is not None
+def _temporary(artifacts: Artifacts, prefix: str) -> list[re.Match[str]]:
+    return [match for key in artifacts.listing(prefix) if (match := TEMPORARY.fullmatch(key))]

@@ -9,6 +9,7 @@ import torch
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
 from jobs.artifacts.dataset_record import StoredDataset, StoredPart
+from jobs.artifacts.documents import write_document
 from jobs.artifacts.keys import DATASET, images_key
 from jobs.experiment.experiment import Experiment
 from jobs.runtime.errors import Failure
@@ -19,11 +20,11 @@ from resnet_core.train import TrainingData
 
 
 class DatasetChanged(Failure):
-    """The images are not those that `prepare` stored."""
+    """The images are not those that `prepare` has stored."""
 
 
 class DatasetTooLarge(Failure):
-    """The images do not fit into the memory of the device that is to train on them."""
+    """The images do not fit into the memory of the device on which the network is trained."""
 
 
 def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset) -> StoredDataset:
@@ -32,14 +33,14 @@ def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset
     test = _store_part(artifacts, source, "test", raw.test)
     size = raw.train.images.shape[-1]
     stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=size, train=train, test=test)
-    artifacts.write_json(f"{study}/{DATASET}", stored.model_dump())
+    write_document(artifacts, f"{study}/{DATASET}", stored)
     return stored
 
 
 def load_training_data(
     artifacts: Artifacts, experiment: Experiment, stored: StoredDataset, device: torch.device, *, merge: bool = False
 ) -> TrainingData:
-    """Training and validation images on the device; with `merge` all of them to train on.
+    """Training and validation images on the device; with `merge`, both together as training images.
 
     Raises:
         DatasetTooLarge: they do not fit into the device's memory.
@@ -74,7 +75,7 @@ def load_test_images(artifacts: Artifacts, experiment: Experiment, stored: Store
 
 
 def divide(experiment: Experiment, images: Images) -> tuple[Images, Images]:
-    """The training and the validation images of an experiment: the same in every stage."""
+    """The training and the validation images, divided in the same way in every stage of an experiment."""
     data = experiment.data
     return split(images, data.validation, derive_seed(experiment.seed, "split"), data.limit)
 

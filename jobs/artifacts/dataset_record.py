@@ -3,6 +3,7 @@
 from pydantic import BaseModel
 
 from jobs.artifacts import Artifacts
+from jobs.artifacts.documents import read_document
 from jobs.artifacts.keys import DATASET
 
 # Images get these titles only if they have the checksums of the official files.
@@ -40,4 +41,4 @@ def dataset_is_stored(artifacts: Artifacts, study: str) -> bool:
 
 
 def read_dataset(artifacts: Artifacts, study: str) -> StoredDataset:
-    return StoredDataset.model_validate(artifacts.read_json(f"{study}/{DATASET}"))
+    return read_document(artifacts, f"{study}/{DATASET}", StoredDataset)

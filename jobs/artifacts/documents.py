@@ -1,19 +1,21 @@
-"""What the JSON files of a result hold, as they are written and read. Nothing here imports torch.
+"""`model.json` and `metrics.json`, and how every JSON file of a result is written and read.
 
-`manifest.json` and `dataset.json` are in manifest.py and dataset_record.py, and all of `model.json` is in
-model_document.py.
+`manifest.json` and `dataset.json` are described in manifest.py and dataset_record.py.
 """
 
 from typing import TypeVar
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.artifacts import Artifacts
 from jobs.experiment.search_space import Scalar
 from jobs.runtime.errors import Failure
 from resnet_core.config import Config
+from resnet_core.description import ModelDescription
 from resnet_core.scores import Metrics
 from resnet_core.validation import explain
+
+D = TypeVar("D", bound=BaseModel)
 
 
 class Damaged(Failure):
@@ -21,12 +23,9 @@ class Damaged(Failure):
 
 
 class Document(Config):
-    """A JSON file or a part of one. A key that only a later version knows is passed over."""
+    """A JSON file or a part of one. Keys that only a later version knows are ignored."""
 
     model_config = ConfigDict(extra="ignore")
-
-
-D = TypeVar("D", bound=Document)
 
 
 class ChosenTrial(Document):
@@ -36,8 +35,8 @@ class ChosenTrial(Document):
     parameters: dict[str, Scalar]
 
 
-class TrainingRecord(Document):
-    """How a network came about: the part of `model.json` that is not needed to use it."""
+class ModelDocument(ModelDescription):
+    """`model.json`: what is needed to use a network, and how it was trained."""
 
     parameters: int
     macs: int
@@ -90,7 +89,7 @@ class MetricsDocument(Document):
         return self.test.accuracy_interval if low is None or high is None else (max(low, 0.0), min(high, 1.0))
 
 
-def write_document(artifacts: Artifacts, key: str, document: Document) -> None:
+def write_document(artifacts: Artifacts, key: str, document: BaseModel) -> None:
     """Writes the fields that were given, so that a document which was read is written as it was."""
     artifacts.write_json(key, document.model_dump(mode="json", exclude_unset=True))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from jobs.artifacts import Artifacts
-from jobs.artifacts.documents import TrainingRecord, read_document
+from jobs.artifacts.documents import ModelDocument, read_document
 from jobs.artifacts.keys import epochs_key, model_key
 from resnet_core.epoch import EpochResult
 
@@ -13,7 +13,7 @@ from resnet_core.epoch import EpochResult
 def trained_trial(artifacts: Artifacts, seed: int) -> int | None:
     """The number of the trial whose final training with this seed is done; None where none is."""
     key = model_key(seed)
-    return read_document(artifacts, key, TrainingRecord).trial.number if artifacts.exists(key) else None
+    return read_document(artifacts, key, ModelDocument).trial.number if artifacts.exists(key) else None
 
 
 def is_trained(artifacts: Artifacts, trial: int, seeds: int) -> bool:

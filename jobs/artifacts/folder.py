@@ -1,4 +1,4 @@
-"""Artifacts below a folder."""
+"""Artifacts in a folder."""
 
 import os
 import secrets
@@ -20,10 +20,10 @@ class FolderArtifacts(Artifacts):
         return FolderArtifacts(self.path(prefix))
 
     def path(self, key: str) -> Path:
-        """Where an object lies, or would.
+        """The file of an object, whether it exists or not.
 
         Raises:
-            ValueError: outside the folder.
+            ValueError: it would be outside the folder.
 
         """
         if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
@@ -66,7 +66,7 @@ class FolderArtifacts(Artifacts):
 
 
 def _sync(folder: Path) -> None:
-    """So that a file's new name is on the disk before anything is written that relies on it."""
+    """Makes sure that a file's new name is on the disk before anything is written that relies on it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

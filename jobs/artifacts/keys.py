@@ -1,4 +1,4 @@
-"""Where each object of a study lies. Keys are counted from the study's folder, but for those of data set images."""
+"""The key of every object of a study, counted from the study's folder."""
 
 import re
 
@@ -17,14 +17,17 @@ SUMMARY = f"{EVALUATION}/summary.md"
 TRIAL_TABLE = f"{EVALUATION}/trials.csv"
 FIGURES = f"{EVALUATION}/figures"
 
-MODEL = "model"  # the folder to take away; the keys of its files are counted from it, since it is used by itself
+MODEL = "model"  # the folder to take away. The keys of its files are counted from it, as it is also used alone.
 DESCRIPTION, WEIGHTS, ONNX, CARD = "model.json", "model.safetensors", "model.onnx", "README.md"
 
 TRIALS = "trials"
 
+# Matches checkpoint_key and outcome_key, of which a training has no need once it is over.
+TEMPORARY = re.compile(r"(?P<prefix>.+)/(?P<kind>checkpoint|outcome)-(?P<fence>\d+)\.(pt|json)")
+
 
 def images_key(source: str, part: str, sha256: str) -> str:
-    """The images of a data set, which all studies share: counted from the folder in which the studies lie."""
+    """The images of a data set, which studies share: this key is counted from the folder of all studies."""
     return f"datasets/{source}-{part}-{sha256[:16]}.safetensors"
 
 
@@ -41,17 +44,17 @@ def trial_epochs_key(number: int) -> str:
 
 
 def final_prefix(seed: int) -> str:
-    """The final training of a seed; seeds are counted from 0."""
+    """The folder of a seed's final training; seeds are counted from 0."""
     return f"final/seed-{seed}"
 
 
 def final_checkpoints_prefix(seed: int, trial: int) -> str:
-    """The checkpoints of a final training with the parameters of a trial, which another trial's must not meet."""
+    """The folder of the checkpoints. Each trial has its own, so that no other trial is continued by mistake."""
     return f"{final_prefix(seed)}/trial-{trial}"
 
 
 def model_key(seed: int) -> str:
-    """Written last: where it lies, the final training of the seed is done."""
+    """It is written last: if it is there, the final training of the seed is done."""
     return f"{final_prefix(seed)}/model.json"
 
 
@@ -64,27 +67,10 @@ def epochs_key(seed: int) -> str:
 
 
 def checkpoint_key(prefix: str, fence: int) -> str:
-    """What the owner with that fence has saved of a training, which is a trial's or a final one."""
+    """A checkpoint in the folder of a trial or of a final training, written by the owner with that fence."""
     return f"{prefix}/checkpoint-{fence}.pt"
 
 
 def outcome_key(prefix: str, fence: int) -> str:
-    """How the training has ended for that owner."""
+    """How the training has ended, written by the owner with that fence."""
     return f"{prefix}/outcome-{fence}.json"
-
-
-def checkpoint_fence(key: str) -> int | None:
-    """The fence in a checkpoint's key; None for any other key."""
-    match = re.search(r"/checkpoint-(\d+)\.pt$", key)
-    return int(match[1]) if match else None
-
-
-def outcome_fence(key: str) -> int | None:
-    match = re.search(r"/outcome-(\d+)\.json$", key)
-    return int(match[1]) if match else None
-
-
-def trial_number(key: str) -> int | None:
-    """The trial that an object belongs to; None for an object of no trial."""
-    match = re.match(rf"{TRIALS}/(\d+)/", key)
-    return int(match[1]) if match else None

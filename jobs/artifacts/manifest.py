@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
+from jobs.artifacts.documents import Damaged, read_document, write_document
 from jobs.artifacts.keys import DATABASE, LOGS, MANIFEST
 from jobs.runtime.errors import Failure
-from resnet_core.validation import explain
 
 
 class NotAResult(Failure):
@@ -68,17 +68,17 @@ def is_database(key: str) -> bool:
 
 def write_manifest(artifacts: Artifacts) -> None:
     objects = {key: describe(artifacts, key) for key in result_keys(artifacts)}
-    artifacts.write_json(MANIFEST, Manifest(objects=objects).model_dump())
+    write_document(artifacts, MANIFEST, Manifest(objects=objects))
 
 
 def read_manifest(artifacts: Artifacts) -> Manifest:
     """Raises NotAResult if the result is not finished, or if this is no result at all."""
     try:
-        return Manifest.model_validate_json(artifacts.read_text(MANIFEST))
+        return read_document(artifacts, MANIFEST, Manifest)
     except FileNotFoundError:
         raise NotAResult(f"{artifacts.location}: no {MANIFEST}; a result is finished when it has one") from None
-    except ValidationError as error:
-        raise NotAResult(f"{artifacts.location}/{MANIFEST}: {explain(error, Manifest)[0]}") from None
+    except Damaged as error:
+        raise NotAResult(str(error)) from None
 
 
 def verify(artifacts: Artifacts, manifest: Manifest, on_object: Callable[[], None] = lambda: None) -> list[Fault]:

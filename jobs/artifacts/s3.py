@@ -1,7 +1,7 @@
-"""Artifacts in a bucket of Amazon S3, or of any service that speaks its language. The only user of boto3.
+"""Artifacts in a bucket of Amazon S3, or of another service with the same API. The only user of boto3.
 
-S3 shows an object only once it has all of it, whether it came in one request or in parts. What boto3 sends and
-receives carries checksums; each request is tried twice here, and whoever calls waits longer outages out.
+S3 shows an object only when it has received all of it, in one request or in parts. boto3 sends and compares checksums.
+Each request is tried twice; WaitingArtifacts tries again for longer.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from s3transfer.exceptions import RetriesExceededError
 from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable, T, disk_errors
 from jobs.runtime.settings import Settings
 
-# In parts of so many bytes, so many at a time: at most 64 MiB of a file are in memory.
+# Files are sent in parts of 16 MiB, four at a time, so that at most 64 MiB of a file are in memory.
 TRANSFER = TransferConfig(
     multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=4, num_download_attempts=2
 )
 
-PASSING = {  # among the errors that are the sender's fault by their number
+PASSING = {  # errors that may pass although their HTTP status, 4xx, says that the request is wrong
     "RequestTimeout",
     "RequestTimeoutException",
     "SlowDown",
@@ -48,7 +48,7 @@ def make_client(settings: Settings) -> Any:
 
     Raises:
         ValueError: an endpoint that is no URL.
-        ArtifactsRefused: the file of authorities is not there, or credentials are given by half.
+        ArtifactsRefused: the file of authorities is missing, or only one half of the credentials is given.
 
     """
     secret, token = settings.aws_secret_access_key, settings.aws_session_token
@@ -64,7 +64,7 @@ def make_client(settings: Settings) -> Any:
         return session.client(
             "s3",
             endpoint_url=settings.aws_endpoint_url,
-            region_name=session.region_name or "us-east-1",  # a service of one's own takes any
+            region_name=session.region_name or "us-east-1",  # services other than Amazon's accept any region
             verify=settings.aws_ca_bundle,
             config=Config(
                 connect_timeout=settings.storage_timeout_seconds,
@@ -109,7 +109,7 @@ class S3Artifacts(Artifacts):
         start = len(self._prefix) + 1 if self._prefix else 0
         with self._errors(prefix):
             keys = [row["Key"][start:] for page in pages for row in page.get("Contents", ())]
-        return sorted(key for key in keys if not key.endswith("/"))  # empty folders, as consoles make them
+        return sorted(key for key in keys if not key.endswith("/"))  # web consoles make such objects for empty folders
 
     def write(self, key: str, write: Callable[[Path], object]) -> None:
         with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
@@ -161,11 +161,11 @@ class S3Artifacts(Artifacts):
 
 
 def _meaning(error: exceptions.ClientError, place: str) -> Exception:
-    """What a service's answer comes to. The codes are those of the S3 API's list of error responses."""
+    """The exception for an error response, whose codes are those of the S3 API's documentation."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     message = error.response.get("Error", {}).get("Message") or code
-    if code == "403":  # the answer to a HEAD request has no body that would say more
+    if code == "403":  # the response to a HEAD request has no body with a message
         message = "wrong credentials, or no right to read or to list the bucket"
     if code in {"NoSuchKey", "404", "NotFound"}:
         return FileNotFoundError(f"{place}: not there")

@@ -1,4 +1,4 @@
-"""The log of a stage, kept beside the results, since a pod's log goes with the pod."""
+"""The log of a stage, kept with the results, since Kubernetes deletes a pod's log with the pod."""
 
 import contextlib
 import logging
@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 
 
 class StageLog:
-    """The lines of this process as an object beside the results, since a pod's log goes with the pod."""
-
     def __init__(self, artifacts: Artifacts, key: str, log_format: Literal["text", "json"]) -> None:
         self._artifacts, self._key = artifacts, key
         self._folder = tempfile.TemporaryDirectory()
@@ -28,7 +26,7 @@ class StageLog:
         logging.getLogger().addHandler(self._handler)
 
     def publish(self) -> None:
-        """Writes the object anew if there are new lines. A log that cannot be written stops nothing."""
+        """Writes the object again if there are new lines. If that fails, the stage goes on all the same."""
         text = self._file.read_text(encoding="utf-8")
         if len(text) == self._published:
             return
@@ -40,14 +38,14 @@ class StageLog:
 
     @contextlib.contextmanager
     def published(self) -> Iterator[None]:
-        """Publishes now and then while the block runs."""
+        """Publishes every half minute while the block runs."""
         closed = threading.Event()
 
-        def now_and_then() -> None:
+        def publish_regularly() -> None:
             while not closed.wait(PUBLISH_SECONDS):
                 self.publish()
 
-        thread = threading.Thread(target=now_and_then, name="log", daemon=True)
+        thread = threading.Thread(target=publish_regularly, name="log", daemon=True)
         thread.start()
         try:
             yield

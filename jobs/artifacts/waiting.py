@@ -1,4 +1,4 @@
-"""Artifacts that wait: what fails by an outage is tried again, as long as the patience lasts."""
+"""Artifacts that wait for a service that is away: what has failed is tried again, as long as the patience lasts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from jobs.runtime.retry import Patience
 
 
 class WaitingArtifacts(Artifacts):
-    """Raises OutageTooLong in place of ArtifactsUnreachable."""
+    """Its methods raise OutageTooLong in place of ArtifactsUnreachable."""
 
     def __init__(self, artifacts: Artifacts, patience: Patience) -> None:
         self._artifacts, self._patience = artifacts, patience

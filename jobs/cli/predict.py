@@ -1,4 +1,4 @@
-"""The command `predict`: what a trained network takes images for."""
+"""The command `predict`: classifies images with a trained network."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from resnet_core.data.image_folder import image_files, read_image
 from resnet_core.device import use_threads
 from resnet_core.load import TrainedModel, load_model
 
-BATCH_PIXELS = 2**18  # 256 images of 32x32: bounds the memory, whatever the images' size and number
+BATCH_PIXELS = 2**18  # of a batch, 256 images of 32x32, so that memory is bounded for images of any size
 
 
 class NotAModel(Failure):
@@ -28,12 +28,12 @@ class NotAModel(Failure):
 
 
 class NotAnImage(Failure):
-    """A file that was given is not there, or is no image."""
+    """A file that was given does not exist, or is not an image."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most probable classes of an image with their probabilities, the first the most probable."""
+    """The most probable classes of an image with their probabilities, beginning with the most probable."""
 
     image: Path
     top: list[tuple[str, float]]
@@ -50,15 +50,15 @@ def run(model: str, images: list[Path], *, top: int, device: str | None, as_json
     """Prints the `top` classes of each image; nothing is printed unless all of them can be read.
 
     Args:
-        model: a result, its folder `model`, or another folder that holds a model; or s3://bucket/prefix of one.
-        images: files, or folders of them.
+        model: the folder or s3://bucket/prefix of a result, or of a model.
+        images: files, or folders of files.
         top: how many classes.
-        device: default: the one that DEVICE names.
-        as_json: an object a line.
+        device: by default the one that DEVICE names.
+        as_json: whether to print a JSON object for each image.
 
     Raises:
-        ConfigurationError: more classes than there are, or a device that is not there.
-        NotAModel, NotAnImage: what is named is none.
+        ConfigurationError: there are not so many classes, or no such device.
+        NotAModel, NotAnImage: what is named is not a model or not an image.
 
     """
     if top < 1:
@@ -75,7 +75,7 @@ def run(model: str, images: list[Path], *, top: int, device: str | None, as_json
         raise ConfigurationError(f"--top={top}: at most {classes}, the classes that the model knows")
     for prediction in list(_predict(trained, list(_files(images)), top)):
         line = prediction.json() if as_json else prediction.line()
-        print(line.encode(errors="surrogateescape").decode(errors="replace"))  # a file's name need not be UTF-8
+        print(line.encode(errors="surrogateescape").decode(errors="replace"))  # the name of a file may not be UTF-8
 
 
 def _read_model(artifacts: Artifacts, device: torch.device) -> TrainedModel:

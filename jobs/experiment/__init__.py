@@ -1,1 +1,1 @@
-"""The experiment: all that decides the result, read from presets and files, checked, and handed to the chart."""
+"""The experiment, which is all that decides the result: its fields, its files, and its part of the chart."""

@@ -1,6 +1,6 @@
 """The experiment: all that decides the result, as one validated tree.
 
-It knows nothing of the place it runs in (`jobs/runtime/settings.py` does) and imports neither torch nor optuna.
+Where it runs is not part of it but of `jobs/runtime/settings.py`. Nothing here imports torch or optuna.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
 class PublishedConfig(Config):
-    """A value from the publication that the experiment follows; the report shows it beside its own, as published."""
+    """A value from the publication that the experiment follows. The report shows it beside ours, as published."""
 
     what: str = Field(description="What has it, in a few words.")
     accuracy: float = Field(gt=0, le=1)
@@ -51,7 +51,7 @@ class SamplerConfig(Config):
 
     @property
     def is_fixed(self) -> bool:
-        """Whether all parameters of all trials are known beforehand."""
+        """Whether all parameters of all trials are known before the sweep begins."""
         return self.name in ("grid", "manual")
 
 
@@ -195,16 +195,16 @@ class Experiment(Config):
 
     @property
     def study_name(self) -> str:
-        assert self.study.name is not None  # load_experiment gives every study one
+        assert self.study.name is not None  # load_experiment gives a name to every study
         return self.study.name
 
     @property
     def searched(self) -> SearchSpace:
-        """What differs between trials: the search space, or what the list of configurations covers."""
+        """The parameters that differ between trials: those of the search space, or of the list of configurations."""
         return space_of(self.sweep.configurations) or self.search_space
 
     def fixed_parameters(self) -> list[dict[str, Scalar]]:
-        """Of each trial, in the order of the slots, what is known beforehand: all of a grid or a list, else nothing."""
+        """For each slot, the parameters that are known beforehand: all of them with a grid or a list, else none."""
         match self.sweep.sampler.name:
             case "grid":
                 return grid_points(self.search_space)
@@ -214,19 +214,19 @@ class Experiment(Config):
                 return [{} for _ in range(self.sweep.trials)]
 
     def field_value(self, name: str, value: Scalar) -> Any:
-        """The value as the field `name` stores it in a trial that has it; a single amount for all blocks as a number.
+        """What the field `name` holds in a trial in which it is set to the value: 64 for 64.0, for example.
 
         Raises:
-            ValueError: the field is not there or does not allow the value.
+            ValueError: there is no such field, or it does not allow the value.
 
         """
         return field_of(*self.example_with(name, value), name)
 
     def example_with(self, name: str, value: Scalar) -> tuple[TrainingConfig, PruningConfig]:
-        """The recipe and the pruning of a trial that has the value; raises as `with_parameters` does."""
+        """The recipe and the pruning of some trial that has the value; raises ValueError as `with_parameters` does."""
         try:
             return self.with_parameters({name: value})
-        except ValueError as alone:  # a pruning method needs what may be searched, too
+        except ValueError as alone:  # a pruning method may need another field, which is searched as well
             if not name.startswith("pruning.") or name not in self.searched:
                 raise
             example = example_with(self.searched, name, value)
@@ -236,5 +236,5 @@ class Experiment(Config):
                 raise alone from None
 
     def with_parameters(self, parameters: Mapping[str, Scalar]) -> tuple[TrainingConfig, PruningConfig]:
-        """The recipe and the pruning with a trial's parameters put in; raises ValueError as `put_parameters` does."""
+        """The recipe and the pruning of a trial with these parameters; raises ValueError as `put_parameters` does."""
         return put_parameters(self.training, self.pruning, sum(self.model.depths), parameters)

@@ -69,6 +69,22 @@ def dump_experiment(experiment: Experiment) -> str:
     return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
+def fields_by_path(experiment: Experiment) -> dict[str, Any]:
+    """The value of each field by the path that `--set` takes. The search space is one value, without its defaults."""
+
+    def walk(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for key, value in tree.items():
+            fields |= walk(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        return fields
+
+    space = {
+        name: parameter.model_dump(mode="json", exclude_defaults=True)
+        for name, parameter in experiment.search_space.items()
+    }
+    return walk(experiment.model_dump(mode="json", exclude={"search_space"}), "") | {"searchSpace": space}
+
+
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text()

@@ -1,4 +1,4 @@
-"""A trial's parameters by name: which fields of recipe and pruning they are, and how they get there."""
+"""The parameters of trials: which fields they can be, and how their values are put into recipe and pruning."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ AMOUNT_OF_BLOCK = re.compile(r"pruning\.amounts\.(\d+)")
 
 
 def searchable_fields() -> list[str]:
-    """Every name that a search space can hold; beside them, `pruning.amounts.<block>` is the amount of one block."""
+    """Every name that a search space can hold, except `pruning.amounts.<block>`, the amount of one block."""
 
     def leaves(model: type[Config], prefix: str) -> list[str]:
         names = []
@@ -33,12 +33,18 @@ def searchable_fields() -> list[str]:
 def put_parameters(
     training: TrainingConfig, pruning: PruningConfig, blocks: int, parameters: Mapping[str, Scalar]
 ) -> tuple[TrainingConfig, PruningConfig]:
-    """Recipe and pruning of a network of so many blocks with a trial's parameters put in.
+    """Recipe and pruning with the parameters of a trial put in.
 
-    A trial that has a pruning method of its own has the amounts or the target only if that needs them.
+    If the trial has a pruning method of its own, `amounts` and `target` stay only where that method needs them.
+
+    Args:
+        training: the recipe.
+        pruning: of the network.
+        blocks: how many the network has.
+        parameters: by the names of `searchable_fields` and `pruning.amounts.<block>`.
 
     Raises:
-        ValueError: a name is no field of them, or its value is not allowed.
+        ValueError: a name is not among these, or its value is not allowed.
 
     """
     trees = {"training": training.model_dump(), "pruning": pruning.model_dump()}
@@ -57,7 +63,7 @@ def put_parameters(
 
 
 def field_of(training: TrainingConfig, pruning: PruningConfig, name: str) -> Any:
-    """What the field `name` holds; a single amount for all blocks as a number."""
+    """The value of the field `name`. A single pruning amount for all blocks is given as a number."""
     section: Any = (pruning if name.startswith("pruning.") else training).model_dump()
     for key in _path(name):
         section = section[int(key)] if isinstance(section, tuple) else section[key]

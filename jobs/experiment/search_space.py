@@ -1,4 +1,4 @@
-"""The search space as data: which fields of the recipe are searched, over which values, and when."""
+"""The search space: which fields of recipe and pruning are searched, over which values, and on which condition."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ When = Annotated[
 
 
 class Choices(Config):
-    """One of a list, without an order."""
+    """A value out of a list. Its values have no order."""
 
     choices: tuple[Scalar, ...] = Field(min_length=1)
     when: When = None
@@ -29,7 +29,7 @@ class Choices(Config):
 
 
 class Range(Config):
-    """A number from `low` to `high`, both included; whole numbers where the field holds one."""
+    """A number from `low` to `high`, both included. It is a whole number if the field holds one."""
 
     low: float
     high: float
@@ -49,7 +49,7 @@ class Range(Config):
 
 
 def _without_removed(space: Any) -> Any:
-    """A parameter set to null is taken out, as Helm takes out a key."""
+    """The search space without parameters that are null: with null, a file removes what it extends, as in Helm."""
     return {name: value for name, value in space.items() if value is not None} if isinstance(space, dict) else space
 
 
@@ -66,7 +66,7 @@ SearchSpace = Annotated[
 
 
 def is_active(parameter: Parameter, parameters: Mapping[str, Scalar]) -> bool:
-    """Whether a trial with these parameters has this one, too; those it depends on come first."""
+    """Whether a trial with these parameters has this one too. They must include those that its condition names."""
     return all(parameters.get(name, _MISSING) in values for name, values in (parameter.when or {}).items())
 
 
@@ -74,10 +74,10 @@ _MISSING: Any = object()
 
 
 def ordered(space: SearchSpace) -> list[str]:
-    """The names, each after those that it depends on.
+    """The names, each after those that its condition names.
 
     Raises:
-        ValueError: a condition is on what is not searched, or not as a list of choices; or on itself in the end.
+        ValueError: a condition names a parameter that is not searched or not a list of choices, or goes in a circle.
 
     """
     for name, parameter in space.items():
@@ -105,7 +105,7 @@ def _check_condition(key: str, space: SearchSpace, other: str, values: Sequence[
 
 
 def example_with(space: SearchSpace, name: str, value: Scalar) -> dict[str, Scalar]:
-    """The parameters of a trial that has `value` for `name`, and for all else the first that is allowed."""
+    """The parameters of a trial in which `name` has `value`, and every other parameter its first possible value."""
     fixed = {name: value}
     pending = [name]
     while pending:
@@ -121,12 +121,12 @@ def example_with(space: SearchSpace, name: str, value: Scalar) -> dict[str, Scal
 
 
 def end_points(parameter: Parameter) -> tuple[Scalar, ...]:
-    """The values that stand for all: every choice, or both ends of a range."""
+    """The values by which a parameter is checked: every choice, or both ends of a range."""
     return parameter.choices if isinstance(parameter, Choices) else (parameter.low, parameter.high)
 
 
 def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
-    """Every combination of the values, the last parameter changing fastest, each once.
+    """Every combination of values once; the last parameter changes fastest.
 
     Raises:
         ValueError: a range has no step.
@@ -154,7 +154,7 @@ def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
 
 
 def space_of(configurations: Sequence[Mapping[str, Scalar]]) -> SearchSpace:
-    """The space that a list of configurations covers: of each field the values that occur."""
+    """The search space of a list of configurations: for each parameter, the values that occur."""
     names = dict.fromkeys(name for configuration in configurations for name in configuration)
     space: SearchSpace = {}
     for name in names:

@@ -4,16 +4,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
 import yaml
 
 from jobs.artifacts.dataset_record import StoredDataset, stands_in_for
-from jobs.artifacts.documents import MetricsDocument
-from jobs.artifacts.model_document import ModelDocument
+from jobs.artifacts.documents import MetricsDocument, ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
+from jobs.report.pages.template import environment
 from resnet_core.count import count_parameters
-from resnet_core.model import NetworkConfig
+from resnet_core.description import NetworkConfig
 
 MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 MANY_CLASSES = 20
@@ -21,21 +20,12 @@ MANY_CLASSES = 20
 
 def render_card(experiment: Experiment, model: ModelDocument, metrics: MetricsDocument, dataset: StoredDataset) -> str:
     """The card as Markdown. Its head is YAML that hubs of models read."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("jobs.report", "."),
-        autoescape=False,  # Markdown, not HTML; `text` escapes what comes from outside
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["percent"] = lambda share: f"{100 * share:.2f} %"
-    environment.filters["thousands"] = lambda number: f"{number:,}"
-    environment.filters["text"] = _escape
+    templates = environment()
+    templates.filters["text"] = _escape
     recipe, pruning = experiment.with_parameters(model.trial.parameters)
     images = experiment.data.limit or dataset.train.images
     unpruned = count_parameters(NetworkConfig.from_model(experiment.model, len(model.classes)))
-    return environment.get_template("model_card.md.j2").render(
+    return templates.get_template("model_card.md.j2").render(
         front_matter=_yaml(_front_matter(experiment, metrics)).rstrip(),
         experiment=experiment,
         yaml=dump_experiment(experiment).rstrip(),

@@ -7,9 +7,8 @@ from pathlib import Path
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
 from jobs.artifacts.dataset_record import StoredDataset
-from jobs.artifacts.documents import MetricsDocument, read_document, write_document
+from jobs.artifacts.documents import MetricsDocument, ModelDocument, read_document, write_document
 from jobs.artifacts.keys import CARD, DATASET, DESCRIPTION, MODEL, ONNX, WEIGHTS, model_key, weights_key
-from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.report.model_card import render_card
 from jobs.runtime.errors import Failure
@@ -24,7 +23,7 @@ class WeightsChanged(Failure):
 
 
 def publish_model(artifacts: Artifacts, experiment: Experiment, metrics: MetricsDocument) -> None:
-    """Writes the network of the chosen seed below `model/`, again if it is there; `model.json` comes last.
+    """Writes the network of the chosen seed and all about it into `model/`. `model.json` is written last.
 
     Args:
         artifacts: the study's.
@@ -56,7 +55,7 @@ def publish_model(artifacts: Artifacts, experiment: Experiment, metrics: Metrics
     }
     exported = export_onnx(model, properties)
     out.write(ONNX, lambda path: path.write_bytes(exported))
-    dataset = StoredDataset.model_validate(artifacts.read_json(DATASET))
+    dataset = read_document(artifacts, DATASET, StoredDataset)
     out.write_text(CARD, render_card(experiment, described, metrics, dataset))
     write_document(out, DESCRIPTION, described.model_copy(update={"weights_sha256": expected}))
     log.info("model: %s, safetensors and ONNX, with its card", out.location)

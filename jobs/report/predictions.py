@@ -1,4 +1,4 @@
-"""What the network said of each test image, and a look at its worst mistakes."""
+"""The prediction for each test image, and the images of the most confident mistakes."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -16,11 +16,11 @@ MOST_MISTAKES = 24
 
 
 def write_predictions(artifacts: Artifacts, test: Images, logits: Tensor, classes: Sequence[str]) -> None:
-    """A row an image, and the images that were taken for another class with the greatest confidence.
+    """Writes a table with a row for each image, and as pictures those that were mistaken with the most confidence.
 
     Args:
         artifacts: the study's.
-        test: images and labels on any device.
+        test: on any device.
         logits: `(N, classes)` of these images.
         classes: their names.
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from jobs.artifacts.documents import MetricsDocument
-from jobs.artifacts.model_document import ModelDocument
+from jobs.artifacts.documents import MetricsDocument, ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.status import SweepStatus
 from resnet_core.epoch import EpochResult

@@ -18,7 +18,7 @@ from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from resnet_core.count import check_budget, count_parameters
 from resnet_core.data import RawDataset, read_source
-from resnet_core.model import NetworkConfig
+from resnet_core.description import NetworkConfig
 from resnet_core.pruning import planned_config
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from jobs.queue.tables import SlotState
-from jobs.report.study import write_report
+from jobs.report.study.report_page import write_report
 from tests.local.conftest import TINY
 from tests.support.invented import STOPPED_EARLY, Ran, experiment, store, study_results
 from tests.support.missing import missing

@@ -18,8 +18,9 @@ from jobs.stages import prepare
 from jobs.stages.evaluate import stage as evaluate
 from jobs.stages.final_train import stage as final_train
 from jobs.stages.sweep import stage as sweep
+from resnet_core.description import NetworkConfig
 from resnet_core.load import load_network
-from resnet_core.model import NetworkConfig, ResNet
+from resnet_core.model import ResNet
 from resnet_core.predict import predict
 from tests.local.conftest import tiny
 

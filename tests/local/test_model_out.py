@@ -13,9 +13,8 @@ import yaml
 from jobs.artifacts import FolderArtifacts
 from jobs.artifacts.dataset_images import load_test_images
 from jobs.artifacts.dataset_record import StoredDataset, read_dataset
-from jobs.artifacts.documents import MetricsDocument, read_document
+from jobs.artifacts.documents import MetricsDocument, ModelDocument, read_document
 from jobs.artifacts.keys import METRICS, model_key, weights_key
-from jobs.artifacts.model_document import ModelDocument
 from jobs.report.model_card import render_card
 from jobs.report.model_folder import WeightsChanged, publish_model
 from jobs.runtime import logs

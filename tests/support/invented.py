@@ -1,6 +1,6 @@
 """Results of studies that nobody ran, of any size."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from jobs.artifacts import FolderArtifacts
-from jobs.artifacts.documents import AccuracyOfSeeds, ChosenTrial, MetricsDocument, SeedMetrics
-from jobs.artifacts.model_document import ModelDocument
+from jobs.artifacts.documents import AccuracyOfSeeds, ChosenTrial, MetricsDocument, ModelDocument, SeedMetrics
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
 from jobs.experiment.search_space import Choices, is_active, ordered
@@ -23,9 +22,9 @@ from jobs.report.predictions import write_predictions
 from jobs.report.study_results import StudyResults
 from resnet_core.count import count_macs, count_parameters
 from resnet_core.data import Images
+from resnet_core.description import NetworkConfig
 from resnet_core.epoch import EpochResult
 from resnet_core.metrics import compute_metrics, mean_interval
-from resnet_core.model import NetworkConfig
 
 COMPLETE, STOPPED_EARLY = SlotState.COMPLETE, SlotState.STOPPED_EARLY
 OF_OPTUNA = {SlotState.COMPLETE: TrialState.COMPLETE, SlotState.FAILED: TrialState.FAIL}
@@ -171,7 +170,7 @@ def _metrics(experiment: Experiment, models: list[ModelDocument]) -> MetricsDocu
         SeedMetrics(
             seed=model.seed,
             validation_accuracy=model.validation_accuracy,
-            test=replace(test, accuracy=test.accuracy + 0.001 * model.seed),
+            test=test.model_copy(update={"accuracy": test.accuracy + 0.001 * model.seed}),
             weights_sha256="ab" * 32,
         )
         for model in models

@@ -7,9 +7,8 @@ from safetensors.torch import save_file
 
 from jobs.artifacts import FolderArtifacts
 from jobs.artifacts.dataset_images import load_training_data, store_dataset
-from jobs.artifacts.documents import ChosenTrial, write_document
+from jobs.artifacts.documents import ChosenTrial, ModelDocument, write_document
 from jobs.artifacts.keys import METRICS, model_key, weights_key
-from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.runtime.settings import read_settings
 from jobs.stages.evaluate.scoring import run_final_test

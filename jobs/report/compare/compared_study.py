@@ -5,11 +5,10 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.dataset_record import StoredDataset
-from jobs.artifacts.documents import D, MetricsDocument, TrainingRecord, parse_document
+from jobs.artifacts.documents import D, MetricsDocument, ModelDocument, parse_document
 from jobs.artifacts.fetch import read_checked
 from jobs.artifacts.keys import DATASET, EXPERIMENT, METRICS, TRIAL_TABLE, model_key
 from jobs.artifacts.manifest import Manifest, NotAResult, read_manifest
@@ -28,7 +27,7 @@ class Study:
     experiment: Experiment
     dataset: StoredDataset
     metrics: MetricsDocument
-    model: TrainingRecord
+    model: ModelDocument
     trials: list[TrialPoint]
     trial_hours: float
 
@@ -59,27 +58,28 @@ def read_studies(results: Sequence[Artifacts]) -> list[Study]:
 
 
 def _read_study(artifacts: Artifacts) -> Study:
-    text = partial(_checked_text, artifacts, read_manifest(artifacts))
-    experiment = parse_experiment(text(EXPERIMENT))
-
-    def document(key: str, kind: type[D]) -> D:
-        return parse_document(text(key), kind, f"{artifacts.location}/{key}")
-
-    metrics = document(METRICS, MetricsDocument)
-    rows = list(csv.DictReader(io.StringIO(text(TRIAL_TABLE))))
+    manifest = read_manifest(artifacts)
+    experiment = parse_experiment(_checked(artifacts, manifest, EXPERIMENT))
+    metrics = _checked_document(artifacts, manifest, METRICS, MetricsDocument)
+    rows = list(csv.DictReader(io.StringIO(_checked(artifacts, manifest, TRIAL_TABLE))))
     return Study(
         label=experiment.study_name,
         location=artifacts.location,
         experiment=experiment,
-        dataset=StoredDataset.model_validate_json(text(DATASET)),
+        dataset=_checked_document(artifacts, manifest, DATASET, StoredDataset),
         metrics=metrics,
-        model=document(model_key(metrics.chosen), TrainingRecord),
+        model=_checked_document(artifacts, manifest, model_key(metrics.chosen), ModelDocument),
         trials=sorted((_trial(row) for row in rows if row["trial"]), key=lambda trial: trial.number),
         trial_hours=sum(float(row["seconds"] or 0.0) for row in rows) / 3600,
     )
 
 
-def _checked_text(artifacts: Artifacts, manifest: Manifest, key: str) -> str:
+def _checked_document(artifacts: Artifacts, manifest: Manifest, key: str, kind: type[D]) -> D:
+    return parse_document(_checked(artifacts, manifest, key), kind, f"{artifacts.location}/{key}")
+
+
+def _checked(artifacts: Artifacts, manifest: Manifest, key: str) -> str:
+    """The text of an object that the manifest names."""
     if key not in manifest.objects:
         raise NotAResult(f"{artifacts.location}: its manifest names no {key}, which a comparison needs")
     return read_checked(artifacts, key, manifest.objects[key], lambda path: path.read_text(encoding="utf-8"))
@@ -91,18 +91,17 @@ def _trial(row: dict[str, str]) -> TrialPoint:
 
 
 def _check_comparable(one: Study, other: Study) -> None:
-    tested = [_tested_on(study) for study in (one, other)]
-    for name in tested[0]:
-        values = [parts[name] for parts in tested]
-        if values[0] != values[1]:
+    theirs = _tested_on(other)
+    for what, value in _tested_on(one).items():
+        if value != theirs[what]:
             raise ConfigurationError(
                 f"{one.location} and {other.location} cannot be compared, as they were tested on different images: "
-                f"{name} is {values[0]} and {values[1]}"
+                f"{what} is {value} and {theirs[what]}"
             )
 
 
 def _tested_on(study: Study) -> dict[str, str]:
-    """All that decides which images those are."""
+    """All that decides which images a study was tested on."""
     limit = study.experiment.data.limit_test
     return {
         "the data set": study.dataset.title,

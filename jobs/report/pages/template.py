@@ -1,4 +1,4 @@
-"""Templates become pages: one file that asks the network for nothing."""
+"""Renders templates to pages, each a single file that loads nothing from the network."""
 
 import base64
 import hashlib
@@ -14,13 +14,23 @@ from resnet_core.figures.exhibit import short
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """A template by its path below `jobs/report`; HTML is escaped."""
+    """A template by its path below `jobs/report`, rendered. Values are escaped in HTML, but not in Markdown."""
+    script = (resources.files("jobs.report.pages") / "sort.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    style = (resources.files("jobs.report.pages") / "style.css").read_text(encoding="utf-8")
+    page = environment().get_template(template).render(values, script=script, script_digest=digest, style=style)
+    return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
+
+
+def environment() -> jinja2.Environment:
+    """What renders the templates below `jobs/report`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jobs.report", "."),
         autoescape=jinja2.select_autoescape(("html.j2",)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters |= {
         "percent": percent,
@@ -30,11 +40,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         "millions": lambda value: f"{value / 1e6:.1f} M",
         "cell": markdown_cell,
     }
-    script = (resources.files("jobs.report.pages") / "sort.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    style = (resources.files("jobs.report.pages") / "style.css").read_text(encoding="utf-8")
-    page = environment.get_template(template).render(values, script=script, script_digest=digest, style=style)
-    return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
+    return environment
 
 
 def percent(share: float | None) -> str:
@@ -46,5 +52,5 @@ def count(number: float | None) -> str:
 
 
 def markdown_cell(value: object) -> str:
-    """Text that stays within its cell of a table."""
+    """The text, escaped so that it stays in its cell of a Markdown table."""
     return " ".join(str(value).replace("|", "\\|").split())

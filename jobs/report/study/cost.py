@@ -1,4 +1,4 @@
-"""What the study has cost, and what ending trials early has saved."""
+"""How much time the study took, and how much was saved by stopping trials early."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from jobs.report.study_results import StudyResults
 
 @dataclass(frozen=True)
 class Cost:
-    """In hours. `trial_hours` is the sum over trials, `hours` the time during which any ran."""
+    """`trial_hours` is the sum over all trials, `hours` the time in which at least one trial ran."""
 
     hours: float
     trial_hours: float
@@ -20,7 +20,7 @@ class Cost:
 
 
 def sweep_cost(results: StudyResults) -> Cost:
-    """The saving is estimated: the epochs that a stopped trial did not train, each as long as its own were."""
+    """The saving is estimated: each epoch that a stopped trial lacks is taken to be as long as its own epochs."""
     status, epochs = results.status, results.experiment.sweep.epochs
     stopped = [trial for trial in status.trials if trial.state is SlotState.STOPPED_EARLY]
     saved = sum((trial.seconds or 0.0) / trial.epoch * (epochs - trial.epoch) for trial in stopped if trial.epoch)

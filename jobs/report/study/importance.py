@@ -1,4 +1,4 @@
-"""Which parameters made the difference between trials."""
+"""How much each parameter mattered for the accuracy of the trials."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 @dataclass(frozen=True)
 class Importances:
-    """Shares by parameter, the most important first; `left_out` are those that a complete trial lacks."""
+    """Shares by parameter, the most important first. `left_out` are the parameters that some complete trial lacks."""
 
     shares: dict[str, float]
     left_out: list[str]
 
 
 def parameter_importances(trials: list[FrozenTrial], seed: int) -> Importances | None:
-    """None unless two parameters and the accuracy vary among the complete trials."""
+    """The importances; None unless two or more parameters and the accuracy differ between complete trials."""
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     searched = list(dict.fromkeys(name for trial in complete for name in trial.params))
     common = [name for name in searched if all(name in trial.params for trial in complete)]

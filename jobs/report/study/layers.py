@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jobs.report.study_results import StudyResults
 from resnet_core.count import LayerCount, count_layers
-from resnet_core.model import NetworkConfig
+from resnet_core.description import NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def layer_rows(results: StudyResults) -> list[LayerRow]:
 
 
 def layer_counts(results: StudyResults) -> tuple[list[LayerCount], list[LayerCount]]:
-    """The full network and the one that was trained."""
+    """The layers of the unpruned network, and those of the network that was trained."""
     model = results.model
     unpruned = NetworkConfig.from_model(results.experiment.model, len(model.classes))
     return count_layers(unpruned, model.image_size), count_layers(model.network, model.image_size)

@@ -1,4 +1,4 @@
-"""Values from a publication beside ours, and never as ours."""
+"""Published values beside ours, which are never mixed with ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,15 +6,14 @@ from typing import Any
 
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.search_space import Choices, Scalar
-from jobs.report.study.trial_table import trial_points
+from jobs.queue.tables import SlotState
 from jobs.report.study_results import StudyResults
 from resnet_core.figures.exhibit import short
-from resnet_core.figures.trials import COMPLETE
 
 
 @dataclass(frozen=True)
 class Beside:
-    """A published value, and what we measured where it applies; `kind` says on which images."""
+    """A published value, and ours where it applies. `kind` says on which images ours was measured."""
 
     what: str
     where: str
@@ -26,7 +25,7 @@ class Beside:
 
 
 def beside_published(results: StudyResults) -> list[Beside]:
-    """In the order of the experiment."""
+    """The published values in the order of the experiment."""
     rows = []
     for value in results.experiment.study.published:
         where = ", ".join(f"{name}={short(wanted)}" for name, wanted in value.where.items())
@@ -36,7 +35,7 @@ def beside_published(results: StudyResults) -> list[Beside]:
 
 
 def sole_choice(experiment: Experiment) -> tuple[str, tuple[Scalar, ...]] | None:
-    """The parameter that alone is searched, with its choices, if it is one of choices."""
+    """The name and the choices of the searched parameter, if there is only one and it is a list of choices."""
     if len(experiment.searched) != 1:
         return None
     ((name, parameter),) = experiment.searched.items()
@@ -44,7 +43,7 @@ def sole_choice(experiment: Experiment) -> tuple[str, tuple[Scalar, ...]] | None
 
 
 def published_by_choice(experiment: Experiment, name: str) -> dict[Scalar, float]:
-    """The published accuracy of each choice that one was published for."""
+    """The published accuracies by the choice that they were published for."""
     return {value.where[name]: value.accuracy for value in experiment.study.published if set(value.where) == {name}}
 
 
@@ -57,11 +56,12 @@ def _of_final_network(results: StudyResults) -> tuple[float, int, str]:
 def _of_trials(results: StudyResults, where: Mapping[str, Any]) -> tuple[float | None, int | None, str]:
     matching = [
         trial
-        for trial in trial_points(results)
-        if trial.state == COMPLETE and all(trial.parameters.get(name) == value for name, value in where.items())
+        for trial in results.status.trials
+        if trial.state is SlotState.COMPLETE
+        and all(trial.parameters.get(name) == wanted for name, wanted in where.items())
     ]
     if not matching:
         return None, None, "no complete trial"
     best = max(matching, key=lambda trial: trial.accuracy or 0.0)
-    known = {trial.number: trial for trial in results.trials}
-    return best.accuracy, known[best.number].user_attrs.get("parameters"), f"validation, trial {best.number}"
+    attributes = next(trial.user_attrs for trial in results.trials if trial.number == best.number)
+    return best.accuracy, attributes.get("parameters"), f"validation, trial {best.number}"

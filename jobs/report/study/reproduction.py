@@ -3,17 +3,16 @@
 import json
 import shlex
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.experiment.experiment import Experiment
-from jobs.experiment.load import dump_experiment, load_experiment, preset_names
+from jobs.experiment.load import dump_experiment, fields_by_path, load_experiment, preset_names
 
-LONGEST_COMMAND = 500  # characters; beyond, a file says it better
+LONGEST_COMMAND = 500  # characters; a longer one is replaced by a file
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """`command` needs no file where a preset comes close, else `yaml` saved as experiment.yaml."""
+    """`command` runs the experiment again. With `needs_file` it takes `yaml`, saved as experiment.yaml."""
 
     command: str
     yaml: str
@@ -35,25 +34,10 @@ def reproduction(experiment: Experiment) -> Reproduction:
 
 
 def _overrides(preset: str, experiment: Experiment) -> list[str]:
-    """What has to be changed in the preset."""
-    theirs = load_experiment(preset, None, []).model_dump(mode="json")
-    changed: list[str] = []
-    space = {
-        name: parameter.model_dump(mode="json", exclude_defaults=True)
-        for name, parameter in experiment.search_space.items()
-    }
-
-    def compare(mine: dict[str, Any], theirs: dict[str, Any], path: str) -> None:
-        for key, value in mine.items():
-            name = f"{path}{key}"
-            if value == theirs[key]:
-                continue
-            if name == "searchSpace":
-                changed.append(f"{name}={json.dumps(space, ensure_ascii=False)}")
-            elif isinstance(value, dict):
-                compare(value, theirs[key], f"{name}.")
-            else:
-                changed.append(f"{name}={json.dumps(value, ensure_ascii=False)}")
-
-    compare(experiment.model_dump(mode="json"), theirs, "")
-    return changed
+    """The arguments of `--set` that make the preset this experiment."""
+    theirs = fields_by_path(load_experiment(preset, None, []))
+    return [
+        f"{path}={json.dumps(value, ensure_ascii=False)}"
+        for path, value in fields_by_path(experiment).items()
+        if value != theirs[path]
+    ]

@@ -1,1 +1,1 @@
-"""The stage `evaluate`: the test images, read once."""
+"""The stage `evaluate`, the only one that reads the test images."""

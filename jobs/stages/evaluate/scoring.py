@@ -1,4 +1,4 @@
-"""The final networks on the test images: what `metrics.json` holds."""
+"""Tests the final networks on the test images."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,9 +8,8 @@ import torch
 from jobs.artifacts import Artifacts
 from jobs.artifacts.dataset_images import load_test_images
 from jobs.artifacts.dataset_record import read_dataset
-from jobs.artifacts.documents import AccuracyOfSeeds, MetricsDocument, SeedMetrics
+from jobs.artifacts.documents import AccuracyOfSeeds, MetricsDocument, ModelDocument, SeedMetrics
 from jobs.artifacts.keys import weights_key
-from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.report.predictions import write_predictions
 from jobs.runtime.device import select_device
@@ -29,9 +28,9 @@ OF_CHOSEN = {"test", "weights_sha256", "test_with_flip"}  # what metrics.json re
 def run_final_test(
     experiment: Experiment, settings: Settings, root: Artifacts, models: Sequence[ModelDocument]
 ) -> MetricsDocument:
-    """Tests the network of every seed, and returns the metrics.
+    """Tests the network of every seed, writes its predictions if it is the chosen one, and returns the metrics.
 
-    Of several networks the one with the best validation accuracy goes out: the test images choose nothing.
+    Chosen is the network with the best validation accuracy, so that the test images decide nothing.
 
     Raises:
         BudgetExceeded: a network has more parameters than it may.

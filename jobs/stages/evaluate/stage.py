@@ -1,20 +1,19 @@
-"""The stage `evaluate`: the test images once, then the model that goes out, report and manifest."""
+"""The stage `evaluate`: tests the final networks, then writes the folder `model/`, the report and the manifest."""
 
 import logging
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.checkpoints import remove_settled
-from jobs.artifacts.documents import MetricsDocument, read_document, write_document
+from jobs.artifacts.documents import MetricsDocument, ModelDocument, read_document, write_document
 from jobs.artifacts.final_training import read_epochs
 from jobs.artifacts.keys import MANIFEST, METRICS, model_key
 from jobs.artifacts.manifest import write_manifest
-from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.compatibility import check_prepared
 from jobs.queue.database import Database
 from jobs.queue.status import read_trials, sweep_status
 from jobs.report.model_folder import publish_model
-from jobs.report.study import write_report
+from jobs.report.study.report_page import write_report
 from jobs.report.study_results import StudyResults
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import Patience
@@ -29,11 +28,11 @@ class NotTrained(Failure):
 
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
-    """Tests the final network unless that is done, and writes what there is to see. The manifest comes last.
+    """Tests the final network of each seed unless that is done, and writes the report. The manifest comes last.
 
     Raises:
-        NotPrepared, ConfigurationError: the study is not there, or belongs to another experiment.
-        NotTrained: the final training is not done.
+        NotPrepared, ConfigurationError: there is no such study, or it belongs to another experiment.
+        NotTrained: a final training is not done.
         OutageTooLong, Refused: database or artifacts cannot be reached.
 
     """
@@ -43,13 +42,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         log.info("the evaluation is done")
         return
     check_prepared(experiment, database)
-    seeds = range(experiment.final_train.seeds)
-    for key in map(model_key, seeds):
-        if not artifacts.exists(key):
-            raise NotTrained(f"{artifacts.location}: no {key}; the final training writes it when it is done")
-    models = [read_document(artifacts, model_key(seed), ModelDocument) for seed in seeds]
-    if len({model.trial.number for model in models}) > 1:
-        raise NotTrained(f"{artifacts.location}: not all seeds are trained with the best trial's parameters yet")
+    models = _read_models(artifacts, experiment.final_train.seeds)
     if artifacts.exists(METRICS):
         metrics = read_document(artifacts, METRICS, MetricsDocument)
         log.info("the test images have been looked at before; their metrics stay as they are")
@@ -63,14 +56,18 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     publish_model(artifacts, experiment, metrics)
     status, trials = sweep_status(database, experiment.study_name), read_trials(database, experiment.study_name)
     database.close()
-    results = StudyResults(
-        experiment=experiment,
-        metrics=metrics,
-        models=models,
-        epochs=[read_epochs(artifacts, seed) for seed in seeds],
-        status=status,
-        trials=trials,
-    )
-    write_report(artifacts, results)
+    epochs = [read_epochs(artifacts, model.seed) for model in models]
+    write_report(artifacts, StudyResults(experiment, metrics, models, epochs, status, trials))
     remove_settled(artifacts, trials)
     write_manifest(artifacts)
+
+
+def _read_models(artifacts: Artifacts, seeds: int) -> list[ModelDocument]:
+    keys = [model_key(seed) for seed in range(seeds)]
+    for key in keys:
+        if not artifacts.exists(key):
+            raise NotTrained(f"{artifacts.location}: no {key}; the final training writes it when it is done")
+    models = [read_document(artifacts, key, ModelDocument) for key in keys]
+    if len({model.trial.number for model in models}) > 1:
+        raise NotTrained(f"{artifacts.location}: not all seeds are trained with the best trial's parameters yet")
+    return models

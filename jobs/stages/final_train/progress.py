@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Of the training with one seed. It is saved after each epoch, so that a later process can continue."""
+    """The progress with one seed, which is saved after each epoch, so that a later process can continue."""
 
     def __init__(self, artifacts: Artifacts, checkpoints: Checkpoints, config: FinalTrainConfig, seed: int) -> None:
         self._artifacts, self._checkpoints = artifacts, checkpoints

@@ -1,4 +1,4 @@
-"""The stage `final-train`: the best configuration, trained to the end."""
+"""The stage `final-train`: the network of the best trial, trained to the end."""
 
 import json
 import logging
@@ -14,9 +14,8 @@ from jobs.artifacts import Artifacts, WaitingArtifacts, keys
 from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import StoredDataset, read_dataset
-from jobs.artifacts.documents import ChosenTrial, write_document
+from jobs.artifacts.documents import ChosenTrial, ModelDocument, write_document
 from jobs.artifacts.final_training import trained_trial
-from jobs.artifacts.model_document import ModelDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.best_trial import read_best_trial
 from jobs.runtime import interrupt, logs
@@ -40,19 +39,19 @@ log = logging.getLogger(__name__)
 
 
 class TrainingFailed(Failure):
-    """The training came to no end: it diverged, or ran out of memory."""
+    """The training could not be finished: it diverged, or ran out of memory."""
 
 
 def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
-    """Trains with the parameters of the best complete trial, once a seed; goes on from the last checkpoint.
+    """Trains with the parameters of the best complete trial, once for each seed; continues from the last checkpoint.
 
-    Where JOB_COMPLETION_INDEX is set, only the seed of that number is this process's. A final training of a trial that
-    is no longer the best, since more were run, is done anew. Of several ranks the first alone writes.
+    With JOB_COMPLETION_INDEX, this process trains only the seed of that number. If trials were added and another one is
+    the best now, the final training is done again. Of several ranks, only the first writes.
 
     Raises:
         Interrupted: the process was asked to end; the checkpoint of the last epoch is kept.
-        SweepNotOver: it has trials that are not settled.
-        TooFewCompleted: it has fewer complete trials than sweep.minCompleted.
+        SweepNotOver: some trials are not settled.
+        TooFewCompleted: fewer trials than sweep.minCompleted are complete.
         TrainingFailed: the loss became infinite or not a number, or memory ran out.
         OutageTooLong, Refused: database or artifacts cannot be reached.
 
@@ -89,7 +88,7 @@ def _group(settings: Settings, device: torch.device) -> Iterator[Group]:
 
 
 class _FinalTraining:
-    """The trial that is trained, and the images once they are needed."""
+    """The final trainings that this process does, one for each of its seeds. The images are loaded only once."""
 
     def __init__(
         self, experiment: Experiment, settings: Settings, root: Artifacts, device: torch.device, group: Group
@@ -102,7 +101,7 @@ class _FinalTraining:
         logs.add_context(trial=best.number)
 
     def train(self, seed: int) -> None:
-        """The training with one seed, as far as it is not done."""
+        """Does what is not yet done of the training with one seed."""
         if self._group.first(lambda: self._is_done(seed)):
             return
         recipe, pruning = self._experiment.with_parameters(self._best.parameters)
@@ -146,7 +145,7 @@ class _FinalTraining:
         self._group.first(lambda: self._write(seed, progress, trained, recipe))
 
     def _is_done(self, seed: int) -> bool:
-        """Whether there is nothing left to train; what was trained from another trial is removed."""
+        """Whether this training is done already; if it was done with another trial's parameters, that is removed."""
         artifacts, best = self._artifacts, self._best
         done_for = trained_trial(artifacts, seed)
         if done_for == best.number:
@@ -159,7 +158,7 @@ class _FinalTraining:
         return False
 
     def _on_step(self) -> None:
-        """Ranks that are asked to end do so before the same step: one alone would leave the others waiting."""
+        """Raises Interrupted in all ranks before the same step: if one ended alone, the others would wait for it."""
         if self._group.size == 1:
             interrupt.check()
             return

@@ -12,8 +12,8 @@ from resnet_core.build import build_network
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.config import PruningConfig
 from resnet_core.count import BudgetExceeded, check_budget, count_macs
+from resnet_core.description import NetworkConfig
 from resnet_core.epoch import EpochResult
-from resnet_core.model import NetworkConfig
 from resnet_core.out_of_memory import describe_out_of_memory, free_memory, is_out_of_memory
 from resnet_core.pruning import planned_config
 from resnet_core.seeds import derive_seed

@@ -28,7 +28,7 @@ def test_parameters_are_counted_without_torchs_compiler() -> None:
     code = """
 from jobs.experiment.load import load_experiment
 from resnet_core.count import count_parameters
-from resnet_core.model import NetworkConfig
+from resnet_core.description import NetworkConfig
 from resnet_core.pruning import planned_config
 
 experiment = load_experiment("quick", None, [])

@@ -13,7 +13,7 @@ from jobs.experiment.search_space import Choices, grid_points
 from jobs.queue.study import distributions, suggest
 from jobs.runtime.errors import ConfigurationError
 from resnet_core.count import check_budget
-from resnet_core.model import NetworkConfig
+from resnet_core.description import NetworkConfig
 from resnet_core.pruning import planned_config
 
 PRESETS = Path(__file__).parents[3] / "jobs/experiment/presets"
@@ -154,6 +154,8 @@ def test_grid_holds_every_combination() -> None:
         ("sweep={trials: 2, sampler: {name: manual}, configurations: [{lr: 0.1}]}", r"^sweep\.trials=2: sweep\.configurations has 1$"),
         ("sweep={trials: 1, sampler: {name: manual}, configurations: [{lr: 0.1}]}", r"^searchSpace: empty with sweep\.sampler\.name=manual"),
         ("study.published=[{what: x, accuracy: 0.9, where: {nesterov: true}}]", r"^study\.published\.0\.where\.nesterov: not searched, so no trial has it$"),
+        ("study.published=[{what: x, accuracy: 0.9, wher: {}}]", r"^study\.published\.0\.wher=\{\}: unknown key; did you mean where\? allowed: what, accuracy, parameters, where$"),
+        ("searchSpace.lr={low: 0.1, high: 1, stp: 0.1}", r"^searchSpace\.lr\.stp=0\.1: unknown key; did you mean step\? allowed: choices, when, low, high, log, step$"),
         ("study.name=No Spaces", r"^study\.name='No Spaces': string should match pattern"),
         ("sweep.trials", r"^--set sweep\.trials: key\.path=value expected$"),
         ("sweep.trials.x=1", r"^--set sweep\.trials\.x=1: trials holds a value, not keys$"),

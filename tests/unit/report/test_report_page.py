@@ -10,10 +10,10 @@ import pytest
 
 from jobs.experiment.load import load_experiment
 from jobs.queue.tables import SlotState
-from jobs.report.study import write_report
 from jobs.report.study.cost import sweep_cost
 from jobs.report.study.importance import parameter_importances
 from jobs.report.study.published import beside_published
+from jobs.report.study.report_page import write_report
 from jobs.report.study.reproduction import reproduction
 from jobs.report.study_results import StudyResults
 from tests.support.invented import COMPLETE, STOPPED_EARLY, Ran, experiment, store, study_results

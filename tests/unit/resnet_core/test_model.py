@@ -6,7 +6,8 @@ from torchvision.models import resnet18
 
 from resnet_core.config import ModelConfig
 from resnet_core.count import BudgetExceeded, check_budget, count_layers, count_macs, count_parameters
-from resnet_core.model import BasicBlock, BlockConfig, NetworkConfig, ResNet, example_input
+from resnet_core.description import BlockConfig, NetworkConfig
+from resnet_core.model import BasicBlock, ResNet, example_input
 
 RESNET18 = NetworkConfig.from_model(ModelConfig(), classes=10)
 

@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from resnet_core.config import ModelConfig, PruningConfig
 from resnet_core.count import count_macs, count_parameters
-from resnet_core.model import NetworkConfig, ResNet
+from resnet_core.description import NetworkConfig
+from resnet_core.model import ResNet
 from resnet_core.pruning import amounts_for_target, planned_config, prune, pruned_config
 
 RESNET18 = NetworkConfig.from_model(ModelConfig(), classes=10)

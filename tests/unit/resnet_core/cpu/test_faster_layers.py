@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from resnet_core import cpu
 from resnet_core.config import ModelConfig
 from resnet_core.cpu.layers import use_faster_layers
-from resnet_core.model import NetworkConfig, ResNet
+from resnet_core.description import NetworkConfig
+from resnet_core.model import ResNet
 
 # Of the first stage, with maps of 16 x 16 pixels, the batch norms are faster by groups of pixels; of the second stage,
 # with maps of 8 x 8 pixels, the convolutions take fewer multiplications.

@@ -9,6 +9,7 @@ from jobs.artifacts import FolderArtifacts
 from jobs.report.pages.figure_files import save_figure
 from resnet_core.config import ModelConfig, ScheduleConfig
 from resnet_core.count import count_layers
+from resnet_core.description import NetworkConfig
 from resnet_core.epoch import EpochResult
 from resnet_core.figures.choice import accuracy_by_choice, curves_by_choice
 from resnet_core.figures.comparison import Point, accuracy_by_size, best_over_trials
@@ -20,7 +21,6 @@ from resnet_core.figures.pareto import pareto, pareto_front
 from resnet_core.figures.sweep import best_so_far, history, importances
 from resnet_core.figures.training import learning_rate, training_curves
 from resnet_core.figures.trials import ACCURACIES, Axis, TrialPoint, varied
-from resnet_core.model import NetworkConfig
 from resnet_core.pruning import pruned_config
 
 BEFORE = NetworkConfig.from_model(ModelConfig(), classes=10)
