@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from resnet_core.config import Config, ModelConfig, PositiveInt
+from resnet_core.config import Config, Flag, ImageSize, ModelConfig, PositiveInt
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Deviation = Annotated[float, Field(gt=0, le=1)]
@@ -19,7 +19,7 @@ class BlockConfig(Config):
     inner: PositiveInt
     outer: PositiveInt
     stride: PositiveInt
-    projection: bool
+    projection: Flag
 
 
 class NetworkConfig(Config):
@@ -49,7 +49,7 @@ class ModelDescription(Config):
 
     network: NetworkConfig
     classes: tuple[str, ...]
-    image_size: PositiveInt
+    image_size: ImageSize
     mean: tuple[Share, Share, Share]
     std: tuple[Deviation, Deviation, Deviation]
     precision: Literal["float32", "bfloat16"] = Field(description="What it was tested in.")

@@ -40,10 +40,10 @@ def distributions(experiment: Experiment) -> dict[str, BaseDistribution]:
         if isinstance(parameter, Choices):
             space[name] = CategoricalDistribution(parameter.choices)
         elif isinstance(experiment.field_value(name, parameter.low), int):
-            low, high, step = int(parameter.low), int(parameter.high), int(parameter.step or 1)
+            low, high, step = int(parameter.low), int(parameter.reached), int(parameter.step or 1)
             space[name] = IntDistribution(low, high, log=parameter.log, step=step)
         else:
-            space[name] = FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+            space[name] = FloatDistribution(parameter.low, parameter.reached, log=parameter.log, step=parameter.step)
     return space
 
 

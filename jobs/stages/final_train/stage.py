@@ -33,7 +33,7 @@ from resnet_core.distributed import ALONE, Group, RankLost, Ranks
 from resnet_core.model import ResNet
 from resnet_core.out_of_memory import describe_out_of_memory, is_out_of_memory
 from resnet_core.seeds import derive_seed
-from resnet_core.train import Diverged, TrainingData, first_batch, train
+from resnet_core.train import Diverged, TrainingData, balanced_batch, train
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ class _FinalTraining:
         artifacts, best = self._artifacts, self._best
         experiment, device, ranks = self._experiment, self._device, self._group.size
         dataset, data = self._data
-        batch, classes = first_batch(data, recipe.batch_size), len(dataset.classes)
         own_seed = derive_seed(experiment.seed, "final", *([seed] if seed else []))
+        batch, classes = balanced_batch(data, recipe.batch_size, own_seed), len(dataset.classes)
         network = build_network(experiment.model, pruning, classes, dropout=recipe.dropout, seed=own_seed, batch=batch)
         network.to(device)
         check_budget(network.config(), experiment.budget.parameters)

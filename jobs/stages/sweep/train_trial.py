@@ -17,7 +17,7 @@ from resnet_core.epoch import EpochResult
 from resnet_core.out_of_memory import describe_out_of_memory, free_memory, is_out_of_memory
 from resnet_core.pruning import planned_config
 from resnet_core.seeds import derive_seed
-from resnet_core.train import Checkpoint, Diverged, TrainingData, first_batch, train
+from resnet_core.train import Checkpoint, Diverged, TrainingData, balanced_batch, train
 
 
 def train_trial(
@@ -53,7 +53,7 @@ def _train(run: RunningTrial, experiment: Experiment, dataset: StoredDataset, da
     recipe, pruning = experiment.with_parameters(run.parameters)
     _check_budget(run, experiment, pruning, dataset)
     device, classes, seed = data.train.images.device, len(dataset.classes), derive_seed(experiment.seed, run.slot)
-    batch = first_batch(data, recipe.batch_size)
+    batch = balanced_batch(data, recipe.batch_size, seed)
     network = build_network(experiment.model, pruning, classes, dropout=recipe.dropout, seed=seed, batch=batch)
     network.to(device)
     saved = run.resume(lambda path: load_checkpoint(path, device))
