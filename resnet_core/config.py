@@ -13,7 +13,9 @@ from pydantic_core import PydanticCustomError
 from resnet_core.validation import shown
 
 LARGEST_WHOLE = 2**53  # up to here, JSON and Helm hold every whole number exactly
-UNSHOWN = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's control characters, surrogates, and separators of lines
+# Unicode's control characters, formats such as overrides of a text's direction, surrogates, what nobody has defined,
+# and separators of lines; but words of some languages, and many emoji, are spelled with joiners.
+HIDDEN, JOINERS = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}, "\u200c\u200d"
 
 
 def _number(value: Any) -> Any:
@@ -27,8 +29,8 @@ def _number(value: Any) -> Any:
 
 def check_text(text: str) -> str:
     """The text, which can be shown on one line wherever it stands; raises PydanticCustomError for any other."""
-    if any(unicodedata.category(character) in UNSHOWN for character in text):
-        raise PydanticCustomError("text", "Input should be text on one line, without control characters")
+    if any(unicodedata.category(character) in HIDDEN and character not in JOINERS for character in text):
+        raise PydanticCustomError("text", "Input should be text on one line, of characters that can be shown")
     return text
 
 

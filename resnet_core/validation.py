@@ -44,7 +44,7 @@ def explain(
                 meant = f"did you mean {close[0]}? " if close else ""
                 lines.append(f"{key}={value}: unknown key; {meant}allowed: {', '.join(known)}")
             case "model_type":
-                lines.append(f"{key}={value}: keys with values expected: {', '.join(known)}")
+                lines.append(f"{key or 'all'}={value}: keys with values expected: {', '.join(known)}")
             case "tuple_type":
                 lines.append(f"{key}={value}: a list expected")
             case "missing":

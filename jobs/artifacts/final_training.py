@@ -8,6 +8,7 @@ from jobs.artifacts import Artifacts
 from jobs.artifacts.documents import ModelDocument, read_document
 from jobs.artifacts.keys import epochs_key, model_key
 from resnet_core.epoch import EpochResult
+from resnet_core.validation import parse_json
 
 
 def trained_trial(artifacts: Artifacts, seed: int) -> int | None:
@@ -23,11 +24,13 @@ def is_trained(artifacts: Artifacts, trial: int, seeds: int) -> bool:
 
 def write_epochs(artifacts: Artifacts, seed: int, epochs: Sequence[EpochResult]) -> None:
     """Writes a line for each epoch of a final training."""
-    artifacts.write_text(epochs_key(seed), "".join(json.dumps(asdict(epoch)) + "\n" for epoch in epochs))
+    artifacts.write_text(
+        epochs_key(seed), "".join(json.dumps(asdict(epoch), allow_nan=False) + "\n" for epoch in epochs)
+    )
 
 
 def read_epochs(artifacts: Artifacts, seed: int) -> list[EpochResult]:
     """The epochs of a final training; empty before the first is done."""
     key = epochs_key(seed)
     text = artifacts.read_text(key) if artifacts.exists(key) else ""
-    return [EpochResult(**json.loads(line)) for line in text.splitlines()]
+    return [EpochResult(**parse_json(line)) for line in text.splitlines()]

@@ -43,7 +43,7 @@ class Prediction:
 
     def json(self) -> str:
         top = [{"class": name, "probability": probability} for name, probability in self.top]
-        return json.dumps({"image": str(self.image), "top": top})
+        return json.dumps({"image": str(self.image), "top": top}, allow_nan=False)
 
 
 def run(model: str, images: list[Path], *, top: int, device: str | None, as_json: bool) -> None:
@@ -122,6 +122,9 @@ def _predict(model: TrainedModel, files: list[Path], top: int) -> Iterator[Predi
             pixels = torch.stack([read_image(file, size) for file in batch])
         except ValueError as error:
             raise NotAnImage(str(error)) from None
-        shares, labels = model.logits(pixels).softmax(1).topk(top)
+        logits = model.logits(pixels)
+        if not logits.isfinite().all():
+            raise NotAModel("the network of this model gives numbers that are not finite")
+        shares, labels = logits.softmax(1).topk(top)
         for file, row, indices in zip(batch, shares.tolist(), labels.tolist(), strict=True):
             yield Prediction(file, [(names[index], share) for index, share in zip(indices, row, strict=True)])

@@ -55,7 +55,7 @@ def status(study: str | None, runs: Path, *, watch: bool, as_json: bool) -> None
         if watch:
             _watch(sweep)
         elif as_json:
-            print(json.dumps(status_json(sweep.experiment, sweep.status()), indent=2))
+            print(json.dumps(status_json(sweep.experiment, sweep.status()), indent=2, allow_nan=False))
         else:
             console = Console()
             if not console.is_terminal:  # a file has no width

@@ -41,7 +41,7 @@ def load_experiment(preset: str | None, config: Path | None, overrides: list[str
     else:
         default_name = preset or "quick"
         if default_name not in preset_names():
-            raise ConfigurationError(f"--preset={default_name}: one of {', '.join(preset_names())}")
+            raise ConfigurationError(f"--preset={shown_key(default_name)}: one of {', '.join(preset_names())}")
         tree = preset_tree(default_name)
     for override in overrides:
         _set(tree, override)

@@ -39,7 +39,9 @@ def create_sweep(connection: Connection, study: str, experiment: str, parameters
     count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
     existing = connection.scalar(count) or 0
     new = {"study": study, "state": SlotState.WAITING, "gpus": 0, "fence": 0, "attempts": 0, "crashes": 0}
-    rows = [new | {"slot": slot, "parameters": json.dumps(fixed)} for slot, fixed in enumerate(parameters)][existing:]
+    rows = [
+        new | {"slot": slot, "parameters": json.dumps(fixed, allow_nan=False)} for slot, fixed in enumerate(parameters)
+    ][existing:]
     if rows:
         connection.execute(sa.insert(slots), rows)
     return len(rows)

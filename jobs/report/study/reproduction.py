@@ -37,7 +37,7 @@ def _overrides(preset: str, experiment: Experiment) -> list[str]:
     """The arguments of `--set` that make the preset this experiment."""
     theirs = fields_by_path(load_experiment(preset, None, []))
     return [
-        f"{path}={json.dumps(value, ensure_ascii=False)}"
+        f"{path}={json.dumps(value, ensure_ascii=False, allow_nan=False)}"
         for path, value in fields_by_path(experiment).items()
         if value != theirs[path]
     ]

@@ -127,7 +127,7 @@ class Namespace:
             response = self._client.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
             status, text = response.status, response.read()
         except ApiException as error:  # an error of TLS
-            status, text = 0, json.dumps({"message": " ".join(str(error.reason).split())})
+            status, text = 0, json.dumps({"message": " ".join(str(error.reason).split())}, allow_nan=False)
         except (HTTPError, OSError) as error:
             raise ApiUnreachable(f"{error}") from error
         try:

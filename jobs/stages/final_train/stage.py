@@ -108,7 +108,7 @@ class _FinalTraining:
         try:
             self._train(seed, recipe, pruning)
         except Diverged as error:
-            raise TrainingFailed(f"{error}, with {json.dumps(self._best.parameters)}") from None
+            raise TrainingFailed(f"{error}, with {json.dumps(self._best.parameters, allow_nan=False)}") from None
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -125,7 +125,7 @@ class _FinalTraining:
         network = build_network(experiment.model, pruning, classes, dropout=recipe.dropout, seed=own_seed, batch=batch)
         network.to(device)
         check_budget(network.config(), experiment.budget.parameters)
-        parameters = json.dumps(best.parameters)
+        parameters = json.dumps(best.parameters, allow_nan=False)
         place = describe(device) if ranks == 1 else f"{ranks} x {describe(device)}"
         log.info("final training%s of trial %d on %s: %s", self._name(seed), best.number, place, parameters)
 

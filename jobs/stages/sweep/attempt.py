@@ -84,7 +84,7 @@ class Attempt:
         if decided is not None:
             return decided
         begins = "begins" if self._held.fence == 1 else "is taken up"
-        log.info("trial %d %s: %s", self._claimed.number, begins, json.dumps(self._claimed.parameters))
+        log.info("trial %d %s: %s", self._claimed.number, begins, json.dumps(self._claimed.parameters, allow_nan=False))
         epochs = self._place.experiment.sweep.epochs
         self._running = RunningTrial(self._claimed, self._held, self._checkpoints, epochs, self._step)
         train(self._running)
@@ -100,7 +100,7 @@ class Attempt:
         if outcome.state in (SlotState.DIVERGED, SlotState.FAILED) and self._checkpoints is not None:
             self._checkpoints.save_outcome(asdict(outcome))
         if self._running is not None and self._running.epochs:
-            rows = "".join(json.dumps(asdict(epoch)) + "\n" for epoch in self._running.epochs)
+            rows = "".join(json.dumps(asdict(epoch), allow_nan=False) + "\n" for epoch in self._running.epochs)
             self._artifacts.write_text(trial_epochs_key(self._claimed.number), rows)
 
     def _settle(self, outcome: Outcome) -> None:
