@@ -264,7 +264,10 @@ class Experiment(Config):
         except ValueError as alone:  # a pruning method may need another field, which is searched as well
             if not name.startswith("pruning.") or name not in self.searched:
                 raise
-            example = example_with(self.searched, name, value)
+            method = "target" if name == "pruning.target" else "amounts"
+            example = example_with(self.searched, name, value, {"pruning.method": method})
+            if name not in example or example.get("pruning.method") not in (method, value):
+                raise
             try:
                 return self.with_parameters({key: v for key, v in example.items() if key.startswith("pruning.")})
             except ValueError:

@@ -64,6 +64,8 @@ class Range(Config):
             raise ValueError(f"step={self.step:g}: not together with log=true")
         if self.step is not None and self.steps == 0:
             raise ValueError(f"step={self.step:g}: at most {self.high - self.low:g}, from low to high")
+        if self.step is not None and _exact(self.reached) != _exact(self.low) + self.steps * _exact(self.step):
+            raise ValueError(f"low={self.low!r}: with fewer digits, so that it can be left in steps of {self.step!r}")
         return self
 
     @property
@@ -158,10 +160,14 @@ def _check_condition(key: str, space: SearchSpace, other: str, values: Sequence[
             raise ValueError(f"{key}={shown(value)}: one of {', '.join(map(shown_key, map(str, on.choices)))}")
 
 
-def example_with(space: SearchSpace, name: str, value: Scalar) -> dict[str, Scalar]:
-    """The parameters of a trial in which `name` has `value`, and every other parameter its first possible value."""
-    fixed = {name: value}
-    pending = [name]
+def example_with(space: SearchSpace, name: str, value: Scalar, preferred: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The parameters of a trial in which `name` has `value`, unless no trial has what is preferred and it.
+
+    Every other parameter has the preferred value if there is one, else its first possible value.
+    """
+    wanted = {key: entry for key, entry in preferred.items() if key in space and entry in end_points(space[key])}
+    fixed = wanted | {name: value}
+    pending = list(fixed)
     while pending:
         for other, values in (space[pending.pop()].when or {}).items():
             if other not in fixed:

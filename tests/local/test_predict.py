@@ -151,7 +151,7 @@ def truncate_description(folder: Path) -> None:
         (truncate_weights, ": not a file of weights: "),
         (change_a_weight, ": model.safetensors has sha256 "),
         (change_widths, ": not the weights of the network: norm.bias is float32 ["),
-        (truncate_description, ": not the description of a model: Invalid JSON: "),
+        (truncate_description, ": not the description of a model: not JSON: "),
     ],
 )
 def test_model_that_does_not_hold_together_is_refused(
