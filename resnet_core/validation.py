@@ -33,8 +33,12 @@ def explain(
 
     """
     lines = []
-    for fault in error.errors():
+    faults = error.errors()
+    places = {fault["loc"] for fault in faults}
+    for fault in faults:
         if fault["type"] == "default_factory_not_called":  # its field depends on another that has a line of its own
+            continue
+        if fault["type"] == "too_short" and any(place[:-1] == fault["loc"] for place in places):  # of the good values
             continue
         location, known = _locate(model, fault)
         key, value = spell(".".join(map(shown_key, location))), shown(fault["input"])
@@ -47,6 +51,8 @@ def explain(
                 lines.append(f"{key or 'all'}={value}: keys with values expected: {', '.join(known)}")
             case "tuple_type":
                 lines.append(f"{key}={value}: a list expected")
+            case "too_short":
+                lines.append(f"{key}={value}: a list of {fault['ctx']['min_length']} value or more expected")
             case "missing":
                 lines.append(f"{key}: {missing}")
             case "value_error":  # raised by a validator of ours, whose message begins with a key

@@ -261,17 +261,14 @@ class Experiment(Config):
         """The recipe and the pruning of some trial that has the value; raises ValueError as `with_parameters` does."""
         try:
             return self.with_parameters({name: value})
-        except ValueError as alone:  # a pruning method may need another field, which is searched as well
+        except ValueError:  # a pruning method may need another field, which is searched as well
             if not name.startswith("pruning.") or name not in self.searched:
                 raise
             method = "target" if name == "pruning.target" else "amounts"
             example = example_with(self.searched, name, value, {"pruning.method": method})
             if name not in example or example.get("pruning.method") not in (method, value):
                 raise
-            try:
-                return self.with_parameters({key: v for key, v in example.items() if key.startswith("pruning.")})
-            except ValueError:
-                raise alone from None
+            return self.with_parameters({key: v for key, v in example.items() if key.startswith("pruning.")})
 
     def with_parameters(self, parameters: Mapping[str, Scalar]) -> tuple[TrainingConfig, PruningConfig]:
         """The recipe and the pruning of a trial with these parameters; raises ValueError as `put_parameters` does."""

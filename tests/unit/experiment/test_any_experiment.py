@@ -52,16 +52,19 @@ def load(file: Path, capsys: pytest.CaptureFixture[str]) -> Experiment | None:
     try:
         return load_experiment(None, file, [])
     except ConfigurationError as error:
-        message = str(error)
-    assert message
-    for line in message.splitlines():
-        assert line.isprintable()
-        assert len(line) < LONGEST_LINE
+        message = check_lines(error)
     runs = file.parent / "runs"
     assert main(["local", "--config", str(file), "--runs", str(runs)]) == EXIT_CONFIGURATION
     assert capsys.readouterr().err == f"resnet-sweep: {message}\n"
     assert not runs.exists()
     return None
+
+
+def check_lines(error: ConfigurationError) -> str:
+    lines = str(error).splitlines()
+    assert lines
+    assert all(line.isprintable() and len(line) < LONGEST_LINE for line in lines)
+    return str(error)
 
 
 def check(experiment: Experiment) -> None:
@@ -168,9 +171,11 @@ def test_any_bytes_are_refused_or_good(file: Path, capsys: pytest.CaptureFixture
 )
 def test_any_override_is_refused_in_lines_or_good(path: str, value: str) -> None:
     try:
-        check(load_experiment("quick", None, [f"{path}={value}"]))
+        experiment = load_experiment("quick", None, [f"{path}={value}"])
     except ConfigurationError as error:
-        assert all(line.isprintable() and len(line) < LONGEST_LINE for line in str(error).splitlines())
+        check_lines(error)
+    else:
+        check(experiment)
 
 
 ALLOWED: dict[str, list[Any]] = {
@@ -180,7 +185,7 @@ ALLOWED: dict[str, list[Any]] = {
     "precision": ["auto", "fp32"],
     "pruning.method": ["none", "amounts", "target"],
     "pruning.importance": ["l1", "random", "taylor"],
-    **dict.fromkeys(["nesterov", "decayNormAndBias", "augmentation.flip"], [True, False]),
+    **{name: [True, False] for name in ("nesterov", "decayNormAndBias", "augmentation.flip")},
 }
 BLOCKS = ["pruning.amounts.0", "pruning.amounts.1", "pruning.amounts.9"]
 PRUNING = [name for name in searchable_fields() if name.startswith("pruning.")]

@@ -60,7 +60,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ],
 )  # fmt: skip
 def test_text_that_could_be_misread_is_refused_in_one_line(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match="^not YAML: ") as raised:
+    with pytest.raises(ValueError, match=r"^not YAML: ") as raised:
         parse_yaml(text)
     assert str(raised.value).startswith(f"not YAML: {message}")
     assert len(str(raised.value)) < 400
