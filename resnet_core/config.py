@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from resnet_core.validation import shown
 
 LARGEST_WHOLE = 2**53  # up to here, JSON and Helm hold every whole number exactly
+LARGEST_FACTOR = 1e30  # what weights are multiplied by; some optimizers fail above what float32 holds, 3.4e38
 # Unicode's control characters, formats such as overrides of a text's direction, surrogates, what nobody has defined,
 # and separators of lines; but words of some languages, and many emoji, are spelled with joiners.
 HIDDEN, JOINERS = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}, "\u200c\u200d"
@@ -176,10 +177,10 @@ class TrainingConfig(Config):
     """The recipe of one training: everything but its length, its data and its seed."""
 
     optimizer: Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"] = "sgd"
-    lr: Number = Field(0.1, gt=0)
+    lr: Number = Field(0.1, gt=0, le=LARGEST_FACTOR)
     momentum: Number = Field(0.9, ge=0, lt=1, description="Of sgd and rmsprop; the others have none.")
     nesterov: Flag = Field(True, description="Of sgd, where momentum is above zero.")
-    weight_decay: Number = Field(5e-4, ge=0)
+    weight_decay: Number = Field(5e-4, ge=0, le=LARGEST_FACTOR)
     decay_norm_and_bias: Flag = Field(False, description="Decay batch-norm parameters and biases too.")
     batch_size: Whole = Field(128, ge=2, description="Images a step.")
     dropout: Fraction = Field(0, description="Before the classifier.")

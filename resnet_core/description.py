@@ -4,10 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from resnet_core.config import Config, Flag, ImageSize, ModelConfig, PositiveInt
+from resnet_core.config import Config, Flag, ImageSize, ModelConfig, Number, PositiveInt
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Deviation = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Deviation = Annotated[Number, Field(gt=0, le=1)]
 
 
 class BlockConfig(Config):

@@ -25,13 +25,14 @@ from resnet_core.optimizer import build_optimizer
 from resnet_core.predict import predict
 from resnet_core.schedule import lr_factor
 
+FEW = 128  # images on which a network is tried
 CHUNK = 4096  # images that are augmented at a time: this limits the memory and changes no result
 
 Checkpoint = dict[str, Any]
 
 
 class Diverged(ArithmeticError):
-    """A loss or a weight is no longer a finite number."""
+    """A loss, or what the network gives, is no longer a finite number."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def train(
             Of several ranks only the first calls it, while the others wait.
 
     Raises:
-        Diverged: the loss, on training or validation images, or a weight became infinite or not a number.
+        Diverged: the loss, on training or validation images, or the network's output became infinite or not a number.
         ValueError: the batch is larger than the training set, or cannot be divided among the ranks.
 
     """
@@ -130,11 +131,11 @@ def train(
         if not math.isfinite(train_loss):
             raise Diverged(f"the training loss of epoch {epoch} is {train_loss}")
         validation_loss, validation_accuracy = _validate(evaluated, data, precision, group)
-        # The last step shows in no training loss, nor does the average.
+        # No training loss shows what the epoch's last step has done, or what the average is.
         if validation_loss is not None and not math.isfinite(validation_loss):
             raise Diverged(f"the validation loss of epoch {epoch} is {validation_loss}")
-        if validation_loss is None and not _is_finite(evaluated):
-            raise Diverged(f"after epoch {epoch} the network holds numbers that are not finite")
+        if validation_loss is None and not _is_finite(evaluated, data, precision):
+            raise Diverged(f"after epoch {epoch} the network gives numbers that are not finite")
         seconds = time.perf_counter() - started
         result = EpochResult(epoch, lr, train_loss, train_accuracy, validation_loss, validation_accuracy, seconds)
         group.first(partial(on_epoch, result, _checkpoint(epoch, seed, model, optimizer, average)))
@@ -203,9 +204,10 @@ def _validate(
     return loss, accuracy
 
 
-def _is_finite(model: ResNet) -> bool:
-    """With one transfer from the device."""
-    return bool(torch.stack([tensor.isfinite().all() for tensor in model.state_dict().values()]).all())
+def _is_finite(model: ResNet, data: TrainingData, precision: torch.dtype) -> bool:
+    """Whether the network gives numbers that are finite; of a few images, which is enough if its weights are not."""
+    logits = predict(model, data.train.images[:FEW], data.mean, data.std, precision)
+    return bool(logits.isfinite().all())
 
 
 def _torch_seed(seed: int, epoch: int, rank: int) -> int:

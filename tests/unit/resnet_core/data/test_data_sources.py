@@ -87,6 +87,12 @@ def test_missing_folder_is_refused_by_key_and_value(tmp_path: Path) -> None:
         read_source(DataConfig(source="cifar10", path=str(tmp_path / "nowhere")))
 
 
+@pytest.mark.parametrize("source", ["imagefolder", "cifar10"])
+def test_home_of_nobody_is_refused_by_key_and_value(source: str) -> None:
+    with pytest.raises(ValueError, match=r"^data\.path=~nouser-/images: ~nouser- is no home directory here$"):
+        read_source(DataConfig.model_validate({"source": source, "path": "~nouser-/images"}))
+
+
 def test_truncated_file_is_refused_with_both_sizes(binary_folder: Path, tmp_path: Path) -> None:
     folder = copy_of(binary_folder, tmp_path)
     whole = (folder / "data_batch_3.bin").read_bytes()
