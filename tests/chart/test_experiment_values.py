@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from charts.generate import CHART, experiment_schema, generated_files
+from jobs.experiment.core_yaml import parse_yaml
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, load_experiment, preset_names
 from jobs.experiment.parameters import searchable_fields
@@ -54,8 +55,9 @@ def test_numbers_arrive_as_they_are(helm: Helm, tmp_path: Path, value: float) ->
 
 def test_strings_that_look_like_numbers_stay_strings(helm: Helm) -> None:
     notes = ["1e-05", "lr: 1e-05", "- 1e-05", "1e5", "true", "null", "a\nb: 1", "x" * 200 + " 1e-05"]
-    rendered = helm.render(values={"experiment": {"study": {"deviations": notes}}})
-    assert yaml.safe_load(rendered.experiment_file())["study"]["deviations"] == notes
+    notes += ["yes", "No", "y", "1:30", "010", "0o17", "0x1f", "1_000", ".5", "~", "", "=", "<<", "2024-01-01", ".inf"]
+    text = helm.render(values={"experiment": {"study": {"deviations": notes}}}).experiment_file()
+    assert parse_yaml(text)["study"]["deviations"] == notes
 
 
 def test_null_takes_a_parameter_out(helm: Helm, tmp_path: Path) -> None:

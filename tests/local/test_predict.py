@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from jobs.artifacts import FolderArtifacts
 from jobs.cli import predict
@@ -161,6 +162,19 @@ def test_model_that_does_not_hold_together_is_refused(
     change(folder)
     for place in (copied.root, folder):
         assert refused(capsys, 1, place, digit_files[0]).startswith(f"{folder}{message}")
+
+
+def test_network_that_gives_numbers_that_are_not_finite_is_refused(
+    copied: FolderArtifacts, digit_files: list[Path], capsys: Capture
+) -> None:
+    description, weights = copied.root / "model/model.json", copied.root / "model/model.safetensors"
+    tensors = load_file(weights)
+    save_file(tensors | {"stem.weight": tensors["stem.weight"] * float("nan")}, weights)
+    described = json.loads(description.read_text())
+    del described["weightsSha256"]
+    description.write_text(json.dumps(described))
+    message = "the network of this model gives numbers that are not finite"
+    assert refused(capsys, 1, copied.root, digit_files[0], "--json") == message
 
 
 def test_file_that_is_no_image_is_named_before_anything_is_printed(
