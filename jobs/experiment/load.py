@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs.experiment.core_yaml import DEEPEST, LONGEST, dump_yaml, parse_yaml
+from jobs.experiment.core_yaml import DEEPEST, dump_yaml, parse_yaml
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.search_space import Choices, Range
 from jobs.runtime.errors import ConfigurationError
 from resnet_core.validation import explain, keys_of, read_limited, shown, shown_key
 
+LONGEST_FILE = 2**20  # bytes: a ConfigMap, by which Kubernetes hands an experiment over, holds no more
 PARAMETER_KEYS = (*Choices.model_fields, *Range.model_fields)
 
 
@@ -86,7 +87,7 @@ def fields_by_path(experiment: Experiment) -> dict[str, Any]:
 
 def _read_file(file: Path) -> dict[str, Any]:
     try:
-        text = read_limited(file, LONGEST).decode()
+        text = read_limited(file, LONGEST_FILE).decode()
     except OSError as error:
         raise ConfigurationError(f"--config={file}: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -95,10 +95,8 @@ def _without_removed(space: Any) -> Any:
 
 
 def _one_kind(parameter: Any) -> Any:
-    if isinstance(parameter, dict) and "choices" in parameter:
-        beside = [key for key in ("low", "high", "log", "step") if key in parameter]
-        if beside:
-            raise PydanticCustomError("kinds", "choices, or low and high: not both")
+    if isinstance(parameter, dict) and "choices" in parameter and parameter.keys() & {"low", "high", "log", "step"}:
+        raise PydanticCustomError("kinds", "choices, or low and high: not both")
     return parameter
 
 
@@ -144,7 +142,7 @@ def ordered(space: SearchSpace) -> list[str]:
         ready = [name for name in space if name not in names and set(space[name].when or {}) <= set(names)]
         if not ready:
             name = next(name for name in space if name not in names)
-            raise ValueError(f"searchSpace.{name}.when: depends on itself")
+            raise ValueError(f"searchSpace.{shown_key(name)}.when: depends on itself")
         names += ready[:1]
     return names
 
@@ -195,7 +193,7 @@ def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
     combinations = 1
     for name, parameter in space.items():
         if isinstance(parameter, Range) and parameter.step is None:
-            raise ValueError(f"searchSpace.{name}: sweep.sampler.name=grid needs a step or choices")
+            raise ValueError(f"searchSpace.{shown_key(name)}: sweep.sampler.name=grid needs a step or choices")
         combinations *= len(parameter.choices) if isinstance(parameter, Choices) else parameter.steps + 1
     if combinations > LARGEST_GRID:
         raise ValueError(f"searchSpace: {shown(combinations)} combinations of values, at most {LARGEST_GRID:,}")
@@ -218,13 +216,10 @@ def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
 
 
 def combinations_of(space: SearchSpace, chosen: str, prefix: str) -> list[dict[str, Scalar]]:
-    """Parameters of trials: every combination of parameters that begin with the prefix which trials can have.
+    """The parameters that begin with the prefix, in every combination that trials can have of them.
 
-    Args:
-        space: all that is searched.
-        chosen: a parameter of which every choice counts. Of the others only matters whether they are there.
-        prefix: of the names.
-
+    Every choice counts of the parameter `chosen`, and of those that conditions name. Of any other only matters whether
+    a trial has it, and whether it is null, so that one value stands for the rest.
     """
     names = [name for name in space if name.startswith(prefix)]
     conditions: list[str] = []
@@ -238,10 +233,7 @@ def combinations_of(space: SearchSpace, chosen: str, prefix: str) -> list[dict[s
         if name != chosen and name not in conditions:
             values = tuple({value is None: value for value in values}.values())
         reduced[name] = Choices(choices=values, when=space[name].when)
-    points = [
-        {name: value for name, value in point.items() if name.startswith(prefix)} for point in grid_points(reduced)
-    ]
-    return list({tuple(point.items()): point for point in points}.values())
+    return [{name: value for name, value in point.items() if name.startswith(prefix)} for point in grid_points(reduced)]
 
 
 def space_of(configurations: Sequence[Mapping[str, Scalar]]) -> SearchSpace:

@@ -11,6 +11,7 @@ from jobs.queue.database import Database
 from jobs.queue.slots import read_experiment
 from jobs.runtime.database_url import is_sqlite
 from jobs.runtime.errors import ConfigurationError, Failure
+from resnet_core.validation import shown
 
 TRIALS = "sweep.trials"
 FREE = ("sweep.maxHours", "sweep.maxGpuHours", "sweep.minCompleted")  # may be changed: no trial depends on them
@@ -71,8 +72,8 @@ def check_study(experiment: Experiment, database: Database) -> None:
 
 def _other_fields(stored: Experiment, experiment: Experiment, place: str) -> list[str]:
     return [
-        f"{key}={after!r}: study {stored.study_name} in {place} belongs to another experiment, where it is "
-        f"{before!r}; choose another study.name"
+        f"{key}={shown(after)}: study {stored.study_name} in {place} belongs to another experiment, where it is "
+        f"{shown(before)}; choose another study.name"
         for key, before, after in _differences(stored.model_dump(mode="json"), experiment.model_dump(mode="json"))
         if key not in (TRIALS, *FREE)
     ]

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from jobs.experiment.parameters import searchable_fields
 from jobs.experiment.search_space import Choices, Range, SearchSpace, grid_points, is_active
 from jobs.queue.study import suggest
 from jobs.runtime.errors import ConfigurationError
+from resnet_core.count import count_parameters
+from resnet_core.description import NetworkConfig
+from resnet_core.pruning import planned_config
+from resnet_core.schedule import lr_factor
 
 LONGEST_LINE = 1500  # the names of all fields that can be searched take half of it
 
@@ -87,7 +92,12 @@ def check(experiment: Experiment) -> None:
 
 def check_trial(experiment: Experiment, parameters: dict[str, Any], given_parameters: dict[str, Any]) -> None:
     json.dumps(parameters, allow_nan=False)
-    experiment.with_parameters(parameters)
+    recipe, pruning = experiment.with_parameters(parameters)
+    with suppress(ValueError):  # a target may be out of reach, which `prepare` finds when it knows the classes
+        assert count_parameters(planned_config(NetworkConfig.from_model(experiment.model, 10), pruning)) > 0
+    epochs = experiment.sweep.epochs
+    for step in (0, 1, 10 * epochs - 1):
+        assert 0 <= lr_factor(recipe.schedule, step, 10, epochs) <= 1
     if experiment.sweep.sampler.is_fixed:
         assert parameters == given_parameters
     else:

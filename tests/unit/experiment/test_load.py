@@ -4,9 +4,8 @@ from typing import Any
 import pytest
 
 from jobs.artifacts.keys import images_key
-from jobs.experiment.core_yaml import LONGEST
 from jobs.experiment.experiment import RESERVED
-from jobs.experiment.load import dump_experiment, load_experiment, parse_experiment
+from jobs.experiment.load import LONGEST_FILE, dump_experiment, load_experiment, parse_experiment
 from jobs.runtime.errors import ConfigurationError
 
 
@@ -75,7 +74,7 @@ def test_value_of_another_type_is_refused_in_one_line(override: str, message: st
         (b"training: {lr: 0.1}\nseed: 1\ntraining: {ema: 0.9}", "not YAML: line 3, column 1: training: given twice"),
         ("data: {title: Möwen}".encode("latin-1"), "not UTF-8: byte 16 is 0xf6"),
         ("seed: 1".encode("utf-16"), "not UTF-8: byte 1 is 0xff"),
-        (b"#" * (LONGEST + 1), "longer than 1,048,576 bytes"),
+        (b"#" * (LONGEST_FILE + 1), "longer than 1,048,576 bytes"),
         (b"[" * 10_000, "not YAML: line 1, column 33: deeper than 32 levels"),
         (b"extends: [a]", "extends=['a']: one of best, "),
         (b"extends: " + b"x" * 1000, "extends='" + "x" * 199 + "…: one of best, "),
