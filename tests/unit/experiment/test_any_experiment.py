@@ -150,7 +150,7 @@ spoilings = st.tuples(
 )
 
 
-@examples(150)
+@examples(100)
 @given(preset=st.sampled_from(preset_names()), changes=st.lists(spoilings, min_size=1, max_size=3))
 def test_a_preset_with_wrong_values_is_refused_or_good(
     file: Path, capsys: pytest.CaptureFixture[str], preset: str, changes: list[tuple[int, str, str, Any]]
@@ -164,7 +164,7 @@ def test_a_preset_with_wrong_values_is_refused_or_good(
         check(experiment)
 
 
-@examples(100)
+@examples(60)
 @given(content=st.binary(max_size=40) | st.text("{}[]:,-&*!|>'\"%@`#? \n\tab01.~", max_size=40).map(str.encode))
 def test_any_bytes_are_refused_or_good(file: Path, capsys: pytest.CaptureFixture[str], content: bytes) -> None:
     file.write_bytes(content)
@@ -173,7 +173,7 @@ def test_any_bytes_are_refused_or_good(file: Path, capsys: pytest.CaptureFixture
         check(experiment)
 
 
-@examples(100)
+@examples(60)
 @given(
     path=st.text(st.sampled_from("abct.{}[]"), max_size=8)
     | st.sampled_from(["sweep.trials", "searchSpace.lr.low", "training"]),
@@ -230,7 +230,7 @@ def spaces(draw: st.DrawFn) -> dict[str, Any]:
     return space
 
 
-@examples(200)
+@examples(120)
 @given(
     space=spaces(),
     sampler=st.sampled_from(["tpe", "random", "gp", "cmaes", "grid"]),

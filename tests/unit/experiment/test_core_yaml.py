@@ -89,7 +89,7 @@ scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(a
 trees = st.dictionaries(texts, st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(texts, inner)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(tree=trees)
 def test_what_is_written_is_read_as_it_was_by_readers_of_either_yaml(tree: dict[str, Any]) -> None:
     text = dump_yaml(tree)
