@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from resnet_core.validation import shown, shown_key
 
 LONGEST = 2**23  # characters; what `dump_yaml` makes of the longest file is less than eight times as long
+LONGEST_PROBLEM = 300  # characters; PyYAML quotes without a limit
 DEEPEST = 32  # levels; an experiment has seven
 
 
@@ -52,9 +54,11 @@ def parse_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark, problem = error.problem_mark, ", ".join(filter(None, (error.context, error.problem)))
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ValueError(f"not YAML: {place}{_one_line(problem)}") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"not YAML: {_one_line(str(error))}") from None
+        raise ValueError(f"not YAML: {place}{' '.join(problem.split())[:LONGEST_PROBLEM]}") from None
+    except ReaderError as error:
+        raise ValueError(f"not YAML: character {error.position + 1} is {error.character:#x}, no text") from None
+    except (OverflowError, ValueError):  # PyYAML leaves these to Python
+        raise ValueError("not YAML: an escape sequence or the version in it has too large a number") from None
 
 
 def dump_yaml(tree: Any) -> str:
@@ -127,8 +131,3 @@ def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
 
 def _refusal(mark: Any, problem: str) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
-
-
-def _one_line(text: str) -> str:
-    words = " ".join(text.split())
-    return words if words.isprintable() and len(words) < 300 else shown(words)
