@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         3600, gt=0, description="How long a process waits for a database or a bucket that is away."
     )
     max_attempts: int = Field(
-        3, ge=1, description="Exceptions that settle a trial as failed, if several workers had them or there is but one."
+        3, ge=1, description="Exceptions that settle a trial as failed, if several workers had them, or the only one."
     )
     max_crashes: int = Field(
         3, ge=1, description="Processes lost within one epoch after which a trial is settled as crashed."
