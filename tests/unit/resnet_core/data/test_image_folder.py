@@ -1,11 +1,15 @@
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
 from PIL import Image
 
 from resnet_core.config import DataConfig
 from resnet_core.data import RawDataset, read_source
+from resnet_core.data.image_file import shown
+from tests.support.image_folders import Folder, folders
 
 
 def read(folder: Path, size: int = 32) -> RawDataset:
@@ -93,5 +97,25 @@ def test_missing_part_is_refused(folder: Path) -> None:
         read(folder)
 
 
-def test_images_are_bytes_in_rgb(folder: Path) -> None:
-    assert read(folder).test.images.dtype == torch.uint8
+@settings(max_examples=80, derandomize=True, deadline=None)
+@given(drawn=folders(images=1))
+def test_any_folder_becomes_its_images_or_is_refused_by_the_name_of_what_is_wrong(drawn: Folder) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        drawn.make(root)
+        reasons = drawn.refused(root)
+        try:
+            dataset = read(root, 12)
+        except ValueError as error:
+            line = str(error)
+        else:
+            assert not reasons
+            assert dataset.classes == drawn.classes
+            for part, images in (("train", dataset.train), ("test", dataset.test)):
+                assert images.labels.tolist() == drawn.labels(part)
+                assert (images.images.shape[1:], images.images.dtype) == ((3, 12, 12), torch.uint8)
+                shades = torch.tensor([drawn.shade(label) for label in drawn.labels(part)])
+                assert torch.equal(images.images.int(), shades[:, None, None, None].expand(-1, 3, 12, 12))
+            return
+    assert line.isprintable()
+    assert line.startswith(tuple(f"data.path={shown(reason)}: " for reason in reasons))
