@@ -102,18 +102,18 @@ def _read_model(artifacts: Artifacts, device: torch.device) -> TrainedModel:
 
 def _files(images: list[Path]) -> Iterator[Path]:
     for path in images:
-        if path.is_dir():
-            try:
-                files = image_files(path)
-            except ValueError as error:
-                raise NotAnImage(str(error)) from None
-            if not files:
-                raise NotAnImage(f"{path}: no image in this folder ({', '.join(SUFFIXES)})")
-            yield from files
-        elif path.is_file():
-            yield path
-        else:
+        try:
+            is_folder, is_file = path.is_dir(), path.is_file()
+            files = image_files(path) if is_folder else [path]
+        except OSError as error:
+            raise NotAnImage(f"{path}: {error.strerror}") from None
+        except ValueError as error:
+            raise NotAnImage(str(error)) from None
+        if not files:
+            raise NotAnImage(f"{path}: no image in this folder ({', '.join(SUFFIXES)})")
+        if not (is_folder or is_file):
             raise NotAnImage(f"{path}: no such file")
+        yield from files
 
 
 def _predict(model: TrainedModel, files: list[Path], top: int) -> Iterator[Prediction]:

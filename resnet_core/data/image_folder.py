@@ -24,6 +24,8 @@ def read_image_folder(path: Path, size: int) -> RawDataset:
         return RawDataset(path.resolve().name, tuple(train), _read(train, size), _read(test, size))
     except ValueError as error:
         raise ValueError(f"data.path={error}") from None
+    except OSError as error:
+        raise ValueError(f"data.path={shown(path)}: {error.strerror}") from None
 
 
 def _find(path: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:

@@ -196,6 +196,8 @@ def test_folder_is_read_as_for_training(
     assert names == [f"{photos}/folder.jpg/1.png", *(f"{photos}/linked/{file.name}" for file in digit_files)]
     (photos / "gone.png").symlink_to("nowhere")
     assert refused(capsys, 1, published.root, photos) == f"{photos}/gone.png: a link that leads nowhere"
+    long = photos / ("x" * 256)
+    assert refused(capsys, 1, published.root, long) == f"{long}: File name too long"
 
 
 def test_pickle_is_not_opened(copied: FolderArtifacts, digit_files: list[Path], capsys: Capture) -> None:

@@ -101,6 +101,14 @@ def test_missing_file_is_refused_by_name(binary_folder: Path, tmp_path: Path) ->
         read_source(DataConfig(source="cifar10", path=str(tmp_path)))
 
 
+def test_names_of_classes_that_are_no_text_are_refused(binary_folder: Path, tmp_path: Path) -> None:
+    names = copy_of(binary_folder, tmp_path) / "batches.meta.txt"
+    names.unlink()
+    names.write_bytes(b"caf\xe9\n" * 10)
+    with pytest.raises(ValueError, match=r"data\.path=.*batches\.meta\.txt: not a text in UTF-8$"):
+        read_source(DataConfig(source="cifar10", path=str(tmp_path)))
+
+
 def test_label_out_of_range_is_refused(binary_folder: Path, tmp_path: Path) -> None:
     file = copy_of(binary_folder, tmp_path) / "test_batch.bin"
     damaged = bytearray(file.read_bytes())

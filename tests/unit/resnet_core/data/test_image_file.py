@@ -247,6 +247,11 @@ def test_file_that_has_vanished_is_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "gone.png", SIDE)
 
 
+def test_file_that_may_not_be_read_is_refused(closed: Path) -> None:
+    with pytest.raises(ValueError, match=rf"^{closed}/file\.png: Permission denied$"):
+        read_image(closed / "file.png", SIDE)
+
+
 def test_name_with_a_line_break_stays_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\\nb\\udce9\\u202e\.png: No such file or directory$"):
         read_image(tmp_path / "a\nb\udce9\u202e.png", SIDE)

@@ -91,6 +91,11 @@ def test_single_class_is_refused(folder: Path) -> None:
         read(folder)
 
 
+def test_folder_that_may_not_be_read_is_refused(closed: Path) -> None:
+    with pytest.raises(ValueError, match=rf"^data\.path={closed}/folder: Permission denied$"):
+        read(closed / "folder")
+
+
 def test_missing_part_is_refused(folder: Path) -> None:
     (folder / "test").rename(folder / "validation")
     with pytest.raises(ValueError, match=r"^data\.path=/.*: no folder test/ there, with a folder for each class$"):
