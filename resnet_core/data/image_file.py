@@ -25,7 +25,8 @@ FORMATS = {
 SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 # Pillow's names for pixels of at most 8 bits a channel.
 MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"})
-# Of the image in the file, and of what resizing makes of it: both can be any number in a file of a few kilobytes.
+# Of the image in the file, and of what resizing makes of it: a file of a few kilobytes can ask for any number. Reading
+# so many takes 600 MB.
 MAX_PIXELS = 2**26
 BACKGROUND = "white"
 BLACK_IS_ZERO = 1  # of TIFF's photometric interpretations
@@ -79,7 +80,7 @@ def _check_pixels(image: Image.Image) -> None:
     if image.mode not in MODES and not _is_16_bit_grey(image):
         raise Unusable(f"pixels of the kind {image.mode} have no white that is known here; 8 or 16 bits a channel have")
     if isinstance(image, TiffImageFile) and image.mode.startswith("I;16"):
-        kind = (image.tag_v2[BITSPERSAMPLE], image.tag_v2[PHOTOMETRIC_INTERPRETATION])
+        kind = (image.tag_v2.get(BITSPERSAMPLE), image.tag_v2.get(PHOTOMETRIC_INTERPRETATION))
         if kind != ((16,), BLACK_IS_ZERO):  # Pillow takes others for this one
             raise Unusable("grey of 12 bits, or with white as 0, is not read; 16 bits with black as 0 are")
     if isinstance(image, PngImageFile) and image.mode != "P" and "transparency" in image.info:

@@ -29,7 +29,7 @@ def prepared(folder: Path, run: Path) -> tuple[int, str]:
     return code, printed.getvalue().removesuffix("\n")
 
 
-@settings(max_examples=20, derandomize=True, deadline=None)
+@settings(max_examples=12, derandomize=True, deadline=None)
 @given(drawn=folders(images=2))
 def test_any_folder_is_prepared_or_refused_in_one_line_before_anything_is_written(drawn: Folder) -> None:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as run:
