@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
@@ -16,7 +15,8 @@ from jobs.cli.result_commands import open_result
 from jobs.runtime.device import select_device
 from jobs.runtime.errors import ConfigurationError, Failure
 from jobs.runtime.settings import read_settings
-from resnet_core.data.image_folder import image_files, read_image
+from resnet_core.data.image_file import SUFFIXES, read_image
+from resnet_core.data.listing import image_files
 from resnet_core.device import use_threads
 from resnet_core.load import TrainedModel, load_model, read_description
 
@@ -106,15 +106,18 @@ def _read_model(artifacts: Artifacts, device: torch.device) -> TrainedModel:
 
 def _files(images: list[Path]) -> Iterator[Path]:
     for path in images:
-        if path.is_dir():
-            files = image_files(path)
-            if not files:
-                raise NotAnImage(f"{path}: no image in this folder ({', '.join(IMG_EXTENSIONS)})")
-            yield from files
-        elif path.is_file():
-            yield path
-        else:
+        try:
+            is_folder, is_file = path.is_dir(), path.is_file()
+            files = image_files(path) if is_folder else [path]
+        except OSError as error:
+            raise NotAnImage(f"{path}: {error.strerror}") from None
+        except ValueError as error:
+            raise NotAnImage(str(error)) from None
+        if not files:
+            raise NotAnImage(f"{path}: no image in this folder ({', '.join(SUFFIXES)})")
+        if not (is_folder or is_file):
             raise NotAnImage(f"{path}: no such file")
+        yield from files
 
 
 def _predict(model: TrainedModel, files: list[Path], top: int) -> Iterator[Prediction]:
