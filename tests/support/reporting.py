@@ -168,5 +168,9 @@ def start(
 def kill(process: BaseProcess, number: int = signal.SIGKILL) -> None:
     """A signal, unless the process is gone."""
     assert process.pid is not None
+    signal_process(process.pid, number)
+
+
+def signal_process(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(process.pid, number)
+        os.kill(pid, number)
