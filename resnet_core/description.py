@@ -8,6 +8,8 @@ from resnet_core.config import Config, ModelConfig, PositiveInt
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Deviation = Annotated[float, Field(gt=0, le=1)]
+# Below the folder of the description that names it.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")]
 
 
 class BlockConfig(Config):
@@ -53,6 +55,7 @@ class ModelDescription(Config):
     mean: tuple[Share, Share, Share]
     std: tuple[Deviation, Deviation, Deviation]
     precision: Literal["float32", "bfloat16"] = Field(description="What it was tested in.")
+    weights: FileName = Field("model.safetensors", description="Their file, counted from the description's folder.")
     weights_sha256: str | None = Field(None, description="Of the weights that belong to it.")
 
     @model_validator(mode="after")

@@ -48,8 +48,8 @@ def spelled_out(text: str, hidden: Callable[[str], bool]) -> str:
 
 def json_text(value: Any) -> str:
     """The value as JSON in one line, in which all that cannot be shown is an escape sequence of JSON."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if is_shown(text) else json.dumps(value)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text if is_shown(text) else json.dumps(value, allow_nan=False)
 
 
 def markdown(text: str) -> str:

@@ -11,7 +11,7 @@ from jobs.artifacts import Artifacts
 from jobs.experiment.search_space import Scalar
 from jobs.runtime.errors import Failure
 from resnet_core.config import Config
-from resnet_core.description import ModelDescription
+from resnet_core.description import FileName, ModelDescription
 from resnet_core.scores import Metrics
 from resnet_core.validation import explain
 
@@ -36,8 +36,13 @@ class ChosenTrial(Document):
 
 
 class ModelDocument(ModelDescription):
-    """`model.json`: what is needed to use a network, and how it was trained."""
+    """`model.json`: what is needed to use a network, and how it was trained.
 
+    `epochs` is the file of its epochs and `weights` that of its weights, counted from the document's folder.
+    """
+
+    epochs: FileName = "epochs.jsonl"
+    epochs_sha256: str | None = None
     parameters: int
     macs: int
     trial: ChosenTrial

@@ -12,8 +12,9 @@ from jobs.experiment.load import load_experiment
 from jobs.queue.compatibility import check_result, check_study
 from jobs.queue.database import Database
 from jobs.runtime import interrupt
+from jobs.runtime.identity import owner_identity
 from jobs.runtime.retry import Patience
-from jobs.runtime.settings import Settings, owner_identity, read_settings
+from jobs.runtime.settings import Settings, read_settings
 from jobs.runtime.terminal import say
 
 PATIENCE = Patience(60)  # services that were installed a moment ago may still be starting

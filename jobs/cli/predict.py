@@ -7,19 +7,19 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
-from jobs.artifacts.keys import DESCRIPTION, MODEL, WEIGHTS
+from jobs.artifacts.keys import DESCRIPTION, MODEL
 from jobs.cli.result_commands import open_result
 from jobs.runtime.device import select_device
 from jobs.runtime.errors import ConfigurationError, Failure
 from jobs.runtime.settings import read_settings
 from jobs.runtime.terminal import say
-from resnet_core.data.image_folder import image_files, read_image
+from resnet_core.data.image_file import SUFFIXES, read_image
+from resnet_core.data.listing import image_files
 from resnet_core.device import use_threads
-from resnet_core.load import TrainedModel, load_model
+from resnet_core.load import TrainedModel, load_model, read_description
 from resnet_core.shown_text import visible
 
 TOP = 3
@@ -85,8 +85,12 @@ def _read_model(artifacts: Artifacts, device: torch.device) -> TrainedModel:
     if folder is None:
         words = f"neither {MODEL}/{DESCRIPTION} nor {DESCRIPTION}; a result has its model when it is evaluated"
         raise NotAModel(f"{artifacts.location}: not a model: {words}")
-    if not folder.exists(WEIGHTS):
-        raise NotAModel(f"{folder.location}: not a model: no {WEIGHTS} beside {DESCRIPTION}")
+    try:
+        file = folder.read(DESCRIPTION, read_description).weights
+    except ValueError as error:
+        raise NotAModel(f"{folder.location}: {error}") from None
+    if not folder.exists(file):
+        raise NotAModel(f"{folder.location}: not a model: no {file} beside {DESCRIPTION}")
 
     def load(description: Path, weights: Path) -> TrainedModel:
         try:
@@ -95,24 +99,28 @@ def _read_model(artifacts: Artifacts, device: torch.device) -> TrainedModel:
             raise NotAModel(f"{folder.location}: {error}") from None
         expected, found = model.description.weights_sha256, file_sha256(weights)
         if expected not in (None, found):
-            differing = f"{WEIGHTS} has sha256 {found}, but {DESCRIPTION} belongs to {expected}"
+            differing = f"{file} has sha256 {found}, but {DESCRIPTION} belongs to {expected}"
             raise NotAModel(f"{folder.location}: {differing}; one of them was changed")
         return model
 
-    return folder.read(DESCRIPTION, lambda description: folder.read(WEIGHTS, partial(load, description)))
+    return folder.read(DESCRIPTION, lambda description: folder.read(file, partial(load, description)))
 
 
 def _files(images: list[Path]) -> Iterator[Path]:
     for path in images:
-        if path.is_dir():
-            files = image_files(path)
-            if not files:
-                raise NotAnImage(f"{visible(str(path))}: no image in this folder ({', '.join(IMG_EXTENSIONS)})")
-            yield from files
-        elif path.is_file():
-            yield path
-        else:
-            raise NotAnImage(f"{visible(str(path))}: no such file")
+        shown = visible(str(path))
+        try:
+            is_folder, is_file = path.is_dir(), path.is_file()
+            files = image_files(path) if is_folder else [path]
+        except OSError as error:
+            raise NotAnImage(f"{shown}: {error.strerror}") from None
+        except ValueError as error:
+            raise NotAnImage(visible(str(error))) from None
+        if not files:
+            raise NotAnImage(f"{shown}: no image in this folder ({', '.join(SUFFIXES)})")
+        if not (is_folder or is_file):
+            raise NotAnImage(f"{shown}: no such file")
+        yield from files
 
 
 def _predict(model: TrainedModel, files: list[Path], top: int) -> Iterator[Prediction]:

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 from sqlalchemy import Connection
 
-from jobs.queue.claims import Claim, record_change
+from jobs.queue.claim import Claim
+from jobs.queue.claims import record_change
 from jobs.queue.connections import connect, exclusive
 from jobs.queue.fenced_storage import FencedStorage, create_tables
 from jobs.queue.optuna_internals import trial_id

@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import ORMExecuteState, Session, scoped_session, sessionmaker
 
-from jobs.queue.claims import Claim, LeaseLost, attach_trial, check_fence, forget_crashes, settle
+from jobs.queue.claim import Claim, LeaseLost
+from jobs.queue.claims import attach_trial, check_fence, forget_crashes, settle
 from jobs.queue.connections import TIMEOUT_SECONDS, engine_options
 from jobs.queue.optuna_internals import TrialRow, ValueRow
 from jobs.queue.outcomes import Outcome

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from jobs.queue.tables import SlotState, database_now, slots, sweeps
+from jobs.queue.tables import UNCLAIMED, SlotState, database_now, slots, sweeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ def create_sweep(connection: Connection, study: str, experiment: str, parameters
         connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(experiment=experiment))
     count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
     existing = connection.scalar(count) or 0
-    new = {"study": study, "state": SlotState.WAITING, "gpus": 0, "fence": 0, "attempts": 0, "crashes": 0}
+    new = UNCLAIMED | {"study": study}
     rows = [new | {"slot": slot, "parameters": json.dumps(fixed)} for slot, fixed in enumerate(parameters)][existing:]
     if rows:
         connection.execute(sa.insert(slots), rows)

@@ -24,12 +24,14 @@ slots = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("previous", sa.String(16)),  # the state before the newest claim
     sa.Column("previous_end", sa.Float),  # the end of the lease before the newest claim
-    sa.Column("owner", sa.String(128)),
+    sa.Column("owner", sa.String(128)),  # who holds it, or has settled it
     sa.Column("gpus", sa.Float, nullable=False),  # held by the owner; 0 on a CPU
     sa.Column("fence", sa.Integer, nullable=False),
     sa.Column("lease_end", sa.Float),  # seconds since 1970 by the database's clock
     sa.Column("attempts", sa.Integer, nullable=False),  # exceptions so far
     sa.Column("crashes", sa.Integer, nullable=False),  # owners that vanished since the last epoch was reported
+    sa.Column("failed_at", sa.String(128)),  # the workplace at which the last attempt failed
+    sa.Column("failed_elsewhere", sa.Boolean),  # whether an earlier attempt failed at another workplace
     sa.Column("decided_epoch", sa.Integer),  # the last epoch after which early stopping was asked
     sa.Column("stops", sa.Boolean),  # its answer
     sa.Column("message", sa.Text),  # why it settled as it did, or what failed last
@@ -67,6 +69,10 @@ class SlotState(StrEnum):
     @property
     def settled(self) -> bool:
         return self not in (SlotState.WAITING, SlotState.RUNNING)
+
+
+# The fields of a slot that nobody has claimed yet.
+UNCLAIMED = {"state": SlotState.WAITING, "parameters": "{}", "gpus": 0, "fence": 0, "attempts": 0, "crashes": 0}
 
 
 def database_now(connection: Connection) -> sa.ColumnElement[float]:

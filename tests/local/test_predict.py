@@ -14,7 +14,7 @@ from jobs.artifacts import FolderArtifacts
 from jobs.cli import predict
 from jobs.cli.main import main
 from resnet_core.config import ModelConfig
-from resnet_core.data.image_folder import read_image
+from resnet_core.data.image_file import read_image
 from resnet_core.description import NetworkConfig
 from resnet_core.load import load_model
 from resnet_core.model import ResNet
@@ -203,17 +203,38 @@ def test_model_that_does_not_hold_together_is_refused(
 def test_file_that_is_no_image_is_named_before_anything_is_printed(
     published: FolderArtifacts, digit_files: list[Path], capsys: Capture, tmp_path: Path
 ) -> None:
-    text, half, unknown, empty = (tmp_path / name for name in ("notes.png", "half.png", "unknown.dds", "empty"))
-    Image.new("RGB", (8, 8)).save(unknown)
-    header = unknown.read_bytes()
-    unknown.write_bytes(header[:80] + b"\0\0\0\x9a" + header[84:])  # a pixel format that Pillow cannot read
+    text, half, other, grey, empty = (tmp_path / name for name in ("a.png", "b.png", "c.dds", "d.tif", "empty"))
     text.write_text("no image")
     half.write_bytes(digit_files[0].read_bytes()[:-60])
+    Image.new("RGB", (8, 8)).save(other)
+    Image.new("F", (8, 8)).save(grey)
     empty.mkdir()
-    for bad in (text, half, unknown):
-        assert refused(capsys, 1, published.root, *digit_files, bad).startswith(f"{bad}: not an image: ")
-    assert refused(capsys, 1, published.root, digit_files[0], tmp_path / "b.png") == f"{tmp_path}/b.png: no such file"
+    for bad, reason in (
+        (text, "not an image (JPEG, "),
+        (half, "cannot be decoded: "),
+        (other, "not an image (JPEG, "),
+        (grey, "pixels of the kind F have no white"),
+    ):
+        assert refused(capsys, 1, published.root, *digit_files, bad).startswith(f"{bad}: {reason}")
+    assert refused(capsys, 1, published.root, digit_files[0], tmp_path / "e.png") == f"{tmp_path}/e.png: no such file"
     assert refused(capsys, 1, published.root, empty).startswith(f"{empty}: no image in this folder (.jpg, ")
+
+
+def test_folder_is_read_as_for_training(
+    published: FolderArtifacts, digit_files: list[Path], capsys: Capture, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    (photos / "folder.jpg").mkdir(parents=True)
+    shutil.copyfile(digit_files[1], photos / "folder.jpg/1.png")
+    (photos / "linked").symlink_to(digit_files[0].parent)
+    (photos / "._0.png").write_bytes(b"of a Macintosh")
+    assert main(["predict", str(published.root), str(photos)]) == 0
+    names = [line.rpartition(": ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == [f"{photos}/folder.jpg/1.png", *(f"{photos}/linked/{file.name}" for file in digit_files)]
+    (photos / "gone.png").symlink_to("nowhere")
+    assert refused(capsys, 1, published.root, photos) == f"{photos}/gone.png: a link that leads nowhere"
+    long = photos / ("x" * 256)
+    assert refused(capsys, 1, published.root, long) == f"{long}: File name too long"
 
 
 def test_pickle_is_not_opened(copied: FolderArtifacts, digit_files: list[Path], capsys: Capture) -> None:

@@ -14,7 +14,7 @@ from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import read_dataset
 from jobs.experiment.experiment import Experiment
 from jobs.queue import claims
-from jobs.queue.claims import Claim, LeaseLost
+from jobs.queue.claim import Claim, LeaseLost
 from jobs.queue.compatibility import NotPrepared
 from jobs.queue.connections import connect
 from jobs.queue.optuna_internals import trial_id
@@ -79,8 +79,9 @@ def test_sweep_settles_every_slot_once_with_one_trial_each(settings: Settings, r
         assert trial.user_attrs["parameters"] < 10_000
     best = status.best
     assert best is not None
-    kept = [f"trials/{best.number}/checkpoint-1.pt"]
-    assert root.under("quick").listing("trials") == sorted([*kept, *(f"trials/{n}/epochs.jsonl" for n in range(4))])
+    kept, *others = sorted(root.under("quick").listing("trials"), key=lambda key: key.endswith("epochs.jsonl"))
+    assert kept == f"trials/{best.number}/checkpoint-1-{best.owner}.pt"
+    assert others == [f"trials/{number}/epochs.jsonl" for number in range(4)]
 
 
 def test_sweep_run_again_changes_nothing(settings: Settings, root: Artifacts) -> None:
@@ -290,7 +291,8 @@ def test_trial_with_all_epochs_done_is_settled_without_training(settings: Settin
     assert after.value == before.intermediate_values[3]
     assert status_of(experiment, settings).trials[0].state is SlotState.COMPLETE
     written = root.under("quick").listing("trials")
-    assert written == ["trials/0/checkpoint-1.pt", "trials/0/epochs.jsonl"]  # none by the second owner
+    assert [key.partition("-")[0] for key in written] == ["trials/0/checkpoint", "trials/0/epochs.jsonl"]
+    assert written[0].startswith("trials/0/checkpoint-1-")  # none by the second owner
 
 
 def _is_interrupted(_run: RunningTrial) -> None:

@@ -20,6 +20,7 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, load_experiment
 from jobs.queue import claims
 from jobs.queue import fenced_storage as storage_module
+from jobs.queue.claim import Claim
 from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables
 from jobs.queue.slots import create_sweep
@@ -127,12 +128,12 @@ def removed(guard: Guard | None) -> Iterator[None]:
         yield
 
 
-def _update_without_fence(connection: sa.Connection, held: claims.Claim, **values: Any) -> bool:
+def _update_without_fence(connection: sa.Connection, held: Claim, **values: Any) -> bool:
     row = sa.and_(claims.slots.c.study == held.study, claims.slots.c.slot == held.slot)
     return connection.execute(sa.update(claims.slots).where(row).values(**values)).rowcount == 1
 
 
-def _read_whatever(_connection: sa.Connection, held: claims.Claim) -> tuple[SlotState, int | None]:
+def _read_whatever(_connection: sa.Connection, held: Claim) -> tuple[SlotState, int | None]:
     return SlotState.RUNNING, held.trial_id
 
 

@@ -7,12 +7,13 @@ from jobs.artifacts.dataset_record import StoredDataset
 from jobs.experiment.experiment import Experiment
 from jobs.queue.tables import SlotState
 from jobs.runtime import logs
-from jobs.stages.sweep.running_trial import AttemptFails, RunningTrial, TrialEnds
+from jobs.stages.sweep.running_trial import AttemptFails, DeviceFailed, RunningTrial, TrialEnds
 from resnet_core.build import build_network
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.config import PruningConfig
 from resnet_core.count import BudgetExceeded, check_budget, count_macs
 from resnet_core.description import NetworkConfig
+from resnet_core.device_failure import is_device_failure
 from resnet_core.epoch import EpochResult
 from resnet_core.out_of_memory import describe_out_of_memory, free_memory, is_out_of_memory
 from resnet_core.pruning import planned_config
@@ -35,11 +36,15 @@ def train_trial(
     Raises:
         TrialEnds: over budget, diverged or stopped early.
         AttemptFails: out of memory; what the trial held of it is free again.
+        DeviceFailed: the device has failed otherwise.
 
     """
     try:
         _train(run, experiment, dataset, data)
     except Exception as error:
+        if is_device_failure(error):
+            reason = str(error).strip().partition("\n")[0]
+            raise DeviceFailed(f"{data.train.images.device} has failed: {reason}") from error
         if not is_out_of_memory(error):
             raise
         message = _out_of_memory(error, run, experiment, data, processes)

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from jobs.queue import claims
-from jobs.queue.claims import LeaseLost
+from jobs.queue.claim import LeaseLost
 from jobs.queue.connections import connect
 from jobs.queue.lease import Lease
 from jobs.queue.slots import create_sweep
