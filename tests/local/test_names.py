@@ -28,7 +28,7 @@ def is_file_name(text: str) -> bool:
         encoded = os.fsencode(text)
     except UnicodeEncodeError:
         return False
-    return 0 < len(encoded) < 200 and not {0, ord("/")} & set(encoded) and text not in (".", "..")
+    return 0 < len(encoded) < 200 and not {0, ord("/")} & set(encoded) and not text.startswith(".")  # which is left out
 
 
 names = texts.filter(is_file_name).map(lambda text: os.fsdecode(os.fsencode(text)))

@@ -100,7 +100,7 @@ def test_name_cannot_move_the_cursor_or_begin_a_line(
     assert refused(capsys, 1, published.root, odd).startswith(f"{shown}: no image in this folder")
     odd.rmdir()
     odd.write_text("no image")
-    assert refused(capsys, 1, published.root, odd).startswith(f"{shown}: not an image: ")
+    assert refused(capsys, 1, published.root, odd).startswith(f"{shown}: not an image")
     shutil.copyfile(digit_files[0], odd)
     assert main(["predict", str(published.root), str(odd)]) == 0
     (line,) = capsys.readouterr().out.splitlines()
