@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.search_space import Choices, Range
 from jobs.runtime.errors import ConfigurationError
+from resnet_core.shown_text import visible_lines
 from resnet_core.validation import explain, keys_of
 
 PARAMETER_KEYS = (*Choices.model_fields, *Range.model_fields)
@@ -66,7 +67,13 @@ def validate_experiment(tree: Any) -> Experiment:
 
 def dump_experiment(experiment: Experiment) -> str:
     """Every field of the experiment as YAML that `load_experiment` reads back to an equal one."""
-    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml_text(experiment.model_dump(mode="json"))
+
+
+def yaml_text(tree: dict[str, Any]) -> str:
+    """The tree as YAML, in which all that cannot be shown is an escape sequence of YAML."""
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    return text if visible_lines(text) == text else yaml.safe_dump(tree, sort_keys=False)
 
 
 def fields_by_path(experiment: Experiment) -> dict[str, Any]:
