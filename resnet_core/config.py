@@ -3,20 +3,17 @@
 Keys are in camelCase in files (`batchSize`) and in snake_case in Python (`batch_size`).
 """
 
-import unicodedata
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from resnet_core.shown_text import is_shown
 from resnet_core.validation import shown
 
 LARGEST_WHOLE = 2**53  # up to here, JSON and Helm hold every whole number exactly
 LARGEST_FACTOR = 1e30  # what weights are multiplied by; some optimizers fail above what float32 holds, 3.4e38
-# Unicode's control characters, formats such as overrides of a text's direction, surrogates, what nobody has defined,
-# and separators of lines; but words of some languages, and many emoji, are spelled with joiners.
-HIDDEN, JOINERS = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}, "\u200c\u200d"
 
 
 def _number(value: Any) -> Any:
@@ -30,7 +27,7 @@ def _number(value: Any) -> Any:
 
 def check_text(text: str) -> str:
     """The text, which can be shown on one line wherever it stands; raises PydanticCustomError for any other."""
-    if any(unicodedata.category(character) in HIDDEN and character not in JOINERS for character in text):
+    if not is_shown(text):
         raise PydanticCustomError("text", "Input should be text on one line, of characters that can be shown")
     return text
 

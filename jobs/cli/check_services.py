@@ -15,6 +15,7 @@ from jobs.runtime import interrupt
 from jobs.runtime.identity import owner_identity
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings, read_settings
+from jobs.runtime.terminal import say
 
 PATIENCE = Patience(60)  # services that were installed a moment ago may still be starting
 
@@ -45,10 +46,10 @@ def check_services(settings: Settings, root: Artifacts) -> None:
 
     """
     database = Database.of(settings, PATIENCE)
-    print(f"{database.place}: {database.read(_version)}")
+    say(f"{database.place}: {database.read(_version)}")
     database.close()
     _use(WaitingArtifacts(root, PATIENCE))
-    print(f"artifacts {root.location}: can be written, read and removed")
+    say(f"artifacts {root.location}: can be written, read and removed")
 
 
 def check_change(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
@@ -63,7 +64,7 @@ def check_change(experiment: Experiment, settings: Settings, root: Artifacts) ->
     check_study(experiment, database)
     database.close()
     check_result(experiment, WaitingArtifacts(root, PATIENCE).under(experiment.study_name))
-    print(f"study {experiment.study_name}: can go on with this experiment, {experiment.sweep.trials} trials")
+    say(f"study {experiment.study_name}: can go on with this experiment, {experiment.sweep.trials} trials")
 
 
 def _version(connection: Connection) -> str:

@@ -15,11 +15,14 @@ from jobs.cli.result_commands import open_result
 from jobs.runtime.device import select_device
 from jobs.runtime.errors import ConfigurationError, Failure
 from jobs.runtime.settings import read_settings
+from jobs.runtime.terminal import say
 from resnet_core.data.image_file import SUFFIXES, read_image
 from resnet_core.data.listing import image_files
 from resnet_core.device import use_threads
 from resnet_core.load import TrainedModel, load_model, read_description
+from resnet_core.shown_text import visible
 
+TOP = 3
 BATCH_PIXELS = 2**18  # of a batch, 256 images of 32x32, so that memory is bounded for images of any size
 
 
@@ -46,13 +49,13 @@ class Prediction:
         return json.dumps({"image": str(self.image), "top": top}, allow_nan=False)
 
 
-def run(model: str, images: list[Path], *, top: int, device: str | None, as_json: bool) -> None:
+def run(model: str, images: list[Path], *, top: int | None, device: str | None, as_json: bool) -> None:
     """Prints the `top` classes of each image; nothing is printed unless all of them can be read.
 
     Args:
         model: the folder or s3://bucket/prefix of a result, or of a model.
         images: files, or folders of files.
-        top: how many classes.
+        top: how many classes; by default three, or all of a model that knows fewer.
         device: by default the one that DEVICE names.
         as_json: whether to print a JSON object for each image.
 
@@ -61,7 +64,7 @@ def run(model: str, images: list[Path], *, top: int, device: str | None, as_json
         NotAModel, NotAnImage: what is named is not a model or not an image.
 
     """
-    if top < 1:
+    if top is not None and top < 1:
         raise ConfigurationError(f"--top={top}: at least 1")
     settings = read_settings(database_url="sqlite:///", artifacts_url=model, **({"device": device} if device else {}))
     use_threads(settings.threads)
@@ -71,11 +74,10 @@ def run(model: str, images: list[Path], *, top: int, device: str | None, as_json
         raise ConfigurationError(str(error)) from None
     trained = _read_model(open_result(model), selected)
     classes = len(trained.description.classes)
-    if top > classes:
+    if top is not None and top > classes:
         raise ConfigurationError(f"--top={top}: at most {classes}, the classes that the model knows")
-    for prediction in list(_predict(trained, list(_files(images)), top)):
-        line = prediction.json() if as_json else prediction.line()
-        print(line.encode(errors="surrogateescape").decode(errors="replace"))  # the name of a file may not be UTF-8
+    for prediction in list(_predict(trained, list(_files(images)), top or min(TOP, classes))):
+        say(prediction.json() if as_json else prediction.line())
 
 
 def _read_model(artifacts: Artifacts, device: torch.device) -> TrainedModel:
@@ -106,17 +108,18 @@ def _read_model(artifacts: Artifacts, device: torch.device) -> TrainedModel:
 
 def _files(images: list[Path]) -> Iterator[Path]:
     for path in images:
+        shown = visible(str(path))
         try:
             is_folder, is_file = path.is_dir(), path.is_file()
             files = image_files(path) if is_folder else [path]
         except OSError as error:
-            raise NotAnImage(f"{path}: {error.strerror}") from None
+            raise NotAnImage(f"{shown}: {error.strerror}") from None
         except ValueError as error:
-            raise NotAnImage(str(error)) from None
+            raise NotAnImage(visible(str(error))) from None
         if not files:
-            raise NotAnImage(f"{path}: no image in this folder ({', '.join(SUFFIXES)})")
+            raise NotAnImage(f"{shown}: no image in this folder ({', '.join(SUFFIXES)})")
         if not (is_folder or is_file):
-            raise NotAnImage(f"{path}: no such file")
+            raise NotAnImage(f"{shown}: no such file")
         yield from files
 
 
@@ -128,7 +131,7 @@ def _predict(model: TrainedModel, files: list[Path], top: int) -> Iterator[Predi
         try:
             pixels = torch.stack([read_image(file, size) for file in batch])
         except ValueError as error:
-            raise NotAnImage(str(error)) from None
+            raise NotAnImage(visible(str(error))) from None
         logits = model.logits(pixels)
         if not logits.isfinite().all():
             raise NotAModel("the network of this model gives numbers that are not finite")

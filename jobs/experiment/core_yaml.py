@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
+from resnet_core.shown_text import visible_lines
 from resnet_core.validation import shown, shown_key
 
 LONGEST = 2**23  # characters; what `dump_yaml` makes of the longest file is less than eight times as long
@@ -62,8 +63,9 @@ def parse_yaml(text: str) -> Any:
 
 
 def dump_yaml(tree: Any) -> str:
-    """YAML that every reader takes for the same, whether of YAML 1.1 or 1.2."""
-    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    """YAML that every reader takes for the same, of YAML 1.1 or 1.2; what cannot be shown is an escape sequence."""
+    text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text if visible_lines(text) == text else yaml.dump(tree, Dumper=_Dumper, sort_keys=False)
 
 
 class _Loader(yaml.BaseLoader):

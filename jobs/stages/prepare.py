@@ -23,6 +23,7 @@ from resnet_core.count import check_budget, count_parameters
 from resnet_core.data import RawDataset, read_source
 from resnet_core.description import NetworkConfig
 from resnet_core.pruning import planned_config
+from resnet_core.shown_text import is_name, visible
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +73,23 @@ def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
     try:
         select_device(settings)
         raw = read_source(experiment.data)
+        _check_names(experiment, raw)
         _check_data(experiment, raw)
         _check_networks(experiment, NetworkConfig.from_model(experiment.model, len(raw.classes)))
     except ValueError as error:
-        raise ConfigurationError(str(error)) from None
+        raise ConfigurationError(visible(str(error))) from None
     except OSError as error:
-        raise ConfigurationError(f"data.path={error.filename}: {error.strerror}") from None
+        raise ConfigurationError(visible(f"data.path={error.filename}: {error.strerror}")) from None
     return raw
+
+
+def _check_names(experiment: Experiment, raw: RawDataset) -> None:
+    """The names stand in everything that is written from here on, and some of it takes no other."""
+    place = f"data.path={experiment.data.path}: "
+    title = "data.title" if experiment.data.title else f"{place}the folder's name"
+    for what, name in ((title, raw.title), *((f"{place}class", name) for name in raw.classes)):
+        if not is_name(name):
+            raise ValueError(f"{what} '{visible(name)}' cannot be shown as it is; printable characters expected")
 
 
 def _check_data(experiment: Experiment, raw: RawDataset) -> None:

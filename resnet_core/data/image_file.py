@@ -11,6 +11,8 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffI
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as T
 
+from resnet_core.shown_text import visible
+
 # The formats that are read, and how names of their files end. No other decoder is started: EPS would reach Ghostscript.
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jfif"),
@@ -64,8 +66,8 @@ def read_image(file: Path, size: int) -> torch.Tensor:
 
 
 def shown(path: Path) -> str:
-    """The path in one line; what cannot be printed, such as a line's end or bytes that are not UTF-8, is escaped."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(path))
+    """The path in one line, as messages name it."""
+    return visible(str(path))
 
 
 def _check_size(image: Image.Image, size: int) -> None:

@@ -1,6 +1,7 @@
 """What people see of a sweep, and how they name it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -106,6 +107,36 @@ def test_study_that_cannot_be_chosen_is_asked_for_with_those_there_are(
     monkeypatch.setenv("DATABASE_URL", shared)
     assert main([*command, *named]) == 78
     assert capsys.readouterr().err == f"{given}the studies in {runs}/shared.db are: {listed}\n"
+
+
+def test_renamed_folder_names_its_study(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepared(runs, 3)
+    prepared(runs, 1, "study.name=other")
+    (runs / "quick").rename(runs / "before the holidays")
+    for name, study in (("before the holidays", "quick"), ("other", "other")):
+        assert main(["status", name, "--runs", str(runs)]) == 0
+        assert capsys.readouterr().out.startswith(f"{study}: 0/")
+    assert main(["stop", "before the holidays", "--runs", str(runs)]) == 0
+    assert "cancelled: 3 not begun" in capsys.readouterr().out
+    assert main(["status", "quick", "--runs", str(runs)]) == 78
+    assert capsys.readouterr().err.endswith(f"the studies below {runs} are: before the holidays, other\n")
+
+
+def test_folder_cannot_move_the_cursor(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepared(runs, 1)
+    (runs / "quick").rename(runs / "\x1b[2J\n")
+    assert main(["status", "quick", "--runs", str(runs)]) == 78
+    assert capsys.readouterr().err.endswith(r" are: \x1b[2J\n" + "\n")
+
+
+def test_status_of_any_message_is_printed_to_a_terminal_of_any_encoding(runs: Path) -> None:
+    _, settings = prepared(runs, 1)
+    commit(connect(settings.database_url), claims.claim, "quick", "café [/x] \x1b[2J", 600)
+    command = [sys.executable, "-m", "jobs", "status", "--runs", str(runs)]
+    for encoding, owner in (("utf-8", "café"), ("ascii", r"caf\xe9")):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60)
+        assert owner.encode() + rb" [/x] \x1b[2J" in done.stdout
 
 
 def test_database_that_is_not_there_or_none_is_said_in_one_line(

@@ -13,8 +13,11 @@ from safetensors.torch import load_file, save_file
 from jobs.artifacts import FolderArtifacts
 from jobs.cli import predict
 from jobs.cli.main import main
+from resnet_core.config import ModelConfig
 from resnet_core.data.image_file import read_image
+from resnet_core.description import NetworkConfig
 from resnet_core.load import load_model
+from resnet_core.model import ResNet
 
 Capture = pytest.CaptureFixture[str]
 
@@ -82,9 +85,42 @@ def test_name_that_is_not_utf8_is_printed(
     odd = tmp_path / "caf\udce9.png"
     shutil.copyfile(digit_files[0], odd)
     assert main(["predict", str(published.root), str(odd)]) == 0
-    assert "caf\ufffd.png: " in capsys.readouterr().out
+    assert r"caf\udce9.png: " in capsys.readouterr().out
     assert main(["predict", "--json", str(published.root), str(odd)]) == 0
     assert json.loads(capsys.readouterr().out)["image"] == str(odd)
+
+
+def test_name_cannot_move_the_cursor_or_begin_a_line(
+    published: FolderArtifacts, digit_files: list[Path], tmp_path: Path, capsys: Capture
+) -> None:
+    odd = tmp_path / "\x1b[2J\n\u202e.png"
+    shown = rf"{tmp_path}/\x1b[2J\n\u202e.png"
+    assert refused(capsys, 1, published.root, odd) == f"{shown}: no such file"
+    odd.mkdir()
+    assert refused(capsys, 1, published.root, odd).startswith(f"{shown}: no image in this folder")
+    odd.rmdir()
+    odd.write_text("no image")
+    assert refused(capsys, 1, published.root, odd).startswith(f"{shown}: not an image")
+    shutil.copyfile(digit_files[0], odd)
+    assert main(["predict", str(published.root), str(odd)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{shown}: ")
+
+
+def test_three_classes_are_told_or_as_many_as_the_model_knows(
+    published: FolderArtifacts, tmp_path: Path, digit_files: list[Path], capsys: Capture
+) -> None:
+    assert main(["predict", str(published.root), str(digit_files[0])]) == 0
+    assert capsys.readouterr().out.count(" %") == 3
+    network = NetworkConfig.from_model(ModelConfig(depths=(1,), width=8, strides=(1,)), 2)
+    save_file(ResNet(network).state_dict(), tmp_path / "model.safetensors")
+    description = json.loads((published.root / "model/model.json").read_text())
+    description |= {"network": network.model_dump(mode="json"), "classes": ["cat", "dog"], "weightsSha256": None}
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    assert main(["predict", str(tmp_path), str(digit_files[0])]) == 0
+    assert capsys.readouterr().out.count(" %") == 2
+    line = refused(capsys, 78, tmp_path, digit_files[0], "--top=3")
+    assert line == "--top=3: at most 2, the classes that the model knows"
 
 
 @pytest.mark.parametrize(

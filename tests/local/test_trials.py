@@ -208,6 +208,19 @@ def test_trial_that_always_raises_is_tried_three_times_and_settled_as_failed(
     assert (tries, trial.attempts) == (3, 2)  # the third settled it
 
 
+def test_message_that_no_database_takes_is_kept_all_the_same(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny("sweep.trials=1")
+    prepare.run(experiment, settings, root)
+
+    def fails(_run: RunningTrial) -> None:
+        raise FileNotFoundError("caf\udce9\0.png\nnot there")
+
+    Worker(experiment, settings, root.under("quick")).work(fails)
+    (trial,) = status_of(experiment, settings).trials
+    assert trial.state is SlotState.FAILED
+    assert trial.message == "FileNotFoundError: caf\\udce9\\x00.png\nnot there"
+
+
 def test_trial_that_kills_its_process_is_settled_as_crashed(settings: Settings, root: Artifacts) -> None:
     experiment = tiny("sweep.trials=1")
     prepare.run(experiment, settings, root)

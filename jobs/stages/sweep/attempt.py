@@ -22,6 +22,7 @@ from jobs.runtime.errors import Failure
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from jobs.stages.sweep.running_trial import AttemptFails, DeviceFailed, RunningTrial, TrialEnds
+from resnet_core.shown_text import visible_lines
 
 log = logging.getLogger(__name__)
 
@@ -125,5 +126,5 @@ def _failure(slot: int, error: Exception) -> Outcome:
         log.error("slot %d failed: %s", slot, error)
         return Outcome(SlotState.FAILED, str(error))
     log.error("slot %d failed", slot, exc_info=error)
-    message = f"{type(error).__name__}: {error}".replace("\0", "")
-    return Outcome(SlotState.FAILED, message, "".join(traceback.format_exception(error)).replace("\0", ""))
+    message = visible_lines(f"{type(error).__name__}: {error}")  # a database does not take every character
+    return Outcome(SlotState.FAILED, message, visible_lines("".join(traceback.format_exception(error))))
