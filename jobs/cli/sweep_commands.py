@@ -18,6 +18,7 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
 from jobs.queue import export_import
 from jobs.queue.database import Database
+from jobs.queue.schema import has_tables
 from jobs.queue.slots import read_experiment
 from jobs.queue.status import SweepStatus, sweep_status
 from jobs.queue.stop import stop_sweep
@@ -134,8 +135,7 @@ def _local_study(study: str | None, runs: Path) -> str:
 
 def _find(database: Database, study: str | None) -> Experiment:
     def read(connection: Connection) -> tuple[list[str], str | None]:
-        known = sa.inspect(connection).has_table("sweeps")
-        names = sorted(connection.scalars(sa.select(sweeps.c.study))) if known else []
+        names = sorted(connection.scalars(sa.select(sweeps.c.study))) if has_tables(connection) else []
         for name in names:
             if name == study or (study is None and len(names) == 1):
                 return names, read_experiment(connection, name)

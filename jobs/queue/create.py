@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
 from jobs.queue.connections import connect, exclusive
 from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables
+from jobs.queue.schema import check_optuna_tables, upgrade_tables
 from jobs.queue.slots import create_sweep, read_slots
 from jobs.queue.study import create_study
-from jobs.queue.tables import metadata
 from jobs.runtime.database_url import is_sqlite
 
 
@@ -23,13 +25,25 @@ def create_study_and_slots(experiment: Experiment, database: Database) -> tuple[
     return database.run(lambda: _create(experiment, database))
 
 
+def make_tables(url: str, engine: Engine) -> None:
+    """Optuna's tables and ours, as far as they do not exist; ours are brought up to date.
+
+    Raises:
+        Unsuitable: a table of one of these names is another program's, or a later version's.
+
+    """
+    with engine.connect() as connection:
+        check_optuna_tables(connection)
+    create_tables(url)
+    upgrade_tables(engine)
+
+
 def _create(experiment: Experiment, database: Database) -> tuple[int, int]:
     name, text, fixed = experiment.study_name, dump_experiment(experiment), experiment.fixed_parameters()
     lock = connect(database.url, database.timeout_seconds)
     try:
         with exclusive(lock):
-            create_tables(database.url)
-            metadata.create_all(database.engine)
+            make_tables(database.url, database.engine)
             create_study(experiment, database.storage)
             with database.engine.begin() as connection:
                 added = create_sweep(connection, name, text, fixed)

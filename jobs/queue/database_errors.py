@@ -41,11 +41,17 @@ class DatabaseUnreachable(Unreachable):
     """The same may work in a while: a connection was lost or not made, a time-out, an I/O error."""
 
 
+class Unsuitable(Exception):
+    """The database cannot be used as it is; the message says why in one line, without the place."""
+
+
 @contextlib.contextmanager
 def database_errors(place: str) -> Iterator[None]:
     """Raises DatabaseUnreachable for an outage, Refused for a final refusal, and any other error as it is."""
     try:
         yield
+    except Unsuitable as error:
+        raise Refused(f"{place}: {error}") from None
     except Exception as error:
         cause = _database_error(error)
         words = _refusal(cause)

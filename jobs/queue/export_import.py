@@ -19,10 +19,12 @@ from sqlalchemy import Connection
 
 from jobs.queue.claims import Claim, record_change
 from jobs.queue.connections import connect, exclusive
-from jobs.queue.fenced_storage import FencedStorage, create_tables
+from jobs.queue.create import make_tables
+from jobs.queue.fenced_storage import FencedStorage
 from jobs.queue.optuna_internals import trial_id
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import read_experiment
-from jobs.queue.tables import SlotState, ledger, metadata, slots, sweeps
+from jobs.queue.tables import SlotState, ledger, slots, sweeps
 from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import Failure
 
@@ -70,6 +72,7 @@ def import_study(file: Path, database_url: str) -> str:
         url = f"sqlite:///{duplicate}"
         engine = connect(url)
         try:
+            upgrade_tables(engine)
             with engine.connect() as connection:
                 names = list(connection.scalars(sa.select(sweeps.c.study)))
         except sa.exc.DatabaseError:
@@ -99,12 +102,11 @@ def _duplicate(file: Path) -> Iterator[Path]:
 
 
 def _copy(from_url: str, to_url: str, study: str) -> None:
-    source, target, lock = _open(from_url), None, connect(to_url)
+    source, engine, lock = _open(from_url), connect(to_url), connect(to_url)
     try:
         with exclusive(lock):
-            create_tables(to_url)
-            target = _open(to_url)
-            metadata.create_all(target.engine)
+            make_tables(to_url, engine)
+            target = FencedStorage(to_url, engine)
             if _has_sweep(target, study):
                 raise TransferRefused(f"study {study}: in {database_place(to_url)} already")
             if not _has_sweep(source, study):
@@ -113,11 +115,11 @@ def _copy(from_url: str, to_url: str, study: str) -> None:
                 optuna.delete_study(study_name=study, storage=target)
             tables, trials = _read(source, study)
             ids = _copy_trials(source, target, study, trials)
-            with target.engine.begin() as connection:  # without its sweep a study counts as half copied
+            with engine.begin() as connection:  # without its sweep a study counts as half copied
                 _insert(connection, tables, ids)
     finally:
-        for engine in (source.engine, lock, *([target.engine] if target else [])):
-            engine.dispose()
+        for used in (source.engine, engine, lock):
+            used.dispose()
 
 
 def _open(url: str) -> FencedStorage:
