@@ -52,7 +52,7 @@ class Sweep:
 
 def status(study: str | None, runs: Path, *, watch: bool, as_json: bool) -> None:
     """Prints how far a sweep is; with `watch` its lines as they come until all trials are settled."""
-    with _open(study, runs) as sweep:
+    with _open(study, runs, read_only=True) as sweep:
         if watch:
             _watch(sweep)
         elif as_json:
@@ -74,7 +74,7 @@ def stop(study: str | None, runs: Path, *, now: bool) -> None:
 
 
 def export(study: str | None, runs: Path, file: Path) -> None:
-    with _open(study, runs) as sweep:
+    with _open(study, runs, read_only=True) as sweep:
         url, name = sweep.settings.database_url, sweep.experiment.study_name
         sweep.database.run(lambda: export_import.export_study(url, name, file))
         print(f"study {name} written to {file}")
@@ -91,7 +91,7 @@ def import_(file: Path) -> None:
 
 def _watch(sweep: Sweep) -> None:
     interrupt.listen()
-    patient = Sweep(sweep.experiment, sweep.settings, Database.of(sweep.settings))
+    patient = Sweep(sweep.experiment, sweep.settings, Database.of(sweep.settings, read_only=True))
     with Display(sweep.settings.log_format) as display:
         while True:
             status = patient.status()
@@ -103,7 +103,7 @@ def _watch(sweep: Sweep) -> None:
 
 
 @contextmanager
-def _open(study: str | None, runs: Path) -> Iterator[Sweep]:
+def _open(study: str | None, runs: Path, *, read_only: bool = False) -> Iterator[Sweep]:
     """The sweep in DATABASE_URL, or else below the folder of local runs.
 
     Raises:
@@ -112,7 +112,7 @@ def _open(study: str | None, runs: Path) -> Iterator[Sweep]:
     """
     url = os.environ.get("DATABASE_URL") or local_database(runs, _local_study(study, runs))
     settings = read_settings(database_url=url, artifacts_url=str(runs))
-    database = Database.of(settings, PATIENCE)
+    database = Database.of(settings, PATIENCE, read_only=read_only)
     if is_sqlite(url) and not Path(database.place).is_file():  # looking would make one
         raise ConfigurationError(f"DATABASE_URL={url}: no such file")
     try:

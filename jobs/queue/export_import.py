@@ -25,7 +25,7 @@ from jobs.queue.optuna_internals import trial_id
 from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import read_experiment
 from jobs.queue.tables import SlotState, ledger, slots, sweeps
-from jobs.runtime.database_url import database_place
+from jobs.runtime.database_url import database_place, sqlite_url
 from jobs.runtime.errors import Failure
 
 READS = 20  # at most, until tables and trials are of one moment
@@ -49,7 +49,7 @@ def export_study(database_url: str, study: str, file: Path) -> None:
         raise TransferRefused(f"{file}: there is no folder {file.parent}")
     partial = file.with_name(f"{file.name}.partial-{secrets.token_hex(4)}")
     try:
-        _copy(database_url, f"sqlite:///{partial}", study)
+        _copy(database_url, sqlite_url(partial), study)
         with contextlib.closing(sqlite3.connect(partial)) as connection:
             # So that one file holds everything, and can be read on a read-only disk.
             connection.execute("PRAGMA journal_mode=DELETE")
@@ -69,7 +69,7 @@ def import_study(file: Path, database_url: str) -> str:
     if not file.is_file():
         raise TransferRefused(f"{file}: no such file")
     with _duplicate(file) as duplicate:
-        url = f"sqlite:///{duplicate}"
+        url = sqlite_url(duplicate)
         engine = connect(url)
         try:
             upgrade_tables(engine)

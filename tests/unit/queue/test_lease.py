@@ -27,7 +27,7 @@ def engine(tmp_path: Path) -> Engine:
 
 
 def settings(**values: float) -> Settings:
-    place = {"database_url": "sqlite://", "artifacts_url": "runs", "lease_seconds": 0.9, "renewal_seconds": 0.1}
+    place = {"database_url": "sqlite:///", "artifacts_url": "runs", "lease_seconds": 0.9, "renewal_seconds": 0.1}
     return Settings.model_validate({**place, **values})
 
 
