@@ -5,11 +5,13 @@ belongs to whoever has the next transaction in it.
 """
 
 import contextlib
+import os
 import select
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
@@ -17,7 +19,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from jobs.queue.database_errors import DUPLICATE_TABLE, NOT_UNIQUE, READ_ONLY, Unsuitable, error_code
 from jobs.queue.tables import schema
-from jobs.runtime.database_url import engine_url, is_sqlite, libpq_parameters, sqlite_file, sqlite_uri
+from jobs.runtime.database_url import engine_url, is_sqlite, libpq_parameters, sqlite_file
 
 SQLITE_BUSY_SECONDS = 60
 TIMEOUT_SECONDS = 10.0  # for one statement, unless the settings say otherwise
@@ -51,10 +53,10 @@ def connect(url: str, timeout_seconds: float = TIMEOUT_SECONDS, *, read_only: bo
 def engine_options(url: str, timeout_seconds: float, *, read_only: bool = False) -> dict[str, Any]:
     options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}  # no ping before use: whatever fails is tried again
     if is_sqlite(url):
-        arguments = {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}
+        file = sqlite_file(url).absolute()
         if read_only:
-            return {"poolclass": sa.pool.NullPool, "creator": lambda: _look_at(url, arguments)}
-        options["connect_args"] = arguments
+            return {"poolclass": sa.pool.NullPool, "creator": lambda: _open(file, _without_writing(file))}
+        options["creator"] = lambda: _open(file, "mode=rwc")
         options["poolclass"] = sa.pool.QueuePool
     else:
         parameters = libpq_parameters(url) | {"client_encoding": ENCODING}
@@ -128,17 +130,22 @@ def _use_own_transactions(engine: Engine, *, read_only: bool) -> None:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def _look_at(url: str, arguments: dict[str, Any]) -> sqlite3.Connection:
-    """A connection that writes nothing.
-
-    SQLite makes files beside one that is written to (WAL), even to read it. Where there are none, nobody has it open,
-    and all of it is in the file.
-    """
-    log = Path(f"{sqlite_file(url)}-wal")
-    in_use = log.exists() and log.stat().st_size > 0
-    mode = "mode=ro" if in_use else "mode=ro&immutable=1"
-    connection: sqlite3.Connection = sqlite3.connect(f"{sqlite_uri(url)}?{mode}", uri=True, **arguments)
+def _open(file: Path, mode: str) -> sqlite3.Connection:
+    connection: sqlite3.Connection = sqlite3.connect(
+        f"file://{quote(os.fsencode(file))}?{mode}", uri=True, timeout=SQLITE_BUSY_SECONDS, check_same_thread=False
+    )
     return connection
+
+
+def _without_writing(file: Path) -> str:
+    """How SQLite opens the file so that it writes nothing.
+
+    To read a file that is written to (WAL), SQLite needs others beside it, which it makes if they are missing. Where
+    they are, nobody has the file open, and all there is stands in it.
+    """
+    log = Path(f"{file}-wal")
+    in_use = log.exists() and log.stat().st_size > 0
+    return "mode=ro" if in_use else "mode=ro&immutable=1"
 
 
 def _connection_class(timeout_seconds: float) -> type[Any]:

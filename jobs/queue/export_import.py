@@ -55,7 +55,7 @@ def export_study(database_url: str, study: str, file: Path) -> None:
             connection.execute("PRAGMA journal_mode=DELETE")
         partial.replace(file)
     finally:
-        for rest in file.parent.glob(f"{partial.name}*"):
+        for rest in [path for path in file.parent.iterdir() if path.name.startswith(partial.name)]:
             rest.unlink()
 
 

@@ -47,17 +47,8 @@ def database_place(url: str) -> str:
 
 
 def engine_url(url: str) -> str:
-    """The URL for SQLAlchemy and Optuna.
-
-    For PostgreSQL it names only the driver, because libpq gets all parameters. A SQLite file gets a URL that SQLite
-    itself reads: SQLAlchemy's own reading of a path knows no quoting.
-    """
-    return f"{SQLITE}{sqlite_uri(url)}?uri=true" if is_sqlite(url) else "postgresql+psycopg2://"
-
-
-def sqlite_uri(url: str) -> str:
-    """What SQLite takes for the name of the file."""
-    return f"file://{quote(os.fsencode(sqlite_file(url).absolute()))}"
+    """The URL for SQLAlchemy and Optuna. It names only the driver: libpq and SQLite read the rest themselves."""
+    return "sqlite://" if is_sqlite(url) else "postgresql+psycopg2://"
 
 
 def libpq_parameters(url: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The servers that tests/services starts, unless they are there: PostgreSQL and PgBouncer from Debian (as root), with the
-# library that shifts PostgreSQL's clock, and MinIO in a cache folder, from an archive of binaries (first argument, tar.zst) if there is one, else built from its Go module.
+# library that shifts PostgreSQL's clock, and MinIO in a cache folder, from an archive of binaries (first argument,
+# tar.zst) if there is one, else built from its Go module.
 set -euo pipefail
 . "$(dirname "$0")/../support/versions.env"
 
