@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.local.conftest import TINY
+from tests.support import no_pickle
 
 QUICK = ["--workers", "1", *(f"--set={override}" for override in TINY)]
 
@@ -22,7 +23,10 @@ def command(runs: Path, *arguments: str) -> list[str]:
 
 
 def run(runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(runs, *arguments), capture_output=True, text=True, timeout=300, check=False)
+    """All stages, in processes that end if they open a pickle."""
+    return subprocess.run(
+        command(runs, *arguments), capture_output=True, text=True, timeout=300, check=False, env=no_pickle.environment()
+    )
 
 
 def sha256(file: Path) -> str:

@@ -64,8 +64,7 @@ def prepare(sweep: Experiment, url: str) -> None:
 def add_study(sweep: Experiment, database: Database) -> None:
     upgrade_tables(database.engine)
     create_study(sweep, database.storage)
-    fixed = [{} for _ in range(sweep.sweep.trials)]
-    commit(database.engine, create_sweep, sweep.study_name, dump_experiment(sweep), fixed)
+    commit(database.engine, create_sweep, sweep.study_name, dump_experiment(sweep), sweep.fixed_parameters())
 
 
 class Reporting:
