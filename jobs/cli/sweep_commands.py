@@ -15,11 +15,10 @@ from sqlalchemy import Connection
 from jobs.artifacts.keys import DATABASE
 from jobs.cli.status_table import status_json, status_table
 from jobs.experiment.experiment import Experiment
-from jobs.experiment.load import parse_experiment
 from jobs.queue import export_import
+from jobs.queue.compatibility import stored_experiment
 from jobs.queue.database import Database
 from jobs.queue.schema import has_tables
-from jobs.queue.slots import read_experiment
 from jobs.queue.status import SweepStatus, sweep_status
 from jobs.queue.stop import stop_sweep
 from jobs.queue.tables import sweeps
@@ -134,15 +133,13 @@ def _local_study(study: str | None, runs: Path) -> str:
 
 
 def _find(database: Database, study: str | None) -> Experiment:
-    def read(connection: Connection) -> tuple[list[str], str | None]:
-        names = sorted(connection.scalars(sa.select(sweeps.c.study))) if has_tables(connection) else []
-        for name in names:
-            if name == study or (study is None and len(names) == 1):
-                return names, read_experiment(connection, name)
-        return names, None
+    def read_names(connection: Connection) -> list[str]:
+        return sorted(connection.scalars(sa.select(sweeps.c.study))) if has_tables(connection) else []
 
-    found, text = database.read(read)
-    if text is None:
+    found = database.read(read_names)
+    name = found[0] if study is None and len(found) == 1 else study
+    experiment = stored_experiment(database, name) if name in found else None
+    if experiment is None:
         there = ", ".join(found) or "none"
         raise ConfigurationError(f"STUDY={study or ''}: the studies in {database.place} are: {there}")
-    return parse_experiment(text)
+    return experiment

@@ -21,9 +21,19 @@ class NotPrepared(Failure):
 
 
 def stored_experiment(database: Database, study: str) -> Experiment | None:
-    """The experiment that the study in the database was prepared for; None where there is no such study."""
+    """The experiment that the study in the database was prepared for; None where there is no such study.
+
+    Raises:
+        Failure: it is another study's, so that what is done to the one would be done to the other.
+
+    """
     text = database.read(lambda connection: read_experiment(connection, study))
-    return None if text is None else parse_experiment(text)
+    if text is None:
+        return None
+    experiment = parse_experiment(text)
+    if experiment.study.name != study:
+        raise Failure(f"study {study}: the database has the experiment of study {experiment.study.name} for it")
+    return experiment
 
 
 def check_prepared(experiment: Experiment, database: Database) -> None:

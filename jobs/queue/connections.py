@@ -55,8 +55,8 @@ def engine_options(url: str, timeout_seconds: float, *, read_only: bool = False)
     if is_sqlite(url):
         file = sqlite_file(url).absolute()
         if read_only:
-            return {"poolclass": sa.pool.NullPool, "creator": lambda: _open(file, _without_writing(file))}
-        options["creator"] = lambda: _open(file, "mode=rwc")
+            return {"poolclass": sa.pool.NullPool, "creator": lambda: open_file(file, without_writing(file))}
+        options["creator"] = lambda: open_file(file, "mode=rwc")
         options["poolclass"] = sa.pool.QueuePool
     else:
         parameters = libpq_parameters(url) | {"client_encoding": ENCODING}
@@ -130,14 +130,14 @@ def _use_own_transactions(engine: Engine, *, read_only: bool) -> None:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def _open(file: Path, mode: str) -> sqlite3.Connection:
+def open_file(file: Path, mode: str) -> sqlite3.Connection:
     connection: sqlite3.Connection = sqlite3.connect(
         f"file://{quote(os.fsencode(file))}?{mode}", uri=True, timeout=SQLITE_BUSY_SECONDS, check_same_thread=False
     )
     return connection
 
 
-def _without_writing(file: Path) -> str:
+def without_writing(file: Path) -> str:
     """How SQLite opens the file so that it writes nothing.
 
     To read a file that is written to (WAL), SQLite needs others beside it, which it makes if they are missing. Where

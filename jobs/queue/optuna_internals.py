@@ -1,10 +1,10 @@
 """The private parts of Optuna that we build on, each behind a name of ours; written against Optuna 5."""
 
 from optuna.storages import BaseStorage, RDBStorage, get_storage
-from optuna.storages._rdb.models import BaseModel, TrialIntermediateValueModel, TrialModel
+from optuna.storages._rdb.models import BaseModel, StudyModel, TrialIntermediateValueModel, TrialModel
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-TrialRow, ValueRow = TrialModel, TrialIntermediateValueModel  # what the storage's session writes
+StudyRow, TrialRow, ValueRow = StudyModel, TrialModel, TrialIntermediateValueModel  # what the storage's session writes
 
 # The tables that Optuna makes, with their columns; the last is that of alembic, through which it changes the others.
 OPTUNA_TABLES = {table.name: set(table.columns.keys()) for table in BaseModel.metadata.tables.values()}
