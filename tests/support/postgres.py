@@ -30,6 +30,7 @@ class Postgres:
         self._user = unprivileged(folder)
         self._server: subprocess.Popen[bytes] | None = None
         self._settings = SETTINGS
+        self.environment: dict[str, str] = {}  # of the server, beside that of the tests
         password = folder / "password"
         password.write_text(PASSWORD)
         self._run(
@@ -58,6 +59,7 @@ class Postgres:
                 stderr=log,
                 user=self._user,
                 start_new_session=True,
+                env={**os.environ, **self.environment},
             )
         deadline = time.monotonic() + 30
         while True:

@@ -16,7 +16,7 @@ class Standby(Postgres):
     def __init__(self, primary: Postgres, folder: Path) -> None:
         self.folder, self.data, self.port = folder, folder / "data", free_port()
         self._bin, self._user = binaries(), unprivileged(folder)
-        self._server, self._settings = None, SETTINGS
+        self._server, self._settings, self.environment = None, SETTINGS, {}
         subprocess.run(
             [
                 self._bin / "pg_basebackup", "-D", self.data, "-h", "127.0.0.1", "-p", str(primary.port), "-U", USER,
