@@ -9,7 +9,7 @@ from jobs.experiment.load import dump_experiment
 from jobs.queue.connections import connect, exclusive
 from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables
-from jobs.queue.schema import check_optuna_tables, upgrade_tables
+from jobs.queue.schema import check_tables, upgrade_tables
 from jobs.queue.slots import create_sweep, read_slots
 from jobs.queue.study import create_study
 from jobs.runtime.database_url import is_sqlite
@@ -33,7 +33,7 @@ def make_tables(url: str, engine: Engine) -> None:
 
     """
     with engine.connect() as connection:
-        check_optuna_tables(connection)
+        check_tables(connection)
     create_tables(url)
     upgrade_tables(engine)
 

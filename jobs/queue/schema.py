@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine
 
 from jobs.queue.database_errors import Unsuitable
 from jobs.queue.optuna_internals import OPTUNA_TABLES
-from jobs.queue.tables import ledger, metadata, schema, slots, sweeps
+from jobs.queue.tables import metadata, schema, sweeps
 
 # What leads from each version of our tables to the next, in SQL that both SQLite and PostgreSQL understand. Statements
 # are only ever added here: databases of every version are still about. A table that is new needs none.
@@ -47,18 +47,12 @@ def has_tables(connection: Connection) -> bool:
 
 
 def upgrade_tables(engine: Engine) -> None:
-    """Creates our tables, or brings them up to date in one transaction; only one process at a time may do so.
+    """Creates our tables, or brings them up to date, in one transaction.
 
-    Raises:
-        Unsuitable: they are of a later version, or of another program.
-
+    Only one process at a time may do so, after `check_tables`.
     """
     with engine.begin() as connection:
         version = _version(connection)
-        if version is None:
-            for table in (sweeps, slots, ledger):
-                if _columns(connection, table.name):
-                    raise Unsuitable(_not_ours(table.name))
         for step in range(version or VERSION, VERSION):
             for statement in UPGRADES[step]:
                 connection.exec_driver_sql(statement)
@@ -68,13 +62,17 @@ def upgrade_tables(engine: Engine) -> None:
             connection.execute(sa.insert(schema).values(version=VERSION))
 
 
-def check_optuna_tables(connection: Connection) -> None:
-    """Makes sure that tables with the names of Optuna's are Optuna's, as they can have any of these names only once.
+def check_tables(connection: Connection) -> None:
+    """Makes sure that our tables and Optuna's are there, of whatever version, or can be made.
 
     Raises:
-        Unsuitable: one is another program's.
+        Unsuitable: one of these names is another program's, or ours are of a later version.
 
     """
+    version = _version(connection)
+    for table in metadata.sorted_tables:
+        if table is not schema and version in (None, 1) and _columns(connection, table.name):
+            raise Unsuitable(_not_ours(table.name))
     for name, columns in OPTUNA_TABLES.items():
         if not columns <= (_columns(connection, name) or columns):
             raise Unsuitable(_not_ours(name))
@@ -84,9 +82,21 @@ def check_optuna_tables(connection: Connection) -> None:
             raise Unsuitable(_not_ours("alembic_version"))
 
 
+def read_sweep(connection: Connection, study: str) -> str | None:
+    """The experiment of a sweep as `read_experiment` returns it, also from tables that are still to be upgraded."""
+    version = _version(connection)
+    if version is None:
+        return None
+    table = sa.table("sweeps" if version == 1 else sweeps.name, sa.column("study"), sa.column("experiment"))
+    return connection.scalar(sa.select(table.c.experiment).where(table.c.study == study))
+
+
 def _version(connection: Connection) -> int | None:
     """None where there are no tables of ours."""
-    version = connection.scalar(sa.select(schema.c.version)) if _columns(connection, schema.name) else None
+    known = _columns(connection, schema.name)
+    if known and known != set(schema.columns.keys()):
+        raise Unsuitable(_not_ours(schema.name))
+    version = connection.scalar(sa.select(schema.c.version)) if known else None
     if version is None and all(_columns(connection, name) == set(columns.split()) for name, columns in FIRST.items()):
         return 1
     if version is not None and version > VERSION:

@@ -44,7 +44,7 @@ def test_sweep_of_version_1_goes_on_and_has_the_tables_of_a_new_one(postgres: Po
 def test_schema_of_one_s_own_keeps_another_program_s_tables_apart(postgres: Postgres) -> None:
     name = postgres.new_database()
     postgres.execute(f"CREATE TABLE alembic_version (theirs int); CREATE TABLE {sweeps.name} (theirs int)", name)
-    with pytest.raises(Unsuitable, match=r"^there is a table alembic_version of another program"):
+    with pytest.raises(Unsuitable, match=rf"^there is a table {sweeps.name} of another program"):
         make(postgres.url(name))
     assert postgres.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", name) == [(2,)]
     postgres.execute("CREATE SCHEMA ours", name)
