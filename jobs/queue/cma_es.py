@@ -7,17 +7,19 @@ code in every process that opens it.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import optuna
-from cmaes import CMA
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from jobs.queue.optuna_internals import trial_id
+
+if TYPE_CHECKING:
+    from cmaes import CMA
 
 GENERATION = "cmaes_generation"  # the attribute of a trial that says in which generation it was sampled
 Number = FloatDistribution | IntDistribution
@@ -61,8 +63,10 @@ class CmaEs(BaseSampler):
     ) -> Any:
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
-    def optimizer(self, complete: Iterable[FrozenTrial], *, maximize: bool) -> CMA:
+    def optimizer(self, complete: Iterable[FrozenTrial], *, maximize: bool) -> "CMA":
         """The state after all generations that are over; its coordinates lie between 0 and 1."""
+        from cmaes import CMA  # noqa: PLC0415 - it imports scipy, which only this sampler needs
+
         count = len(self._space)
         optimizer = CMA(
             mean=np.full(count, 0.5),
