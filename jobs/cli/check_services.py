@@ -60,7 +60,7 @@ def check_change(experiment: Experiment, settings: Settings, root: Artifacts) ->
         Failure: a service cannot be reached, or will not have us.
 
     """
-    database = Database.of(settings, PATIENCE)
+    database = Database.of(settings, PATIENCE, read_only=True)
     check_study(experiment, database)
     database.close()
     check_result(experiment, WaitingArtifacts(root, PATIENCE).under(experiment.study_name))

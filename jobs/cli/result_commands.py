@@ -45,7 +45,8 @@ def fetch(result: str, to: Path | None, *, partial: bool) -> None:
     target = FolderArtifacts(to or Path(result.rstrip("/").rpartition("/")[2]))
     fetched = fetch_result(open_result(result), target, partial=partial)
     there = f", {fetched.there} of them there before" if fetched.there else ""
-    say(f"{target.location}: {fetched.objects} objects, {decimal(fetched.bytes)}{there}")
+    left = f"; left out: {fetched.left_out} that the manifest does not name" if fetched.left_out else ""
+    say(f"{target.location}: {fetched.objects} objects, {decimal(fetched.bytes)}{there}{left}")
 
 
 def compare(results: Sequence[str], to: Path) -> None:

@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 from jobs.artifacts.keys import DATABASE
 from jobs.cli.status_table import status_json, status_table
 from jobs.experiment.experiment import Experiment
-from jobs.experiment.load import parse_experiment
 from jobs.queue import export_import
+from jobs.queue.compatibility import stored_experiment
 from jobs.queue.database import Database
-from jobs.queue.slots import read_experiment
+from jobs.queue.schema import has_tables
 from jobs.queue.status import SweepStatus, sweep_status
 from jobs.queue.stop import stop_sweep
 from jobs.queue.tables import sweeps
@@ -53,7 +53,7 @@ class Sweep:
 
 def status(study: str | None, runs: Path, *, watch: bool, as_json: bool) -> None:
     """Prints how far a sweep is; with `watch` its lines as they come until all trials are settled."""
-    with _open(study, runs) as sweep:
+    with _open(study, runs, read_only=True) as sweep:
         if watch:
             _watch(sweep)
         elif as_json:
@@ -75,7 +75,7 @@ def stop(study: str | None, runs: Path, *, now: bool) -> None:
 
 
 def export(study: str | None, runs: Path, file: Path) -> None:
-    with _open(study, runs) as sweep:
+    with _open(study, runs, read_only=True) as sweep:
         url, name = sweep.settings.database_url, sweep.experiment.study_name
         sweep.database.run(lambda: export_import.export_study(url, name, file))
         say(f"study {name} written to {file}")
@@ -92,7 +92,7 @@ def import_(file: Path) -> None:
 
 def _watch(sweep: Sweep) -> None:
     interrupt.listen()
-    patient = Sweep(sweep.experiment, sweep.settings, Database.of(sweep.settings))
+    patient = Sweep(sweep.experiment, sweep.settings, Database.of(sweep.settings, read_only=True))
     with Display(sweep.settings.log_format) as display:
         while True:
             status = patient.status()
@@ -104,7 +104,7 @@ def _watch(sweep: Sweep) -> None:
 
 
 @contextmanager
-def _open(study: str | None, runs: Path) -> Iterator[Sweep]:
+def _open(study: str | None, runs: Path, *, read_only: bool = False) -> Iterator[Sweep]:
     """The sweep in DATABASE_URL, or else below the folder of local runs, where a folder that was renamed names it.
 
     Raises:
@@ -115,7 +115,7 @@ def _open(study: str | None, runs: Path) -> Iterator[Sweep]:
     local = not url
     url = url or local_database(runs, _local_study(study, runs))
     settings = read_settings(database_url=url, artifacts_url=str(runs))
-    database = Database.of(settings, PATIENCE)
+    database = Database.of(settings, PATIENCE, read_only=read_only)
     if is_sqlite(url) and not Path(database.place).is_file():  # looking would make one
         raise ConfigurationError(f"DATABASE_URL={url}: no such file")
     try:
@@ -139,16 +139,13 @@ def _local_study(study: str | None, runs: Path) -> str:
 def _find(database: Database, study: str | None, *, sole_one: bool) -> Experiment:
     """The study of that name, or with `sole_one` the only one there."""
 
-    def read(connection: Connection) -> tuple[list[str], str | None]:
-        known = sa.inspect(connection).has_table("sweeps")
-        names = sorted(connection.scalars(sa.select(sweeps.c.study))) if known else []
-        for name in names:
-            if name == study or (sole_one and len(names) == 1):
-                return names, read_experiment(connection, name)
-        return names, None
+    def read_names(connection: Connection) -> list[str]:
+        return sorted(connection.scalars(sa.select(sweeps.c.study))) if has_tables(connection) else []
 
-    found, text = database.read(read)
-    if text is None:
+    found = database.read(read_names)
+    name = found[0] if sole_one and len(found) == 1 else study
+    experiment = stored_experiment(database, name) if name in found else None
+    if experiment is None:
         there = ", ".join(map(visible, found)) or "none"
         raise ConfigurationError(f"STUDY={visible(study or '')}: the studies in {database.place} are: {there}")
-    return parse_experiment(text)
+    return experiment

@@ -4,28 +4,42 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
 from jobs.queue.connections import connect, exclusive
 from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables as create_optuna_tables
+from jobs.queue.schema import check_tables, upgrade_tables
 from jobs.queue.slots import create_sweep, read_slots
 from jobs.queue.study import create_study
-from jobs.queue.tables import metadata
 from jobs.runtime.database_url import is_sqlite
 
 
 def create_tables(database: Database) -> None:
-    """Creates the tables, Optuna's and ours, as far as they do not exist."""
+    """Creates the tables in a file or a database that may not have any yet."""
     if is_sqlite(database.url):
         Path(database.place).parent.mkdir(parents=True, exist_ok=True)
 
     def create() -> None:
         with _alone(database):
-            create_optuna_tables(database.url)
-            metadata.create_all(database.engine)
+            make_tables(database.url, database.engine)
 
     database.run(create)
+
+
+def make_tables(url: str, engine: Engine) -> None:
+    """Optuna's tables and ours, as far as they do not exist; ours are brought up to date.
+
+    Raises:
+        Unsuitable: a table of one of these names is another program's, or a later version's.
+
+    """
+    with engine.connect() as connection:
+        check_tables(connection)
+    create_optuna_tables(url)
+    upgrade_tables(engine)
 
 
 def create_study_and_slots(experiment: Experiment, database: Database) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from jobs.queue.schema import has_tables
 from jobs.queue.tables import UNCLAIMED, SlotState, database_now, slots, sweeps
 
 
@@ -48,7 +49,7 @@ def create_sweep(connection: Connection, study: str, experiment: str, parameters
 
 def read_experiment(connection: Connection, study: str) -> str | None:
     """The experiment that the sweep was made for, as YAML; None where there is no such sweep, or no table of them."""
-    if not sa.inspect(connection).has_table("sweeps"):
+    if not has_tables(connection):
         return None
     return connection.scalar(sa.select(sweeps.c.experiment).where(sweeps.c.study == study))
 

@@ -1,4 +1,7 @@
-"""The tables beside Optuna's: sweeps, their slots, and the ledger of every change of a slot."""
+"""The tables beside Optuna's: sweeps, their slots, and the ledger of every change of a slot.
+
+Whoever changes a table here writes into `jobs.queue.schema` how a database that has the former one gets the new one.
+"""
 
 from enum import StrEnum
 
@@ -8,14 +11,14 @@ from sqlalchemy import Connection
 metadata = sa.MetaData()
 
 sweeps = sa.Table(
-    "sweeps",
+    "resnet_sweep_sweeps",
     metadata,
     sa.Column("study", sa.String(128), primary_key=True),
     sa.Column("experiment", sa.Text, nullable=False),  # YAML, every field
 )
 
 slots = sa.Table(
-    "slots",
+    "resnet_sweep_slots",
     metadata,
     sa.Column("study", sa.String(128), primary_key=True),
     sa.Column("slot", sa.Integer, primary_key=True),
@@ -39,7 +42,7 @@ slots = sa.Table(
 )
 
 ledger = sa.Table(
-    "slot_ledger",
+    "resnet_sweep_ledger",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("study", sa.String(128), nullable=False),
@@ -51,7 +54,13 @@ ledger = sa.Table(
     sa.Column("to_state", sa.String(16), nullable=False),
     sa.Column("at", sa.Float, nullable=False),  # seconds since 1970 by the database's clock
     sa.Column("lease_end", sa.Float),  # where a lease that had run out was taken over: its end
-    sa.Index("slot_ledger_by_study", "study", "slot"),
+    sa.Index("resnet_sweep_ledger_by_study", "study", "slot"),
+)
+
+schema = sa.Table(
+    "resnet_sweep_schema",
+    metadata,
+    sa.Column("version", sa.Integer, nullable=False),  # of these tables, in the only row
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobs.artifacts import FolderArtifacts
+from jobs.artifacts.keys import DATABASE
 from jobs.experiment.experiment import Experiment
 from jobs.queue.claims import claimable_at
 from jobs.queue.database import Database
@@ -14,6 +15,7 @@ from jobs.queue.status import sweep_status
 from jobs.runners.display import Display
 from jobs.runtime import interrupt
 from jobs.runtime.child_processes import ChildProcess, ChildProcesses
+from jobs.runtime.database_url import sqlite_url
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.identity import workplace_here
 from jobs.runtime.settings import LOCAL_LEASE, Settings, read_settings
@@ -147,7 +149,7 @@ def _place(runs: Path, study: str) -> dict[str, str]:
 
 
 def local_database(runs: Path, study: str) -> str:
-    return f"sqlite:///{(runs / study / 'study.db').absolute()}"
+    return sqlite_url((runs / study / DATABASE).absolute())
 
 
 def _gpus(device: str) -> list[str]:

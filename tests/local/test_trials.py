@@ -21,7 +21,7 @@ from jobs.queue.optuna_internals import trial_id
 from jobs.queue.outcomes import Outcome
 from jobs.queue.status import SweepStatus, read_trials, sweep_status
 from jobs.queue.study import load_study
-from jobs.queue.tables import SlotState
+from jobs.queue.tables import SlotState, ledger
 from jobs.runtime import interrupt
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.settings import Settings
@@ -330,12 +330,12 @@ def test_trial_and_slot_are_settled_in_one_transaction(settings: Settings, root:
         study = load_study(experiment, storage, 0)
         trial = study.ask()
         with sa.create_engine(settings.database_url).begin() as connection:
-            connection.exec_driver_sql("ALTER TABLE slot_ledger RENAME TO away")
+            connection.exec_driver_sql(f"ALTER TABLE {ledger.name} RENAME TO away")
         with pytest.raises(optuna.exceptions.StorageInternalError):
             study.tell(trial, 0.9)
         assert optuna_trials(experiment, settings)[0].state is TrialState.RUNNING
         with sa.create_engine(settings.database_url).begin() as connection:
-            connection.exec_driver_sql("ALTER TABLE away RENAME TO slot_ledger")
+            connection.exec_driver_sql(f"ALTER TABLE away RENAME TO {ledger.name}")
         study.tell(trial, 0.9)
     assert optuna_trials(experiment, settings)[0].state is TrialState.COMPLETE
     assert status_of(experiment, settings).trials[0].state is SlotState.COMPLETE

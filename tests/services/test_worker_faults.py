@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from jobs.experiment.experiment import Experiment
-from jobs.queue.tables import SlotState
+from jobs.queue.tables import SlotState, slots
 from tests.support import reporting
 from tests.support.crew import Crew
 from tests.support.minio import Bucket
@@ -192,13 +192,13 @@ def test_trial_that_fails_is_tried_again_and_then_settled_with_its_traceback(pla
 
 def test_poisoned_row_stops_no_other(place: Place) -> None:
     sweep = prepared(place)
-    poison = "UPDATE slots SET {} WHERE slot = {}"
+    poison = f"UPDATE {slots.name} SET {{}} WHERE slot = {{}}"
     place.server.execute(poison.format("parameters = '{not json'", 0), place.database)
     place.server.execute(poison.format("trial_id = 4711", 1), place.database)
     place.server.execute(poison.format("owner = 'x', state = 'running', lease_end = NULL", 2), place.database)
     holder = psycopg2.connect(place.url())  # a session that hangs with a lock, as a forgotten console does
     with holder.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM slots WHERE slot = 3 FOR UPDATE")
+        cursor.execute(f"SELECT 1 FROM {slots.name} WHERE slot = 3 FOR UPDATE")
         crew = Crew(place, sweep, 2, 0.05)
         crew.run_until(lambda: crew.settled() == TRIALS - 1)
     holder.close()

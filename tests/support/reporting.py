@@ -23,9 +23,10 @@ from jobs.queue import fenced_storage as storage_module
 from jobs.queue.claim import Claim
 from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import create_sweep
 from jobs.queue.study import create_study
-from jobs.queue.tables import SlotState, metadata
+from jobs.queue.tables import SlotState
 from jobs.runtime import interrupt
 from jobs.runtime.settings import Settings, read_settings
 from jobs.stages.sweep.running_trial import RunningTrial
@@ -62,10 +63,9 @@ def prepare(sweep: Experiment, url: str) -> None:
 
 
 def add_study(sweep: Experiment, database: Database) -> None:
-    metadata.create_all(database.engine)
+    upgrade_tables(database.engine)
     create_study(sweep, database.storage)
-    fixed = [{} for _ in range(sweep.sweep.trials)]
-    commit(database.engine, create_sweep, sweep.study_name, dump_experiment(sweep), fixed)
+    commit(database.engine, create_sweep, sweep.study_name, dump_experiment(sweep), sweep.fixed_parameters())
 
 
 class Reporting:

@@ -15,8 +15,9 @@ from jobs.queue import claims
 from jobs.queue.claim import Claim, LeaseLost, TrialAttached
 from jobs.queue.ledger import read_ledger
 from jobs.queue.outcomes import Outcome
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import create_sweep, read_slots
-from jobs.queue.tables import SlotState, ledger, metadata, sweeps
+from jobs.queue.tables import SlotState, ledger, sweeps
 from tests.support.checker import check_ledger, check_settled
 from tests.support.databases import commit
 
@@ -60,7 +61,7 @@ class SlotMachine(RuleBasedStateMachine):
     def __init__(self, engine: Engine) -> None:
         super().__init__()
         self.engine = engine
-        metadata.create_all(engine)
+        upgrade_tables(engine)
         with engine.begin() as connection:
             for table in (claims.slots, ledger, sweeps):
                 connection.execute(sa.delete(table))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.local.conftest import TINY
+from tests.support import no_pickle
 
 ARGUMENTS = ["--workers", "1", *(f"--set={override}" for override in (*TINY, "finalTrain.seeds=2"))]
 
@@ -23,4 +24,8 @@ def local_command(runs: Path, *arguments: str) -> list[str]:
 
 
 def run_local(runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(local_command(runs, *arguments), capture_output=True, text=True, timeout=300, check=False)
+    """All stages, in processes that end if they open a pickle."""
+    command = local_command(runs, *arguments)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, env=no_pickle.environment()
+    )

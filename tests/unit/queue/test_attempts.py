@@ -11,8 +11,9 @@ from jobs.queue import claims
 from jobs.queue.claim import Claim, LeaseLost
 from jobs.queue.connections import connect
 from jobs.queue.outcomes import Outcome
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import create_sweep, read_slots
-from jobs.queue.tables import SlotState, ledger, metadata
+from jobs.queue.tables import SlotState, ledger
 from tests.support.databases import commit
 
 STUDY, LEASE = "s", 60.0
@@ -24,7 +25,7 @@ FAILURE = Outcome(SlotState.FAILED, "RuntimeError: no", "Traceback")
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     engine = connect(f"sqlite:///{tmp_path}/study.db")
-    metadata.create_all(engine)
+    upgrade_tables(engine)
     commit(engine, create_sweep, STUDY, "", [{}, {}, {}])
     return engine
 

@@ -12,8 +12,9 @@ from jobs.queue.claim import Claim, LeaseLost, TrialAttached
 from jobs.queue.connections import connect
 from jobs.queue.ledger import read_ledger
 from jobs.queue.outcomes import Outcome
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import SlotRow, create_sweep, read_slots
-from jobs.queue.tables import SlotState, metadata
+from jobs.queue.tables import SlotState
 from tests.support.databases import commit
 
 STUDY = "s"
@@ -32,7 +33,7 @@ def engine(url: str) -> Engine:
 
 
 def create(engine: Engine, study: str, parameters: list[dict[str, float]]) -> int:
-    metadata.create_all(engine)
+    upgrade_tables(engine)
     return commit(engine, create_sweep, study, "", parameters)
 
 
