@@ -1,7 +1,6 @@
 """A study's file as it may come from anybody: nothing in it is run, and all of it is checked before it is used."""
 
 import contextlib
-import json
 import math
 import sqlite3
 import tempfile
@@ -21,6 +20,7 @@ from jobs.queue.outcomes import optuna_state
 from jobs.queue.schema import FIRST
 from jobs.queue.study import distributions
 from jobs.queue.tables import SlotState, metadata, slots, sweeps
+from resnet_core.validation import parse_json
 
 Rows = dict[sa.Table, list[dict[str, Any]]]
 
@@ -100,7 +100,7 @@ def check_study(tables: Rows, trials: list[FrozenTrial]) -> None:
         raise NotAStudy(f"its slots are not those of {len(fixed)} trials")
     known = {trial_id(trial): trial for trial in trials}
     for row in tables[slots]:
-        if json.loads(row["parameters"]) != fixed[row["slot"]]:
+        if parse_json(row["parameters"]) != fixed[row["slot"]]:
             raise NotAStudy(f"slot {row['slot']}: its parameters are not those of its experiment")
         _check_end(row, known.get(row["trial_id"]), len(experiment.sweep.objectives))
     for trial in trials:

@@ -33,12 +33,12 @@ slots = sa.Table(
     sa.Column("lease_end", sa.Float),  # seconds since 1970 by the database's clock
     sa.Column("attempts", sa.Integer, nullable=False),  # exceptions so far
     sa.Column("crashes", sa.Integer, nullable=False),  # owners that vanished since the last epoch was reported
-    sa.Column("failed_at", sa.String(128)),  # the workplace at which the last attempt failed
-    sa.Column("failed_elsewhere", sa.Boolean),  # whether an earlier attempt failed at another workplace
     sa.Column("decided_epoch", sa.Integer),  # the last epoch after which early stopping was asked
     sa.Column("stops", sa.Boolean),  # its answer
     sa.Column("message", sa.Text),  # why it settled as it did, or what failed last
     sa.Column("traceback", sa.Text),  # of the last exception
+    sa.Column("failed_at", sa.String(128)),  # the workplace at which the last attempt failed
+    sa.Column("failed_elsewhere", sa.Boolean),  # whether an earlier attempt failed at another workplace
 )
 
 ledger = sa.Table(
