@@ -18,7 +18,7 @@ EXPERIMENT: dict[str, Any] = {
     "data": {"limit": 300},
     "model": {"depths": [1, 1], "width": 8, "strides": [2, 2]},
     "pruning": {"method": "none", "target": None},
-    "sweep": {"trials": TRIALS, "epochs": 32, "earlyStopping": {"name": "none"}},
+    "sweep": {"trials": TRIALS, "epochs": 20, "earlyStopping": {"name": "none"}},
     "finalTrain": {"epochs": 4},
 }
 

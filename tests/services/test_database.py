@@ -105,7 +105,7 @@ def test_early_stopping_is_decided_and_kept(place: Place, stopping: str) -> None
 
 
 def test_study_is_made_once_when_several_prepare_it_at_once(place: Place) -> None:
-    sweep, settings = reporting.experiment(5, 1), reporting.place(place.url(), place.folder)
+    sweep, settings = reporting.experiment(5, 1), reporting.place(place.url(), place.folder, lease_seconds=30)
     together = threading.Barrier(5)
 
     def prepare_together() -> None:

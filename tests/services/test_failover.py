@@ -1,11 +1,16 @@
 """A primary that gives way to another server while it still answers."""
 
 import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.worker import Worker
+from resnet_core.epoch import EpochResult
 from tests.support import reporting
 from tests.support.checker import check_sweep
 from tests.support.databases import opened
@@ -41,6 +46,61 @@ def test_primary_that_may_only_be_read_is_left_for_the_one_that_can_be_written_t
         there = opened(standby.url(name))
         check_sweep(there, sweep.study_name, 4)
         there.close()
+
+
+def test_owner_whose_claim_the_standby_never_received_settles_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its fence goes to another owner, on the server that has taken over: for a while both believe to hold it."""
+    sweep = reporting.experiment(2, 2)
+    with primary_and_standby() as (primary, standby):
+        name = primary.new_database()
+        url = url_of_both(primary, standby, name)
+        reporting.prepare(sweep, url)
+        until_followed(primary, standby)
+        standby.execute("ALTER SYSTEM SET primary_conninfo = ''")  # the link is cut
+        standby.execute("SELECT pg_reload_conf()")
+        settings = reporting.place(url, tmp_path, lease_seconds=60, outage_deadline_seconds=20)
+        others: list[BaseProcess] = []
+
+        def body(run: RunningTrial) -> None:
+            if not others:
+                finish(run, 1)
+                primary.stop()
+                standby.promote()
+                others.append(reporting.start(sweep, settings, Reporting(2, 1.0)))
+                wait_until(lambda: ledger(standby, name) == [(0, 1)])
+                assert run.slot == 0
+            for epoch in range(len(run.epochs) + 1, 3):
+                finish(run, epoch)
+
+        Worker(sweep, settings, reporting.artifacts(settings, sweep)).work(body)
+        others[0].join(30)
+        assert others[0].exitcode == 0
+        there = opened(standby.url(name))
+        check_sweep(there, sweep.study_name, 2)
+        there.close()
+    assert [line for line in caplog.messages if line.endswith("; the trial is dropped")]
+
+
+def finish(run: RunningTrial, epoch: int) -> None:
+    """An epoch, with a checkpoint that nobody should go on from."""
+    run.step()
+    result = EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 0.1)
+    run.finish_epoch(result, lambda path: path.write_text("[]"))
+
+
+def ledger(server: Postgres, database: str) -> list[tuple[object, ...]]:
+    """Slot and fence of every claim that the server knows of."""
+    query = "SELECT slot, fence FROM resnet_sweep_ledger WHERE to_state = 'running' ORDER BY id"
+    return server.execute(query, database)
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def until_followed(primary: Postgres, standby: Standby) -> None:

@@ -35,9 +35,11 @@ Fault = Literal["cut before", "cut after", "kill before", "kill after", "freeze 
 def test_trial_is_settled_once_whatever_happens_at_any_statement(place: Place, fault: Fault) -> None:
     statements = run_case(place, "undisturbed", 0, fault)
     assert any(statement.text == "COMMIT" for statement in statements)
-    assert len(statements) > 40
+    # Up to the limits of its time a transaction has done nothing: a fault there is one at its first statement.
+    numbers = [at for at, statement in enumerate(statements, 1) if not is_beginning(statement.text)]
+    assert len(numbers) > 40
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        cases = {at: pool.submit(run_case, place, f"s{at}", at, fault) for at in range(1, len(statements) + 1)}
+        cases = {at: pool.submit(run_case, place, f"s{at}", at, fault) for at in numbers}
         for at, case in cases.items():
             try:
                 case.result()
@@ -185,9 +187,13 @@ def transactions(statements: list[Statement]) -> list[list[str]]:
         for text in own:
             if text == "BEGIN":
                 found.append([])
-            elif found and text != "COMMIT" and not text.startswith("SET LOCAL"):  # its time limits
+            elif found and text != "COMMIT" and not is_beginning(text):
                 found[-1].append(text)
     return found
+
+
+def is_beginning(statement: str) -> bool:
+    return statement == "BEGIN" or statement.startswith("SET LOCAL")
 
 
 def is_write(statement: str) -> bool:

@@ -96,7 +96,7 @@ class Reporting:
             if self._journal is not None:
                 with self._journal.open("a") as file:
                     file.write(f"{os.getpid()} {run.slot} {epoch}\n")
-            accuracy = epoch / (epoch + 1 + run.parameters["dropout"])
+            accuracy = epoch / (epoch + 1 + run.parameters.get("dropout", 0.0))
             result = EpochResult(epoch, 0.1, 1 / epoch, accuracy, 1 / epoch, accuracy, self._seconds)
             rows = [vars(row) for row in (*run.epochs, result)]
 
