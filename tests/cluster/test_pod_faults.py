@@ -30,14 +30,18 @@ def node_of(release: Release) -> SingleNode:
     return node
 
 
-def test_worker_pod_deleted_and_worker_process_killed(release: Release) -> None:
+def test_worker_pod_and_pipeline_pod_deleted_and_worker_process_killed(release: Release) -> None:
     node_of(release)
     release.install(experiment=EXPERIMENT)
     deleted, killed = release.until_all_work()
     release.namespace.kubectl("delete", "pod", deleted, "--wait=false")
     release.signal(killed, signal.SIGKILL)
+    release.until_log_has(rf"pod {killed} on node {NODE} was killed \(SIGKILL\)", 60)
+    former = release.running("pipeline")[0]
+    release.namespace.kubectl("delete", "pod", former, "--wait=false")
     log = release.until_done()
-    assert f"pod {killed} on node {NODE} was killed (SIGKILL)" in log
+    assert [pod["metadata"]["name"] for pod in release.pods("pipeline")] != [former]
+    assert log.count("2 workers for") <= 1  # the second one found the sweep's Job and made no other
     release.check(TRIALS)
 
 
@@ -65,17 +69,6 @@ def test_database_and_bucket_deleted_in_mid_sweep(release: Release) -> None:
         release.namespace.kubectl("delete", "pod", f"run1-{service}-0", "--grace-period=0", "--force")
         release.namespace.wait(f"pod/run1-{service}-0", "condition=Ready", 60)
     release.until_done()
-    release.check(TRIALS)
-
-
-def test_pipeline_pod_deleted(release: Release) -> None:
-    release.install(experiment=EXPERIMENT)
-    release.until_half_way()
-    former = release.running("pipeline")[0]
-    release.namespace.kubectl("delete", "pod", former, "--wait=false")
-    log = release.until_done()
-    assert [pod["metadata"]["name"] for pod in release.pods("pipeline")] != [former]
-    assert log.count("2 workers for") <= 1  # the second one found the sweep's Job and made no other
     release.check(TRIALS)
 
 

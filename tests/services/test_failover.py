@@ -60,7 +60,8 @@ def test_owner_whose_claim_the_standby_never_received_settles_nothing(
         until_followed(primary, standby)
         standby.execute("ALTER SYSTEM SET primary_conninfo = ''")  # the link is cut
         standby.execute("SELECT pg_reload_conf()")
-        settings = reporting.place(url, tmp_path, lease_seconds=60, outage_deadline_seconds=20)
+        # The thread that renews the lease does not look in the moment in which nobody holds the slot.
+        settings = reporting.place(url, tmp_path, lease_seconds=60, renewal_seconds=15, outage_deadline_seconds=20)
         others: list[BaseProcess] = []
 
         def body(run: RunningTrial) -> None:
