@@ -1,9 +1,14 @@
 {{/*
 The release's name as the beginning of every object's: a Service's name takes no dots, and a pod of the longest Job,
-NAME-final-train-HASH-INDEX, is a host of that name.
+NAME-final-train-HASH-INDEX, is a host of that name. A name that had to be changed ends in a hash of the whole: without
+it, two releases that begin alike would have the same Secrets, services and study.
 */}}
 {{- define "resnet-sweep.fullname" -}}
-{{- .Release.Name | replace "." "-" | trunc 39 | trimSuffix "-" -}}
+{{- $name := .Release.Name | replace "." "-" | trunc 39 | trimSuffix "-" -}}
+{{- if ne $name .Release.Name -}}
+{{- $name = printf "%s-%s" ($name | trunc 30 | trimSuffix "-") (sha256sum .Release.Name | trunc 8) -}}
+{{- end -}}
+{{- $name -}}
 {{- end }}
 
 {{/* What selects the pods of a component: (dict "root" $ "component" NAME) */}}
