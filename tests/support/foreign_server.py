@@ -1,4 +1,4 @@
-"""A server that is none of S3: it answers whatever it is asked alike, as a proxy does whose service is away."""
+"""A server that is neither S3 nor Kubernetes: it answers all requests alike, as a proxy does whose service is away."""
 
 import threading
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ XHTML = "<html><head><title>Sorry</title></head><body><p>back soon</p></body></h
 
 
 @contextmanager
-def foreign_server(status: int, body: str = "") -> Iterator[S3Artifacts]:
-    """The artifacts of a bucket at such a server."""
+def foreign_server(status: int, body: str = "") -> Iterator[str]:
+    """Its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -29,23 +29,30 @@ def foreign_server(status: int, body: str = "") -> Iterator[S3Artifacts]:
             if self.command != "HEAD":
                 self.wfile.write(data)
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - so that http.server finds them
+        do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - so that http.server finds them
 
         def log_message(self, *_words: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    settings = read_settings(
-        database_url="sqlite://",
-        artifacts_url="s3://sweeps",
-        aws_endpoint_url=f"http://127.0.0.1:{server.server_port}",
-        aws_access_key_id="id",
-        aws_secret_access_key="key",
-        s3_addressing="path",
-    )
     try:
-        yield S3Artifacts(make_client(settings), "sweeps", "study")
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def foreign_bucket(status: int, body: str = "") -> Iterator[S3Artifacts]:
+    """The artifacts of a bucket at such a server."""
+    with foreign_server(status, body) as url:
+        settings = read_settings(
+            database_url="sqlite://",
+            artifacts_url="s3://sweeps",
+            aws_endpoint_url=url,
+            aws_access_key_id="id",
+            aws_secret_access_key="key",
+            s3_addressing="path",
+        )
+        yield S3Artifacts(make_client(settings), "sweeps", "study")

@@ -8,7 +8,7 @@ import pytest
 from jobs.artifacts import Artifacts, ArtifactsUnreachable
 from jobs.artifacts.s3 import TRANSFER
 from jobs.artifacts.stage_log import StageLog
-from tests.support.foreign_server import PAGE, XHTML, foreign_server
+from tests.support.foreign_server import PAGE, XHTML, foreign_bucket
 
 ERROR = "<Error><Code>{}</Code><Message>told</Message></Error>"
 LARGE = TRANSFER.multipart_threshold + 1
@@ -33,7 +33,7 @@ REQUESTS: dict[str, Callable[[Artifacts], object]] = {
     [(404, ""), (404, PAGE), (404, XHTML), (403, PAGE), (400, ""), (302, PAGE), (501, PAGE), (501, "")],
 )
 def test_error_that_no_s3_server_gives_is_an_outage(status: int, body: str) -> None:
-    with foreign_server(status, body) as artifacts:
+    with foreign_bucket(status, body) as artifacts:
         for request in REQUESTS.values():
             with pytest.raises(ArtifactsUnreachable, match=rf"^s3://sweeps/study.*: {status} "):
                 request(artifacts)
@@ -41,14 +41,14 @@ def test_error_that_no_s3_server_gives_is_an_outage(status: int, body: str) -> N
 
 @pytest.mark.parametrize("body", [PAGE, XHTML, ""])
 def test_page_in_place_of_the_answer_is_an_outage(body: str) -> None:
-    with foreign_server(200, body) as artifacts:
+    with foreign_bucket(200, body) as artifacts:
         for name in REQUESTS.keys() - {"remove"}:  # whose answer is empty
             with pytest.raises(ArtifactsUnreachable, match=r"^s3://sweeps/study"):
                 REQUESTS[name](artifacts)
 
 
 def test_object_is_missing_only_where_a_server_of_s3_says_so() -> None:
-    with foreign_server(404, ERROR.format("NoSuchKey")) as artifacts:
+    with foreign_bucket(404, ERROR.format("NoSuchKey")) as artifacts:
         assert not artifacts.exists("a.txt")
         with pytest.raises(FileNotFoundError, match=r"s3://sweeps/study/a.txt: not there"):
             artifacts.read_text("a.txt")
@@ -56,7 +56,7 @@ def test_object_is_missing_only_where_a_server_of_s3_says_so() -> None:
 
 def test_log_that_cannot_be_kept_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with foreign_server(404) as artifacts:
+    with foreign_bucket(404) as artifacts:
         log = StageLog(artifacts, "logs/pipeline.log", "text")
         try:
             logging.getLogger("tests").warning("something to keep")
