@@ -80,7 +80,7 @@ def test_an_unknown_key_is_refused_by_name(helm: Helm, section: str) -> None:
         ("scheduling.training.tolerations", [{"key": "gpu", "effect": "NoEntry"}], "'NoExecute'"),
         ("networkPolicy.storage.cidrs", ["everywhere"], "cidrs"),
         ("networkPolicy.storage.ports", [70000], "ports"),
-        ("ttlSecondsAfterFinished", -1, "ttlSecondsAfterFinished"),
+        ("ttlSecondsAfterFinished", 0, "ttlSecondsAfterFinished"),
         ("imagePullSecrets", ["registry"], "imagePullSecrets"),
         ("podLabels", {"a": 1}, "podLabels"),
         ("extraEnv", None, "extraEnv"),
