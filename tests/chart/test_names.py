@@ -32,7 +32,7 @@ def test_a_name_that_fits_is_kept_as_it_is(helm: Helm, release: str) -> None:
         ("a" * 39 + "b", "a" * 39 + "c"),
         ("a" * 39 + "b", "a" * 39),
         ("a" * 38 + "-b", "a" * 38 + "-c"),
-        ("run.1", "run-1"),
+        ("a" * 39 + ".b", "a" * 39 + "-b"),
     ],
 )
 def test_releases_that_begin_alike_share_nothing(helm: Helm, one: str, other: str) -> None:

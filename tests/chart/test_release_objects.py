@@ -57,6 +57,31 @@ def test_an_upgrade_is_checked_before_anything_is_changed(defaults: Rendered) ->
     assert pod["volumes"][0]["projected"]["sources"] == [{"configMap": {"name": "run1-upgrade"}}]
 
 
+def test_an_upgrade_that_makes_a_lost_password_anew_asks_nobody(helm: Helm) -> None:
+    """Without the Secret the check's pod could not start. `helm template` finds no Secret, as after it was deleted."""
+    assert [row["metadata"]["name"] for row in helm.render("--is-upgrade").kind("Job") if "upgrade" in str(row)] == []
+    assert helm.render("--is-upgrade", f"--values={EVERYTHING}").one("Job", "run1-upgrade")
+
+
+@pytest.mark.parametrize("service", ["postgresql", "minio", "dashboard"])
+def test_a_new_password_makes_a_new_pod(helm: Helm, watched: Rendered, service: str) -> None:
+    def checksum(rendered: Rendered) -> str:
+        (pod,) = (pod for name, pod in rendered.pods() if name.endswith(f" run1-{service}"))
+        return str(pod["metadata"]["annotations"]["checksum/password"])
+
+    other = helm.render("--set=dashboard.enabled=true")  # `helm template` makes a new password each time
+    assert checksum(watched) != checksum(other)
+    assert len(checksum(watched)) == 8  # of a password that a person has chosen, a whole hash would tell too much
+
+
+def test_the_database_takes_the_password_before_it_listens(defaults: Rendered) -> None:
+    """tests/services runs the script."""
+    container = defaults.one("StatefulSet", "run1-postgresql")["spec"]["template"]["spec"]["containers"][0]
+    assert container["command"] == ["bash", "-c", (CHART / "postgresql/start.sh").read_text(), "postgresql"]
+    assert "$(" not in container["command"][2]  # which Kubernetes would fill in
+    assert container["args"][0] == "-c"
+
+
 def test_helm_test_runs_our_image(defaults: Rendered) -> None:
     pod = defaults.one("Pod", "run1-test")
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"

@@ -48,7 +48,7 @@ def foreign_bucket(status: int, body: str = "") -> Iterator[S3Artifacts]:
     """The artifacts of a bucket at such a server."""
     with foreign_server(status, body) as url:
         settings = read_settings(
-            database_url="sqlite://",
+            database_url="sqlite:///",
             artifacts_url="s3://sweeps",
             aws_endpoint_url=url,
             aws_access_key_id="id",

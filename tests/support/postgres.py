@@ -26,10 +26,11 @@ SETTINGS = {"fsync": "off", "max_connections": "300", "listen_addresses": "127.0
 class Postgres:
     def __init__(self, folder: Path) -> None:
         self.folder, self.data, self.port = folder, folder / "data", free_port()
-        self._bin = _binaries()
-        self._user = _unprivileged(folder)
+        self._bin = binaries()
+        self._user = unprivileged(folder)
         self._server: subprocess.Popen[bytes] | None = None
         self._settings = SETTINGS
+        self.environment: dict[str, str] = {}  # of the server, beside that of the tests
         password = folder / "password"
         password.write_text(PASSWORD)
         self._run(
@@ -58,6 +59,7 @@ class Postgres:
                 stderr=log,
                 user=self._user,
                 start_new_session=True,
+                env={**os.environ, **self.environment},
             )
         deadline = time.monotonic() + 30
         while True:
@@ -147,7 +149,7 @@ def free_port() -> int:
         return port
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -157,7 +159,7 @@ def _binaries() -> Path:
     return complete[0]
 
 
-def _unprivileged(folder: Path) -> str | None:
+def unprivileged(folder: Path) -> str | None:
     """PostgreSQL does not run as root: then another user owns the folder."""
     if os.geteuid() != 0:
         return None
