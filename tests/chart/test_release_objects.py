@@ -8,6 +8,8 @@ import yaml
 
 from tests.support.helm import CHART, EVERYTHING, REPOSITORY, Helm, Rendered
 
+ANYWHERE = "--set=networkPolicy.database.cidrs={0.0.0.0/0}"
+
 
 @pytest.mark.parametrize("service", ["postgresql", "minio"])
 def test_a_throwaway_service_keeps_its_data_and_password(defaults: Rendered, service: str) -> None:
@@ -37,7 +39,7 @@ def test_every_process_has_its_connections(helm: Helm) -> None:
 
 def test_services_of_one_s_own_keep_the_throwaway_ones_away(helm: Helm, everything: Rendered) -> None:
     assert everything.kind("StatefulSet") == everything.kind("Secret") == []
-    database = helm.render("--set=database.existingSecret=database")
+    database = helm.render("--set=database.existingSecret=database", ANYWHERE)
     assert [row["metadata"]["name"] for row in database.kind("StatefulSet")] == ["run1-minio"]
 
 
@@ -142,10 +144,13 @@ def test_notes_fit_services_of_one_s_own(helm: Helm) -> None:
     assert "kubectl -n lab get secret bucket" in notes
     assert "kubectl -n lab port-forward service/run1-dashboard 8080\n" in notes
     assert not re.search(r"throwaway|delete (secret|pvc)|port-forward service/run1-minio|\n\n\n", notes)
-    half = helm.notes("--set=database.existingSecret=database")
+    half = helm.notes("--set=database.existingSecret=database", ANYWHERE)
     assert "!! The MinIO of this release is throwaway" in half
     assert "delete secret run1-minio\n" in half
     assert "delete pvc data-run1-minio-0" in half
+    assert half.count("!! networkPolicy.") == 1
+    assert "!! networkPolicy.database.cidrs allows any address: " in half
+    assert "!! networkPolicy." not in notes
 
 
 def test_the_manifests_without_helm_are_up_to_date(helm: Helm) -> None:
