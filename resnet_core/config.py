@@ -5,11 +5,46 @@ Keys are in camelCase in files (`batchSize`) and in snake_case in Python (`batch
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-PositiveInt = Annotated[int, Field(ge=1)]
+from resnet_core.shown_text import is_shown
+from resnet_core.validation import shown
+
+LARGEST_WHOLE = 2**53  # up to here, JSON and Helm hold every whole number exactly
+LARGEST_FACTOR = 1e30  # what weights are multiplied by; some optimizers fail above what float32 holds, 3.4e38
+
+
+def _number(value: Any) -> Any:
+    """The value, unless it is one that pydantic alone would take for a number: true for 1, and "3" for 3."""
+    if isinstance(value, bool | str | bytes):
+        raise PydanticCustomError("number", "Input should be a valid number")
+    if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+        raise PydanticCustomError("number", f"Input should be at most {LARGEST_WHOLE}")
+    return value
+
+
+def check_text(text: str) -> str:
+    """The text, which can be shown on one line wherever it stands; raises PydanticCustomError for any other."""
+    if not is_shown(text):
+        raise PydanticCustomError("text", "Input should be text on one line, of characters that can be shown")
+    return text
+
+
+# The fields' types: what is given has to be of the type itself. A whole number may be written as 64.0.
+Flag = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(_number)]
+Text = Annotated[str, AfterValidator(check_text)]
+PositiveInt = Annotated[int, Field(ge=1), BeforeValidator(_number)]
+PositiveNumber = Annotated[float, Field(gt=0), BeforeValidator(_number)]
+Fraction = Annotated[float, Field(ge=0, lt=1), BeforeValidator(_number)]
+Epochs = Annotated[float, Field(ge=0.001), BeforeValidator(_number)]
+ImageSize = Annotated[int, Field(ge=8, le=512), BeforeValidator(_number)]
+Depth = Annotated[int, Field(ge=1, le=200), BeforeValidator(_number)]
+Width = Annotated[int, Field(ge=1, le=2**16), BeforeValidator(_number)]
+Stride = Annotated[int, Field(ge=1, le=4), BeforeValidator(_number)]
 
 
 class Config(BaseModel):
@@ -28,10 +63,10 @@ class DataConfig(Config):
     """Where the images come from and how the training part is divided."""
 
     source: Literal["digits", "cifar10", "cifar100", "imagefolder"] = "digits"
-    path: str | None = Field(None, description="Folder of the images; without one, CIFAR is downloaded.")
-    title: str | None = Field(None, description="Name of the data set in reports; default: the source's own.")
-    image_size: int = Field(32, ge=8, le=512, description="Side in pixels that imagefolder images get.")
-    validation: float = Field(
+    path: Text | None = Field(None, description="Folder of the images; without one, CIFAR is downloaded.")
+    title: Text | None = Field(None, description="Name of the data set in reports; default: the source's own.")
+    image_size: ImageSize = Field(32, description="Side in pixels that imagefolder images get.")
+    validation: Number = Field(
         0.1, gt=0, lt=1, description="Fraction of the training images held out, the same of every class."
     )
     limit: PositiveInt | None = Field(
@@ -44,7 +79,7 @@ class DataConfig(Config):
         if self.source == "imagefolder" and self.path is None:
             raise ValueError("data.path: imagefolder needs a folder with train/ and test/ in it")
         if self.source == "digits" and self.path is not None:
-            raise ValueError(f"data.path={self.path!r}: digits come with scikit-learn and take no path")
+            raise ValueError(f"data.path={shown(self.path)}: digits come with scikit-learn and take no path")
         return self
 
 
@@ -54,18 +89,18 @@ class ModelConfig(Config):
     ResNet-18 is depths [2, 2, 2, 2] at width 64: stages of 64, 128, 256 and 512 channels.
     """
 
-    depths: tuple[PositiveInt, ...] = Field((2, 2, 2, 2), min_length=1, max_length=8)
-    width: PositiveInt = Field(64, description="Channels of the stem and the first stage; each next doubles.")
-    widths: tuple[PositiveInt, ...] | None = Field(None, description="Channels of each stage, in place of width.")
-    strides: tuple[Annotated[int, Field(ge=1, le=4)], ...] = (1, 2, 2, 2)
+    depths: tuple[Depth, ...] = Field((2, 2, 2, 2), min_length=1, max_length=8)
+    width: Width = Field(64, description="Channels of the stem and the first stage; each next doubles.")
+    widths: tuple[Width, ...] | None = Field(None, description="Channels of each stage, in place of width.")
+    strides: tuple[Stride, ...] = (1, 2, 2, 2)
 
     @model_validator(mode="after")
     def _check_lengths(self) -> "ModelConfig":
         for name, values in (("strides", self.strides), ("widths", self.widths)):
             if values is not None and len(values) != len(self.depths):
                 raise ValueError(
-                    f"model.{name}={list(values)}: {len(self.depths)} values expected, "
-                    f"one a stage as in model.depths={list(self.depths)}"
+                    f"model.{name}={shown(list(values))}: {len(self.depths)} values expected, "
+                    f"one a stage as in model.depths={shown(list(self.depths))}"
                 )
         return self
 
@@ -101,7 +136,7 @@ class PruningConfig(Config):
             if needed and given is None:
                 raise ValueError(f"pruning.{key}: needed with pruning.method={self.method}")
             if given is not None and not needed:
-                raise ValueError(f"pruning.{key}={given}: only with pruning.method={key}")
+                raise ValueError(f"pruning.{key}={shown(given)}: only with pruning.method={key}")
         return self
 
 
@@ -113,42 +148,42 @@ class ScheduleConfig(Config):
     """The course of the learning rate, as a factor on `lr`, changed at every batch."""
 
     name: Literal["cosine", "linear", "step", "cyclic", "constant"] = "cosine"
-    warmup_epochs: float = Field(0, ge=0, description="Linear rise from zero before the schedule begins.")
-    period_epochs: float | None = Field(
-        None, gt=0, description="Epochs that one annealing takes; default: all that follow the warm-up."
+    warmup_epochs: Number = Field(0, ge=0, description="Linear rise from zero before the schedule begins.")
+    period_epochs: Epochs | None = Field(
+        None, description="Epochs that one annealing takes; default: all that follow the warm-up."
     )
-    final_factor: float = Field(0, ge=0, le=1, description="cosine, linear: the factor at the period's end.")
-    step_epochs: float = Field(30, gt=0, description="step: epochs between two drops.")
-    gamma: float = Field(0.1, gt=0, le=1, description="step: the factor of one drop.")
-    base_factor: float = Field(0.1, ge=0, le=1, description="cyclic: the factor at the bottom of a cycle.")
-    cycle_epochs: float = Field(10, gt=0, description="cyclic: epochs from bottom to bottom.")
+    final_factor: Number = Field(0, ge=0, le=1, description="cosine, linear: the factor at the period's end.")
+    step_epochs: Epochs = Field(30, description="step: epochs between two drops.")
+    gamma: Number = Field(0.1, gt=0, le=1, description="step: the factor of one drop.")
+    base_factor: Number = Field(0.1, ge=0, le=1, description="cyclic: the factor at the bottom of a cycle.")
+    cycle_epochs: Epochs = Field(10, description="cyclic: epochs from bottom to bottom.")
 
 
 class AugmentationConfig(Config):
     """Changes of the training images; each image has its own draw. Validation and test images get none."""
 
     policy: Literal["none", "autoaugment", "trivialaugment"] = "none"
-    flip: bool = Field(True, description="Mirror left and right with probability 1/2.")
-    crop_padding: int = Field(4, ge=0, le=32, description="Zero padding in pixels before a random crop; 0: none.")
-    erasing: float = Field(0, ge=0, le=1, description="Probability of random erasing.")
-    mixup: float = Field(0, ge=0, description="Alpha of mixup's Beta(alpha, alpha); 0: none.")
-    cutmix: float = Field(0, ge=0, description="Alpha of cutmix's Beta(alpha, alpha); 0: none.")
+    flip: Flag = Field(True, description="Mirror left and right with probability 1/2.")
+    crop_padding: Whole = Field(4, ge=0, le=32, description="Zero padding in pixels before a random crop; 0: none.")
+    erasing: Number = Field(0, ge=0, le=1, description="Probability of random erasing.")
+    mixup: Number = Field(0, ge=0, description="Alpha of mixup's Beta(alpha, alpha); 0: none.")
+    cutmix: Number = Field(0, ge=0, description="Alpha of cutmix's Beta(alpha, alpha); 0: none.")
 
 
 class TrainingConfig(Config):
     """The recipe of one training: everything but its length, its data and its seed."""
 
     optimizer: Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"] = "sgd"
-    lr: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1, description="Of sgd and rmsprop; the others have none.")
-    nesterov: bool = Field(True, description="Of sgd, where momentum is above zero.")
-    weight_decay: float = Field(5e-4, ge=0)
-    decay_norm_and_bias: bool = Field(False, description="Decay batch-norm parameters and biases too.")
-    batch_size: int = Field(128, ge=2, description="Images a step.")
+    lr: Number = Field(0.1, gt=0, le=LARGEST_FACTOR)
+    momentum: Number = Field(0.9, ge=0, lt=1, description="Of sgd and rmsprop; the others have none.")
+    nesterov: Flag = Field(True, description="Of sgd, where momentum is above zero.")
+    weight_decay: Number = Field(5e-4, ge=0, le=LARGEST_FACTOR)
+    decay_norm_and_bias: Flag = Field(False, description="Decay batch-norm parameters and biases too.")
+    batch_size: Whole = Field(128, ge=2, description="Images a step.")
     dropout: Fraction = Field(0, description="Before the classifier.")
     label_smoothing: Fraction = 0
     ema: Fraction = Field(0, description="Decay a step of the averaged weights that are evaluated; 0: none.")
-    clip_norm: float | None = Field(None, gt=0, description="Upper limit of the gradient's L2 norm.")
+    clip_norm: PositiveNumber | None = Field(None, description="Upper limit of the gradient's L2 norm.")
     schedule: ScheduleConfig = ScheduleConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     precision: Literal["auto", "fp32", "bf16"] = Field(

@@ -4,10 +4,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from resnet_core.config import Config, ModelConfig, PositiveInt
+from resnet_core.config import Config, Flag, ImageSize, ModelConfig, Number, PositiveInt
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Deviation = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Deviation = Annotated[Number, Field(gt=0, le=1)]
+# Below the folder of the description that names it.
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")]
 
 
 class BlockConfig(Config):
@@ -19,7 +21,7 @@ class BlockConfig(Config):
     inner: PositiveInt
     outer: PositiveInt
     stride: PositiveInt
-    projection: bool
+    projection: Flag
 
 
 class NetworkConfig(Config):
@@ -49,10 +51,11 @@ class ModelDescription(Config):
 
     network: NetworkConfig
     classes: tuple[str, ...]
-    image_size: PositiveInt
+    image_size: ImageSize
     mean: tuple[Share, Share, Share]
     std: tuple[Deviation, Deviation, Deviation]
     precision: Literal["float32", "bfloat16"] = Field(description="What it was tested in.")
+    weights: FileName = Field("model.safetensors", description="Their file, counted from the description's folder.")
     weights_sha256: str | None = Field(None, description="Of the weights that belong to it.")
 
     @model_validator(mode="after")

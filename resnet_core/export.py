@@ -49,6 +49,7 @@ def export_onnx(model: TrainedModel, properties: dict[str, str]) -> bytes:
     graph = exported.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("metadata_props")  # where the exporter leaves stack traces with the paths of this machine
-    onnx.helper.set_model_props(exported, {"classes": json.dumps(described.classes, ensure_ascii=False), **properties})
+    classes = json.dumps(described.classes, ensure_ascii=False, allow_nan=False)
+    onnx.helper.set_model_props(exported, {"classes": classes, **properties})
     content: bytes = exported.SerializeToString(deterministic=True)
     return content

@@ -12,7 +12,9 @@ from torch import Tensor
 from resnet_core.description import ModelDescription, NetworkConfig
 from resnet_core.model import ResNet
 from resnet_core.predict import predict
-from resnet_core.validation import explain
+from resnet_core.validation import explain, parse_json, read_limited
+
+LONGEST_DESCRIPTION = 2**24  # bytes; the names of some thousand classes take a hundredth of this
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,11 @@ def load_model(description: Path, weights: Path, device: torch.device | None = N
 def read_description(file: Path) -> ModelDescription:
     """Raises ValueError if the file does not describe a model."""
     try:
-        return ModelDescription.model_validate_json(file.read_bytes())
+        return ModelDescription.model_validate(parse_json(read_limited(file, LONGEST_DESCRIPTION)))
     except ValidationError as error:
         raise ValueError(f"not the description of a model: {explain(error, ModelDescription)[0]}") from None
+    except ValueError as error:
+        raise ValueError(f"not the description of a model: {error}") from None
 
 
 def load_network(config: NetworkConfig, weights: Path) -> ResNet:

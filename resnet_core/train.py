@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from resnet_core.augment import EpochPlan, Mixing, normalize
 from resnet_core.config import TrainingConfig
 from resnet_core.cpu.memory import memory_kept
-from resnet_core.data import Images
+from resnet_core.data import Images, limit_images
 from resnet_core.device import select_precision
 from resnet_core.distributed import ALONE, Group, own_rows
 from resnet_core.epoch import EpochResult
@@ -25,13 +25,14 @@ from resnet_core.optimizer import build_optimizer
 from resnet_core.predict import predict
 from resnet_core.schedule import lr_factor
 
+FEW = 128  # images on which a network is tried
 CHUNK = 4096  # images that are augmented at a time: this limits the memory and changes no result
 
 Checkpoint = dict[str, Any]
 
 
 class Diverged(ArithmeticError):
-    """The training loss is no longer a finite number."""
+    """A loss, or what the network gives, is no longer a finite number."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def train(
             Of several ranks only the first calls it, while the others wait.
 
     Raises:
-        Diverged: the loss became infinite or not a number.
+        Diverged: the loss, on training or validation images, or the network's output became infinite or not a number.
         ValueError: the batch is larger than the training set, or cannot be divided among the ranks.
 
     """
@@ -130,6 +131,11 @@ def train(
         if not math.isfinite(train_loss):
             raise Diverged(f"the training loss of epoch {epoch} is {train_loss}")
         validation_loss, validation_accuracy = _validate(evaluated, data, precision, group)
+        # No training loss shows what the epoch's last step has done, or what the average is.
+        if validation_loss is not None and not math.isfinite(validation_loss):
+            raise Diverged(f"the validation loss of epoch {epoch} is {validation_loss}")
+        if validation_loss is None and not _is_finite(evaluated, data, precision):
+            raise Diverged(f"after epoch {epoch} the network gives numbers that are not finite")
         seconds = time.perf_counter() - started
         result = EpochResult(epoch, lr, train_loss, train_accuracy, validation_loss, validation_accuracy, seconds)
         group.first(partial(on_epoch, result, _checkpoint(epoch, seed, model, optimizer, average)))
@@ -167,10 +173,13 @@ def training_batches(
             yield images[own].contiguous(memory_format=torch.channels_last), labels[batch][own], mixing
 
 
-def first_batch(data: TrainingData, size: int) -> tuple[Tensor, Tensor]:
-    """The first `size` images, normalised, `(size, 3, H, W)`, and their labels `(size,)`, on the CPU."""
-    images = normalize(data.train.images[:size], data.mean, data.std)
-    return images.cpu(), data.train.labels[:size].cpu()
+def balanced_batch(data: TrainingData, size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """`size` images, taken evenly from the classes, normalised `(size, 3, H, W)`, and their labels `(size,)`.
+
+    Both are on the CPU. The first rows would not do, because the images of a folder are sorted by class.
+    """
+    chosen = limit_images(data.train, min(size, len(data.train)), seed, "training.batchSize")
+    return normalize(chosen.images, data.mean, data.std).cpu(), chosen.labels.cpu()
 
 
 def _loss(logits: Tensor, labels: Tensor, mixing: Mixing | None, smoothing: float) -> Tensor:
@@ -193,6 +202,12 @@ def _validate(
     sums = group.sum(torch.stack((F.cross_entropy(logits, labels, reduction="sum"), hits)))
     loss, accuracy = (sums / len(data.validation)).tolist()
     return loss, accuracy
+
+
+def _is_finite(model: ResNet, data: TrainingData, precision: torch.dtype) -> bool:
+    """Whether the network gives numbers that are finite; of a few images, which is enough if its weights are not."""
+    logits = predict(model, data.train.images[:FEW], data.mean, data.std, precision)
+    return bool(logits.isfinite().all())
 
 
 def _torch_seed(seed: int, epoch: int, rank: int) -> int:

@@ -1,7 +1,11 @@
-"""What pydantic finds wrong with a file or an environment, in our words."""
+"""What is wrong with a file or an environment, in our words, and JSON read so that nothing in it is overlooked."""
 
 import difflib
+import json
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -9,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 LONGEST_VALUE = 200  # characters of a wrong value that are shown
+LONGEST_KEY = 80
 
 
 def explain(
@@ -28,16 +33,26 @@ def explain(
 
     """
     lines = []
-    for fault in error.errors():
+    faults = error.errors()
+    places = {fault["loc"] for fault in faults}
+    for fault in faults:
         if fault["type"] == "default_factory_not_called":  # its field depends on another that has a line of its own
             continue
+        if fault["type"] == "too_short" and any(place[:-1] == fault["loc"] for place in places):  # of the good values
+            continue
         location, known = _locate(model, fault)
-        key, value = spell(".".join(location)), _shortened(fault["input"])
+        key, value = spell(".".join(map(shown_key, location))), shown(fault["input"])
         match fault["type"]:
             case "extra_forbidden":
-                close = difflib.get_close_matches(location[-1], known, n=1)
+                close = difflib.get_close_matches(location[-1][:LONGEST_VALUE], known, n=1)
                 meant = f"did you mean {close[0]}? " if close else ""
                 lines.append(f"{key}={value}: unknown key; {meant}allowed: {', '.join(known)}")
+            case "model_type":
+                lines.append(f"{key or 'all'}={value}: keys with values expected: {', '.join(known)}")
+            case "tuple_type":
+                lines.append(f"{key}={value}: a list expected")
+            case "too_short":
+                lines.append(f"{key}={value}: a list of {fault['ctx']['min_length']} value or more expected")
             case "missing":
                 lines.append(f"{key}: {missing}")
             case "value_error":  # raised by a validator of ours, whose message begins with a key
@@ -62,6 +77,57 @@ def keys_of(model: type[BaseModel]) -> list[str]:
     return list(_fields(model))
 
 
+def shown(value: Any) -> str:
+    """The value for a message: as Python writes it, so without control characters, and not all of it if it is long."""
+    return _cut(repr(value), LONGEST_VALUE)
+
+
+def shown_key(key: str) -> str:
+    """The key as it is, unless it is long or would not show."""
+    return _cut(key if key.isprintable() else repr(key), LONGEST_KEY)
+
+
+def read_limited(file: Path, limit: int) -> bytes:
+    """The file's content, of which no more is ever read than the limit allows; raises ValueError if there is more."""
+    with file.open("rb") as opened:
+        content = opened.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"longer than {limit:,} bytes")
+    return content
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is no JSON, or has a key twice, a number that is not finite, or thousands of levels.
+
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_finite, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    except UnicodeDecodeError:
+        raise ValueError("not JSON: not UTF-8") from None
+    except RecursionError:
+        raise ValueError("not JSON: too many levels") from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{shown_key(twice)}: given twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"not JSON: {shown(text)} is not a finite number")
+    return value
+
+
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
@@ -70,9 +136,8 @@ def _message(fault: ErrorDetails) -> str:
     return fault["msg"].removeprefix("Value error, ")
 
 
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _locate(model: type[BaseModel], fault: ErrorDetails) -> tuple[list[str], list[str]]:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.tiny_run import ARGUMENTS, TinyRun, run_local
+
 SHARED_IMAGES = Path(__file__).parents[2] / "shared/data/make_cifar10.py"
 
 
@@ -12,6 +14,13 @@ SHARED_IMAGES = Path(__file__).parents[2] / "shared/data/make_cifar10.py"
 def _threads(request: pytest.FixtureRequest) -> None:
     """One, so that processes of tests run side by side at no loss; two where what is tested is for more than one."""
     torch.set_num_threads(2 if request.path.parent.name == "cpu" else 1)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """Of two seeds; not to be changed."""
+    runs = tmp_path_factory.mktemp("tiny")
+    return TinyRun(runs / "quick", run_local(runs, *ARGUMENTS))
 
 
 @pytest.fixture(scope="session")

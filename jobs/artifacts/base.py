@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jobs.runtime.errors import Refused, Unreachable
+from resnet_core.validation import parse_json
 
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ class Artifacts(ABC):
         self.write_text(key, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     def read_json(self, key: str) -> Any:
-        return json.loads(self.read_text(key))
+        return parse_json(self.read_text(key))
 
     def sha256(self, key: str) -> str:
         return self.read(key, file_sha256)

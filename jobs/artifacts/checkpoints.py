@@ -1,7 +1,7 @@
 """Checkpoints of one training among the artifacts."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,26 @@ from jobs.artifacts.keys import TEMPORARY, TRIALS, checkpoint_key, outcome_key, 
 class Checkpoints:
     """The newest checkpoint under a prefix, and the outcome of a training that has one.
 
-    Each owner of the training writes under its own fence, so that no owner overwrites what another has written. What
-    was written under the highest fence counts.
+    Each owner of the training writes under its own name and fence, so that no owner overwrites what another has
+    written. What was written under the highest fence counts, if the owner is the one who had that fence: after a
+    database has failed over to a standby, there may be objects of owners that it knows nothing of.
     """
 
-    def __init__(self, artifacts: Artifacts, prefix: str, fence: int = 0) -> None:
-        self._artifacts, self._prefix, self._fence = artifacts, prefix, fence
+    def __init__(self, artifacts: Artifacts, prefix: str, owners: Mapping[int, str]) -> None:
+        """`owners` are all that the training has had, by their fences; the one with the highest fence writes."""
+        self._artifacts, self._prefix, self._owners = artifacts, prefix, owners
+        self._own = max(owners.items())
 
     def save(self, write: Callable[[Path], None]) -> None:
-        self._artifacts.write(checkpoint_key(self._prefix, self._fence), write)
+        self._artifacts.write(checkpoint_key(self._prefix, *self._own), write)
 
     def load(self, read: Callable[[Path], T]) -> T | None:
         """What `read` makes of the newest checkpoint; None before the first."""
-        key = self.newest_key
+        _, key = self._newest("checkpoint")
         return self._artifacts.read(key, read) if key else None
 
-    @property
-    def newest_key(self) -> str:
-        """The key of the newest checkpoint; empty before the first."""
-        return self._newest("checkpoint")[1]
-
     def save_outcome(self, outcome: dict[str, Any]) -> None:
-        self._artifacts.write_json(outcome_key(self._prefix, self._fence), outcome)
+        self._artifacts.write_json(outcome_key(self._prefix, *self._own), outcome)
 
     def load_outcome(self) -> dict[str, Any] | None:
         """How the training ended; None unless the owner of the newest checkpoint or a later owner has seen it end."""
@@ -44,14 +42,16 @@ class Checkpoints:
         outcome: dict[str, Any] | None = self._artifacts.read_json(key) if key and fence >= of_checkpoint else None
         return outcome
 
-    def remove(self) -> None:
-        for match in _temporary(self._artifacts, self._prefix):
-            self._artifacts.remove(match[0])
-
     def _newest(self, kind: str) -> tuple[int, str]:
         """The highest fence of an object of this kind, and its key."""
-        matches = _temporary(self._artifacts, self._prefix)
-        return max(((int(match["fence"]), match[0]) for match in matches if match["kind"] == kind), default=(-1, ""))
+        matches = [match for match in _temporary(self._artifacts, self._prefix) if match["kind"] == kind]
+        known = [match for match in matches if self._is_by_an_owner(match)]
+        return max(((int(match["fence"]), match[0]) for match in known), default=(-1, ""))
+
+    def _is_by_an_owner(self, match: re.Match[str]) -> bool:
+        if match["owner"] is None:  # written by version 0.1.0
+            return True
+        return self._owners.get(int(match["fence"])) == match["owner"]
 
 
 def remove_settled(artifacts: Artifacts, trials: list[FrozenTrial]) -> None:
@@ -65,9 +65,12 @@ def remove_settled(artifacts: Artifacts, trials: list[FrozenTrial]) -> None:
     finished = {trial_prefix(trial.number) for trial in trials if trial.state.is_finished()}
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     best = max(complete, key=lambda trial: (trial.values[0], -trial.number), default=None)
-    kept = "" if best is None else Checkpoints(artifacts, trial_prefix(best.number)).newest_key
-    for match in _temporary(artifacts, TRIALS):
-        if match["prefix"] in finished and match[0] != kept:
+    found = _temporary(artifacts, TRIALS)
+    of_best = [match for match in found if best is not None and match["prefix"] == trial_prefix(best.number)]
+    newest = max((int(match["fence"]) for match in of_best if match["kind"] == "checkpoint"), default=None)
+    kept = {match[0] for match in of_best if match["kind"] == "checkpoint" and int(match["fence"]) == newest}
+    for match in found:
+        if match["prefix"] in finished and match[0] not in kept:
             artifacts.remove(match[0])
 
 

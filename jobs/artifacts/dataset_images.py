@@ -2,17 +2,18 @@
 
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
-from jobs.artifacts.dataset_record import StoredDataset, StoredPart
+from jobs.artifacts.dataset_record import StoredDataset, StoredPart, read_dataset
 from jobs.artifacts.documents import write_document
 from jobs.artifacts.keys import DATASET, images_key
 from jobs.experiment.experiment import Experiment
-from jobs.runtime.errors import Failure
+from jobs.runtime.errors import ConfigurationError, Failure
 from resnet_core.data import Images, RawDataset, channel_statistics, limit_images, load, save, split
 from resnet_core.out_of_memory import describe_out_of_memory, is_out_of_memory
 from resnet_core.seeds import derive_seed
@@ -28,11 +29,27 @@ class DatasetTooLarge(Failure):
 
 
 def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset) -> StoredDataset:
-    """Writes the images unless they are there already, and `dataset.json`, which says where they are."""
-    train = _store_part(artifacts, source, "train", raw.train)
-    test = _store_part(artifacts, source, "test", raw.test)
-    size = raw.train.images.shape[-1]
-    stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=size, train=train, test=test)
+    """Writes the images unless they are there already, and `dataset.json`, which says where they are.
+
+    Raises:
+        ConfigurationError: the study has other images, which are not there any more; nothing is written.
+
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / name for name in ("train", "test")}
+        save(raw.train, files["train"])
+        save(raw.test, files["test"])
+        sha256 = {name: file_sha256(file) for name, file in files.items()}
+        parts = {
+            name: StoredPart(key=images_key(source, name, sha256[name]), sha256=sha256[name], images=len(images))
+            for name, images in (("train", raw.train), ("test", raw.test))
+        }
+        size = raw.train.images.shape[-1]
+        stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=size, **parts)
+        _check_same(artifacts, study, source, stored)
+        for name, part in parts.items():
+            if not artifacts.exists(part.key) or artifacts.sha256(part.key) != part.sha256:
+                artifacts.write(part.key, partial(shutil.copyfile, files[name]))
     write_document(artifacts, f"{study}/{DATASET}", stored)
     return stored
 
@@ -80,15 +97,15 @@ def divide(experiment: Experiment, images: Images) -> tuple[Images, Images]:
     return split(images, data.validation, derive_seed(experiment.seed, "split"), data.limit)
 
 
-def _store_part(artifacts: Artifacts, source: str, name: str, images: Images) -> StoredPart:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "images"
-        save(images, file)
-        sha256 = file_sha256(file)
-        key = images_key(source, name, sha256)
-        if not artifacts.exists(key) or artifacts.sha256(key) != sha256:
-            artifacts.write(key, lambda path: shutil.copyfile(file, path))
-    return StoredPart(key=key, sha256=sha256, images=len(images))
+def _check_same(artifacts: Artifacts, study: str, source: str, stored: StoredDataset) -> None:
+    if not artifacts.exists(f"{study}/{DATASET}"):
+        return
+    before = read_dataset(artifacts, study)
+    if (before.train, before.test, before.classes) != (stored.train, stored.test, stored.classes):
+        raise ConfigurationError(
+            f"data.source={source}: not the images that study {study} was prepared with: the files were changed, or "
+            "this version reads them otherwise; choose another study.name"
+        )
 
 
 def _load_part(artifacts: Artifacts, part: StoredPart) -> Images:

@@ -11,9 +11,9 @@ from jobs.artifacts import Artifacts
 from jobs.experiment.search_space import Scalar
 from jobs.runtime.errors import Failure
 from resnet_core.config import Config
-from resnet_core.description import ModelDescription
+from resnet_core.description import FileName, ModelDescription
 from resnet_core.scores import Metrics
-from resnet_core.validation import explain
+from resnet_core.validation import explain, parse_json
 
 D = TypeVar("D", bound=BaseModel)
 
@@ -36,8 +36,13 @@ class ChosenTrial(Document):
 
 
 class ModelDocument(ModelDescription):
-    """`model.json`: what is needed to use a network, and how it was trained."""
+    """`model.json`: what is needed to use a network, and how it was trained.
 
+    `epochs` is the file of its epochs and `weights` that of its weights, counted from the document's folder.
+    """
+
+    epochs: FileName = "epochs.jsonl"
+    epochs_sha256: str | None = None
     parameters: int
     macs: int
     trial: ChosenTrial
@@ -102,6 +107,8 @@ def read_document(artifacts: Artifacts, key: str, kind: type[D]) -> D:
 def parse_document(text: str, kind: type[D], place: str) -> D:
     """The document in a text that lies at `place`; raises Damaged as `read_document` does."""
     try:
-        return kind.model_validate_json(text)
+        return kind.model_validate(parse_json(text))
     except ValidationError as error:
         raise Damaged(f"{place}: {explain(error, kind)[0]}") from None
+    except ValueError as error:
+        raise Damaged(f"{place}: {error}") from None

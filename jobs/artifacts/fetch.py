@@ -1,6 +1,7 @@
 """Copying a result from a bucket or a folder into another folder."""
 
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +9,13 @@ from pathlib import Path
 
 from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.artifacts.base import T
-from jobs.artifacts.keys import MANIFEST
+from jobs.artifacts.keys import EXPERIMENT, LOGS, MANIFEST, TEMPORARY
 from jobs.artifacts.manifest import Manifest, ManifestEntry, describe, difference, is_database, read_manifest
 from jobs.runtime.errors import Failure
 
 log = logging.getLogger(__name__)
+
+LOG = re.compile(rf"{LOGS}/[^/]+\.log")
 
 
 class Corrupted(Failure):
@@ -24,10 +27,13 @@ class Fetched:
     objects: int = 0
     there: int = 0  # how many of them were in the folder already
     bytes: int = 0
+    left_out: int = 0  # objects that the manifest does not name
 
 
 def fetch(source: Artifacts, target: FolderArtifacts, *, partial: bool) -> Fetched:
     """Copies what `target` does not have yet. No object is ever there in part, and the manifest is written last.
+
+    Beside what the manifest names only logs are copied: nobody vouches for anything else.
 
     Args:
         source: a study's artifacts.
@@ -35,7 +41,7 @@ def fetch(source: Artifacts, target: FolderArtifacts, *, partial: bool) -> Fetch
         partial: whether to copy also a result without a manifest, which cannot be checked.
 
     Raises:
-        Failure: source and target are the same.
+        Failure: source and target are the same, or the target holds something else; nothing is written then.
         NotAResult: there is no manifest, and `partial` is False.
         Corrupted: an object is not as its manifest says, or is missing.
 
@@ -44,9 +50,11 @@ def fetch(source: Artifacts, target: FolderArtifacts, *, partial: bool) -> Fetch
         raise Failure(f"{target.location}: the result lies there already")
     unfinished = partial and not source.exists(MANIFEST)
     manifest = None if unfinished else read_manifest(source)
-    listed, keys = manifest.objects if manifest else {}, source.listing()
-    others = [key for key in keys if key != MANIFEST and key not in listed and not is_database(key)]
-    fetched = Fetched()
+    listed = manifest.objects if manifest else {}
+    unlisted = [key for key in source.listing() if key != MANIFEST and key not in listed and not is_database(key)]
+    others = [key for key in unlisted if unfinished or LOG.fullmatch(key)]
+    _make_room(source, target, {*listed, *others, MANIFEST})
+    fetched = Fetched(left_out=len(unlisted) - len(others))
 
     def take(key: str, expected: ManifestEntry | None) -> None:
         there = _take(source, target, key, expected)
@@ -66,6 +74,26 @@ def fetch(source: Artifacts, target: FolderArtifacts, *, partial: bool) -> Fetch
         take(MANIFEST, None)
         _check_unchanged(manifest, target)
     return fetched
+
+
+def _make_room(source: Artifacts, target: FolderArtifacts, keys: set[str]) -> None:
+    """Makes sure that the target holds nothing but these objects of this result, or nothing at all.
+
+    What training no longer needs, and an earlier fetch of the unfinished study has brought, is removed.
+    """
+    strange = [key for key in target.listing() if key not in keys and not TEMPORARY.fullmatch(key)]
+    if strange:
+        more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+        raise Failure(f"{target.location}: holds {strange[0]}{more}, not of this result; fetch into another folder")
+    if target.exists(EXPERIMENT) and target.read_text(EXPERIMENT) != _text(source, EXPERIMENT):
+        raise Failure(f"{target.location}: holds a result of another {EXPERIMENT}; fetch into another folder")
+    for key in target.listing():
+        if key not in keys:
+            target.remove(key)
+
+
+def _text(source: Artifacts, key: str) -> str | None:
+    return source.read_text(key) if source.exists(key) else None
 
 
 def _take(source: Artifacts, target: FolderArtifacts, key: str, expected: ManifestEntry | None) -> bool:

@@ -19,11 +19,13 @@ FIGURES = f"{EVALUATION}/figures"
 
 MODEL = "model"  # the folder to take away. The keys of its files are counted from it, as it is also used alone.
 DESCRIPTION, WEIGHTS, ONNX, CARD = "model.json", "model.safetensors", "model.onnx", "README.md"
+EPOCHS = "epochs.jsonl"
 
 TRIALS = "trials"
 
 # Matches checkpoint_key and outcome_key, of which a training has no need once it is over.
-TEMPORARY = re.compile(r"(?P<prefix>.+)/(?P<kind>checkpoint|outcome)-(?P<fence>\d+)\.(pt|json)")
+TEMPORARY = re.compile(r"(?P<prefix>.+)/(?P<kind>checkpoint|outcome)-(?P<fence>\d+)(-(?P<owner>[^/]+))?\.(pt|json)")
+OF_CLAIM = re.compile(r"(?P<folder>(?P<prefix>.+)/claim-(?P<fence>\d+)-[^/]+)/.+")  # an object in a claim_folder
 
 
 def images_key(source: str, part: str, sha256: str) -> str:
@@ -40,7 +42,7 @@ def trial_prefix(number: int) -> str:
 
 
 def trial_epochs_key(number: int) -> str:
-    return f"{trial_prefix(number)}/epochs.jsonl"
+    return f"{trial_prefix(number)}/{EPOCHS}"
 
 
 def final_prefix(seed: int) -> str:
@@ -54,23 +56,20 @@ def final_checkpoints_prefix(seed: int, trial: int) -> str:
 
 
 def model_key(seed: int) -> str:
-    """It is written last: if it is there, the final training of the seed is done."""
+    """It is written last and names the other files: if it is there, the final training of the seed is done."""
     return f"{final_prefix(seed)}/model.json"
 
 
-def weights_key(seed: int) -> str:
-    return f"{final_prefix(seed)}/model.safetensors"
+def claim_folder(claim: str) -> str:
+    """In the folder of a final training: what one claim of it has left, so that no other overwrites it."""
+    return f"claim-{claim}"
 
 
-def epochs_key(seed: int) -> str:
-    return f"{final_prefix(seed)}/epochs.jsonl"
+def checkpoint_key(prefix: str, fence: int, owner: str) -> str:
+    """A checkpoint in the folder of a trial or of a final training, written by its owner with that fence."""
+    return f"{prefix}/checkpoint-{fence}-{owner}.pt"
 
 
-def checkpoint_key(prefix: str, fence: int) -> str:
-    """A checkpoint in the folder of a trial or of a final training, written by the owner with that fence."""
-    return f"{prefix}/checkpoint-{fence}.pt"
-
-
-def outcome_key(prefix: str, fence: int) -> str:
-    """How the training has ended, written by the owner with that fence."""
-    return f"{prefix}/outcome-{fence}.json"
+def outcome_key(prefix: str, fence: int, owner: str) -> str:
+    """How the training has ended, written by its owner with that fence."""
+    return f"{prefix}/outcome-{fence}-{owner}.json"

@@ -1,10 +1,15 @@
 """The options and commands of the command line."""
 
 import argparse
+import re
+import shlex
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from jobs.experiment.load import preset_names
+from jobs.runtime.errors import ConfigurationError
+from resnet_core.shown_text import visible
 
 DESCRIPTION = "One subcommand a stage, `local`, which runs them all, and what people do with a sweep."
 STAGES = {
@@ -38,6 +43,19 @@ def parser() -> argparse.ArgumentParser:
     pipeline.add_argument("--revision", type=int, required=True, metavar="N", help="of the release")
     _add_operations(commands)
     return top
+
+
+def refuse_empty(arguments: Sequence[str]) -> None:
+    """No argument may be empty: a path that is would be the current folder, and what was meant is a variable not set.
+
+    Raises:
+        ConfigurationError: one is.
+
+    """
+    for index, argument in enumerate(arguments):
+        if not argument or re.fullmatch(r"--[a-z-]+=", argument):
+            so_far = visible(shlex.join(arguments[: index + 1]))
+            raise ConfigurationError(f"{so_far}: the last of these is empty; a value expected")
 
 
 def experiment_options_of(options: argparse.Namespace) -> list[str]:
@@ -95,7 +113,7 @@ def _add_operations(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     predict = commands.add_parser("predict", help="what a trained network takes images for")
     predict.add_argument("model", metavar="MODEL", help="a study's folder, its model/ or final/seed-0/, or s3://…")
     predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a file, or a folder of them")
-    predict.add_argument("--top", type=int, default=3, metavar="K", help="classes for each image (3)")
+    predict.add_argument("--top", type=int, metavar="K", help="classes for each image (3, or all there are)")
     predict.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:1; default: DEVICE, else auto")
     predict.add_argument("--json", action="store_true", help="for programs: an object a line")
     export = commands.add_parser("export", parents=[study], help="a study with its slots and ledger as one file")

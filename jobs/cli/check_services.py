@@ -12,8 +12,10 @@ from jobs.experiment.load import load_experiment
 from jobs.queue.compatibility import check_result, check_study
 from jobs.queue.database import Database
 from jobs.runtime import interrupt
+from jobs.runtime.identity import owner_identity
 from jobs.runtime.retry import Patience
-from jobs.runtime.settings import Settings, owner_identity, read_settings
+from jobs.runtime.settings import Settings, read_settings
+from jobs.runtime.terminal import say
 
 PATIENCE = Patience(60)  # services that were installed a moment ago may still be starting
 
@@ -44,10 +46,10 @@ def check_services(settings: Settings, root: Artifacts) -> None:
 
     """
     database = Database.of(settings, PATIENCE)
-    print(f"{database.place}: {database.read(_version)}")
+    say(f"{database.place}: {database.read(_version)}")
     database.close()
     _use(WaitingArtifacts(root, PATIENCE))
-    print(f"artifacts {root.location}: can be written, read and removed")
+    say(f"artifacts {root.location}: can be written, read and removed")
 
 
 def check_change(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
@@ -58,11 +60,11 @@ def check_change(experiment: Experiment, settings: Settings, root: Artifacts) ->
         Failure: a service cannot be reached, or will not have us.
 
     """
-    database = Database.of(settings, PATIENCE)
+    database = Database.of(settings, PATIENCE, read_only=True)
     check_study(experiment, database)
     database.close()
     check_result(experiment, WaitingArtifacts(root, PATIENCE).under(experiment.study_name))
-    print(f"study {experiment.study_name}: can go on with this experiment, {experiment.sweep.trials} trials")
+    say(f"study {experiment.study_name}: can go on with this experiment, {experiment.sweep.trials} trials")
 
 
 def _version(connection: Connection) -> str:

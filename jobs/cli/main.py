@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from jobs.cli.arguments import STAGES, experiment_options_of, parser
+from jobs.cli.arguments import STAGES, experiment_options_of, parser, refuse_empty
 from jobs.cli.exit_codes import EXIT_CONFIGURATION, EXIT_CTRL_C, EXIT_DONE, EXIT_FAILED
 from jobs.cli.run_stage import run_stage
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
 from jobs.runtime import interrupt, logs
 from jobs.runtime.errors import ConfigurationError, Failure
+from jobs.runtime.terminal import complain, use_any_encoding
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +21,19 @@ log = logging.getLogger(__name__)
 @logs.context()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
-    options = parser().parse_args(arguments)
+    use_any_encoding()
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(given)
     try:
+        refuse_empty(given)
         if options.command in (*STAGES, "pipeline", "local"):
             return run_experiment(options)
         return run_operation(options)
     except ConfigurationError as error:
-        print(f"resnet-sweep: {error}", file=sys.stderr)
+        complain(error)
         return EXIT_CONFIGURATION
     except Failure as failure:
-        print(f"resnet-sweep: {failure}", file=sys.stderr)
+        complain(failure)
         return EXIT_FAILED
     except interrupt.Interrupted:
         log.info("interrupted; the progress is saved, the same command goes on")

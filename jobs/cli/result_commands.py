@@ -15,6 +15,8 @@ from jobs.artifacts.manifest import verify as verify_result
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import read_settings
+from jobs.runtime.terminal import can_redraw, say
+from resnet_core.shown_text import visible
 
 PATIENCE = Patience(10)  # a person is waiting
 
@@ -24,17 +26,17 @@ def verify(result: str) -> bool:
     artifacts = open_result(result)
     manifest = read_manifest(artifacts)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(console=console, transient=True, disable=not can_redraw(console)) as progress:
         task = progress.add_task("verifying", total=len(manifest.objects))
         faults = verify_result(artifacts, manifest, lambda: progress.advance(task))
     for fault in faults:
-        print(fault)
+        say(fault)
     total = sum(entry.size for entry in manifest.objects.values())
     if faults:
         counts = Counter(fault.kind for fault in faults)
-        print(f"{artifacts.location}: {', '.join(f'{count} {kind}' for kind, count in sorted(counts.items()))}")
+        say(f"{artifacts.location}: {', '.join(f'{count} {kind}' for kind, count in sorted(counts.items()))}")
     else:
-        print(f"{artifacts.location}: {len(manifest.objects)} objects, {decimal(total)}, all as the manifest says")
+        say(f"{artifacts.location}: {len(manifest.objects)} objects, {decimal(total)}, all as the manifest says")
     return not faults
 
 
@@ -43,7 +45,8 @@ def fetch(result: str, to: Path | None, *, partial: bool) -> None:
     target = FolderArtifacts(to or Path(result.rstrip("/").rpartition("/")[2]))
     fetched = fetch_result(open_result(result), target, partial=partial)
     there = f", {fetched.there} of them there before" if fetched.there else ""
-    print(f"{target.location}: {fetched.objects} objects, {decimal(fetched.bytes)}{there}")
+    left = f"; left out: {fetched.left_out} that the manifest does not name" if fetched.left_out else ""
+    say(f"{target.location}: {fetched.objects} objects, {decimal(fetched.bytes)}{there}{left}")
 
 
 def compare(results: Sequence[str], to: Path) -> None:
@@ -53,8 +56,8 @@ def compare(results: Sequence[str], to: Path) -> None:
 
     studies = read_studies([open_result(result) for result in results])
     write_comparison(FolderArtifacts(to), studies)
-    print(verdict(studies))
-    print(to / PAGE)
+    say(verdict(studies))
+    say(to / PAGE)
 
 
 def open_result(result: str) -> WaitingArtifacts:
@@ -68,4 +71,4 @@ def open_result(result: str) -> WaitingArtifacts:
     try:
         return WaitingArtifacts(open_artifacts(settings), PATIENCE)
     except ValueError as error:
-        raise ConfigurationError(str(error).replace("ARTIFACTS_URL=", "")) from None
+        raise ConfigurationError(visible(str(error)).replace("ARTIFACTS_URL=", "")) from None

@@ -13,9 +13,11 @@ from jobs.artifacts.stage_log import StageLog
 from jobs.cli.arguments import experiment_options_of
 from jobs.cli.exit_codes import EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT_STAGE_FAILED
 from jobs.experiment.experiment import Experiment
+from jobs.queue.claim import LeaseLost
 from jobs.runtime import interrupt, logs
 from jobs.runtime.errors import ConfigurationError, Failure, Refused
-from jobs.runtime.settings import Settings, owner_identity, read_settings
+from jobs.runtime.identity import owner_identity
+from jobs.runtime.settings import Settings, read_settings
 
 STAGES_WITH_HEARTBEAT = ("sweep", "final-train")  # they train, and each training step touches the heartbeat file
 STAGES_OF_SEVERAL_PODS = ("sweep", "final-train")  # JOB_COMPLETION_INDEX tells their pods apart
@@ -64,6 +66,9 @@ def run_in_this_process(options: argparse.Namespace, experiment: Experiment, set
         raise
     except interrupt.Interrupted:
         raise
+    except LeaseLost as lost:  # it is done elsewhere, or will be once this process is started again
+        log.warning("%s: %s", command, lost)
+        return interrupt.EXIT_INTERRUPTED
     except Failure as failure:
         log.error("%s failed: %s", command, failure)  # noqa: TRY400 - the message is enough
         if command == "prepare" and isinstance(failure, Refused):

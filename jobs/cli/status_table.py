@@ -1,26 +1,27 @@
 """What `resnet-sweep status` shows: a table for people, JSON for programs."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from jobs.experiment.experiment import Experiment
-from jobs.queue.status import SweepStatus, TrialStatus, duration
+from jobs.queue.status import SweepStatus, TrialStatus, duration, parameters_line
 from jobs.queue.tables import SlotState
+from resnet_core.shown_text import visible_lines
 
 
 def status_table(experiment: Experiment, status: SweepStatus) -> Group:
     """The sweep in one line, then tables of running trials, of those in trouble, and of the best."""
-    parts: list[Any] = [f"[bold]{experiment.study_name}[/bold]: {status.line()}"]
+    parts: list[Any] = [Text.assemble((experiment.study_name, "bold"), f": {status.line()}")]
+    rows: list[tuple[str, ...]]
     if status.running:
-        table = Table(
-            "trial", "epoch", "accuracy", "held", "lease left", "owner", title="running", title_justify="left"
-        )
-        for trial in status.running:
-            table.add_row(
+        rows = [
+            (
                 _number(trial),
                 f"{trial.epoch}/{experiment.sweep.epochs}",
                 _accuracy(trial),
@@ -28,23 +29,23 @@ def status_table(experiment: Experiment, status: SweepStatus) -> Group:
                 _lease(trial),
                 trial.owner or "–",
             )
-        parts.append(table)
+            for trial in status.running
+        ]
+        parts.append(_table("running", ("trial", "epoch", "accuracy", "held", "lease left", "owner"), rows))
     troubled = [trial for trial in status.trials if _is_troubled(trial)]
     if troubled:
-        table = Table("trial", "state", "attempts", "crashes", "reason", title="in trouble", title_justify="left")
-        for trial in troubled:
-            table.add_row(_number(trial), trial.state, str(trial.attempts), str(trial.crashes), trial.message or "–")
-        parts.append(table)
+        rows = [
+            (_number(trial), str(trial.state), str(trial.attempts), str(trial.crashes), trial.message or "–")
+            for trial in troubled
+        ]
+        parts.append(_table("in trouble", ("trial", "state", "attempts", "crashes", "reason"), rows))
     complete = [trial for trial in status.trials if trial.state is SlotState.COMPLETE]
     if complete:
-        table = Table("trial", "accuracy", "took", "parameters", title="best", title_justify="left")
-        for trial in sorted(complete, key=lambda trial: -(trial.accuracy or 0.0))[:5]:
-            values = ", ".join(
-                f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-                for name, value in trial.parameters.items()
-            )
-            table.add_row(_number(trial), _accuracy(trial), duration(trial.seconds or 0.0), values)
-        parts.append(table)
+        rows = [
+            (_number(trial), _accuracy(trial), duration(trial.seconds or 0.0), parameters_line(trial))
+            for trial in sorted(complete, key=lambda trial: -(trial.accuracy or 0.0))[:5]
+        ]
+        parts.append(_table("best", ("trial", "accuracy", "took", "parameters"), rows))
     return Group(*parts)
 
 
@@ -60,6 +61,13 @@ def status_json(experiment: Experiment, status: SweepStatus) -> dict[str, Any]:
         "gpuHours": status.usage.gpu_hours,
         "slots": [_json(trial) for trial in status.trials],
     }
+
+
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(*header, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(Text(visible_lines(cell)) for cell in row))  # as text: rich would take [/x] for its own markup
+    return table
 
 
 def _json(trial: TrialStatus) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 from jobs.artifacts.keys import DATABASE
 from jobs.cli.status_table import status_json, status_table
 from jobs.experiment.experiment import Experiment
-from jobs.experiment.load import parse_experiment
 from jobs.queue import export_import
+from jobs.queue.compatibility import stored_experiment
 from jobs.queue.database import Database
-from jobs.queue.slots import read_experiment
+from jobs.queue.schema import has_tables
 from jobs.queue.status import SweepStatus, sweep_status
 from jobs.queue.stop import stop_sweep
 from jobs.queue.tables import sweeps
@@ -29,6 +29,8 @@ from jobs.runtime.database_url import is_sqlite
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings, read_settings
+from jobs.runtime.terminal import say
+from resnet_core.shown_text import visible
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +53,14 @@ class Sweep:
 
 def status(study: str | None, runs: Path, *, watch: bool, as_json: bool) -> None:
     """Prints how far a sweep is; with `watch` its lines as they come until all trials are settled."""
-    with _open(study, runs) as sweep:
+    with _open(study, runs, read_only=True) as sweep:
         if watch:
             _watch(sweep)
         elif as_json:
-            print(json.dumps(status_json(sweep.experiment, sweep.status()), indent=2))
+            print(json.dumps(status_json(sweep.experiment, sweep.status()), indent=2, allow_nan=False))
         else:
             console = Console()
-            if not console.is_terminal:  # a file has no width
+            if not console.file.isatty():  # a file has no width
                 console.width = FILE_COLUMNS
             console.print(status_table(sweep.experiment, sweep.status()))
 
@@ -68,15 +70,15 @@ def stop(study: str | None, runs: Path, *, now: bool) -> None:
     with _open(study, runs) as sweep:
         unbegun, begun = stop_sweep(sweep.database, sweep.experiment.study_name, now=now)
         left = sweep.status()
-    print(f"cancelled: {unbegun} not begun, {begun} begun")
-    print(left.line())
+    say(f"cancelled: {unbegun} not begun, {begun} begun")
+    say(left.line())
 
 
 def export(study: str | None, runs: Path, file: Path) -> None:
-    with _open(study, runs) as sweep:
+    with _open(study, runs, read_only=True) as sweep:
         url, name = sweep.settings.database_url, sweep.experiment.study_name
         sweep.database.run(lambda: export_import.export_study(url, name, file))
-        print(f"study {name} written to {file}")
+        say(f"study {name} written to {file}")
 
 
 def import_(file: Path) -> None:
@@ -85,12 +87,12 @@ def import_(file: Path) -> None:
         raise ConfigurationError(f"DATABASE_URL: needed in the environment to import {file}, but not set")
     database = Database.of(read_settings(database_url=url, artifacts_url="."), PATIENCE)
     study = database.run(lambda: export_import.import_study(file, url))
-    print(f"study {study} is in {database.place}")
+    say(f"study {study} is in {database.place}")
 
 
 def _watch(sweep: Sweep) -> None:
     interrupt.listen()
-    patient = Sweep(sweep.experiment, sweep.settings, Database.of(sweep.settings))
+    patient = Sweep(sweep.experiment, sweep.settings, Database.of(sweep.settings, read_only=True))
     with Display(sweep.settings.log_format) as display:
         while True:
             status = patient.status()
@@ -102,20 +104,22 @@ def _watch(sweep: Sweep) -> None:
 
 
 @contextmanager
-def _open(study: str | None, runs: Path) -> Iterator[Sweep]:
-    """The sweep in DATABASE_URL, or else below the folder of local runs.
+def _open(study: str | None, runs: Path, *, read_only: bool = False) -> Iterator[Sweep]:
+    """The sweep in DATABASE_URL, or else below the folder of local runs, where a folder that was renamed names it.
 
     Raises:
         ConfigurationError: there is none of that name, or more than one to choose from.
 
     """
-    url = os.environ.get("DATABASE_URL") or local_database(runs, _local_study(study, runs))
+    url = os.environ.get("DATABASE_URL")
+    local = not url
+    url = url or local_database(runs, _local_study(study, runs))
     settings = read_settings(database_url=url, artifacts_url=str(runs))
-    database = Database.of(settings, PATIENCE)
+    database = Database.of(settings, PATIENCE, read_only=read_only)
     if is_sqlite(url) and not Path(database.place).is_file():  # looking would make one
         raise ConfigurationError(f"DATABASE_URL={url}: no such file")
     try:
-        yield Sweep(_find(database, study), settings, database)
+        yield Sweep(_find(database, study, sole_one=local or study is None), settings, database)
     finally:
         database.close()
 
@@ -125,24 +129,23 @@ def _local_study(study: str | None, runs: Path) -> str:
     if study is None and len(found) == 1:
         return found[0]
     if study is None or study not in found:
-        there = ", ".join(found) or "none"
+        there = ", ".join(map(visible, found)) or "none"
         raise ConfigurationError(
-            f"STUDY={study or ''}: DATABASE_URL is not set, and the studies below {runs} are: {there}"
+            f"STUDY={visible(study or '')}: DATABASE_URL is not set, and the studies below {runs} are: {there}"
         )
     return study
 
 
-def _find(database: Database, study: str | None) -> Experiment:
-    def read(connection: Connection) -> tuple[list[str], str | None]:
-        known = sa.inspect(connection).has_table("sweeps")
-        names = sorted(connection.scalars(sa.select(sweeps.c.study))) if known else []
-        for name in names:
-            if name == study or (study is None and len(names) == 1):
-                return names, read_experiment(connection, name)
-        return names, None
+def _find(database: Database, study: str | None, *, sole_one: bool) -> Experiment:
+    """The study of that name, or with `sole_one` the only one there."""
 
-    found, text = database.read(read)
-    if text is None:
-        there = ", ".join(found) or "none"
-        raise ConfigurationError(f"STUDY={study or ''}: the studies in {database.place} are: {there}")
-    return parse_experiment(text)
+    def read_names(connection: Connection) -> list[str]:
+        return sorted(connection.scalars(sa.select(sweeps.c.study))) if has_tables(connection) else []
+
+    found = database.read(read_names)
+    name = found[0] if sole_one and len(found) == 1 else study
+    experiment = stored_experiment(database, name) if name in found else None
+    if experiment is None:
+        there = ", ".join(map(visible, found)) or "none"
+        raise ConfigurationError(f"STUDY={visible(study or '')}: the studies in {database.place} are: {there}")
+    return experiment

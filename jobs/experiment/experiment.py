@@ -6,31 +6,57 @@ Where it runs is not part of it but of `jobs/runtime/settings.py`. Nothing here 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from jobs.experiment.parameters import field_of, put_parameters
 from jobs.experiment.search_space import (
     Range,
     Scalar,
     SearchSpace,
+    Value,
+    combinations_of,
     end_points,
     example_with,
     grid_points,
     ordered,
     space_of,
 )
-from resnet_core.config import BudgetConfig, Config, DataConfig, ModelConfig, PositiveInt, PruningConfig, TrainingConfig
+from resnet_core.config import (
+    BudgetConfig,
+    Config,
+    DataConfig,
+    Flag,
+    ModelConfig,
+    Number,
+    PositiveInt,
+    PositiveNumber,
+    PruningConfig,
+    Text,
+    TrainingConfig,
+    Whole,
+)
+from resnet_core.validation import shown, shown_key
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+RESERVED = ("datasets",)  # folders that lie beside those of the studies
+
+
+def _check_free(name: str) -> str:
+    if name in RESERVED:
+        raise PydanticCustomError("reserved", "Input should be another name: the images of all studies lie there")
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"), AfterValidator(_check_free)]
 
 
 class PublishedConfig(Config):
     """A value from the publication that the experiment follows. The report shows it beside ours, as published."""
 
-    what: str = Field(description="What has it, in a few words.")
-    accuracy: float = Field(gt=0, le=1)
+    what: Text = Field(description="What has it, in a few words.")
+    accuracy: Number = Field(gt=0, le=1)
     parameters: PositiveInt | None = Field(None, description="Of the network.")
-    where: dict[str, Scalar] = Field(
+    where: dict[str, Value] = Field(
         default_factory=dict, description="Parameters of the trials that it stands beside; default: the final network."
     )
 
@@ -38,7 +64,7 @@ class PublishedConfig(Config):
 class StudyConfig(Config):
     name: Name | None = Field(None, description="Default: the name of the preset, the file or the release.")
     published: tuple[PublishedConfig, ...] = Field((), description="What the publication that it follows has reached.")
-    deviations: tuple[str, ...] = Field(
+    deviations: tuple[Text, ...] = Field(
         (), description="Where the experiment differs from the publication it follows; listed in the report."
     )
 
@@ -60,12 +86,12 @@ class EarlyStoppingConfig(Config):
 
     name: Literal["halving", "hyperband", "median", "none"] = "halving"
     min_epochs: PositiveInt = Field(1, description="No trial is stopped before it has had so many.")
-    reduction_factor: int = Field(3, ge=2, description="halving, hyperband: one in so many goes on.")
+    reduction_factor: Whole = Field(3, ge=2, description="halving, hyperband: one in so many goes on.")
     startup_trials: PositiveInt = Field(5, description="median: complete trials before the first is stopped.")
 
 
 class SweepConfig(Config):
-    trials: PositiveInt = 20
+    trials: Whole = Field(20, ge=1, le=100_000)
     epochs: PositiveInt = 25
     objectives: tuple[Literal["accuracy", "parameters", "macs"], ...] = Field(
         ("accuracy",),
@@ -73,11 +99,11 @@ class SweepConfig(Config):
         max_length=2,
         description="accuracy, highest; and where there is a second one, parameters or macs, lowest.",
     )
-    min_completed: int = Field(1, ge=1, description="Fewer complete trials, and there is no final training.")
-    max_hours: float | None = Field(None, gt=0, description="No trial begins once trials have run for so long.")
-    max_gpu_hours: float | None = Field(None, gt=0, description="No trial begins once so many are used.")
+    min_completed: PositiveInt = Field(1, description="Fewer complete trials, and there is no final training.")
+    max_hours: PositiveNumber | None = Field(None, description="No trial begins once trials have run for so long.")
+    max_gpu_hours: PositiveNumber | None = Field(None, description="No trial begins once so many are used.")
     sampler: SamplerConfig = SamplerConfig()
-    configurations: tuple[dict[str, Scalar], ...] = Field(
+    configurations: tuple[dict[str, Value], ...] = Field(
         (), description="manual: the parameters of each trial, named as in searchSpace."
     )
     early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
@@ -118,11 +144,11 @@ class FinalTrainConfig(Config):
 
 
 class EvaluationConfig(Config):
-    flip: bool = Field(False, description="Also report the accuracy averaged over each image and its mirror image.")
+    flip: Flag = Field(False, description="Also report the accuracy averaged over each image and its mirror image.")
 
 
 class Experiment(Config):
-    seed: int = Field(0, ge=0, lt=2**32)
+    seed: Whole = Field(0, ge=0, lt=2**32)
     study: StudyConfig = StudyConfig()
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -139,8 +165,8 @@ class Experiment(Config):
         amounts, blocks = self.pruning.amounts, sum(self.model.depths)
         if amounts is not None and len(amounts) not in (1, blocks):
             raise ValueError(
-                f"pruning.amounts={list(amounts)}: {blocks} values expected, one for each block of "
-                f"model.depths={list(self.model.depths)}, or one for all"
+                f"pruning.amounts={shown(list(amounts))}: {blocks} values expected, one for each block of "
+                f"model.depths={shown(list(self.model.depths))}, or one for all"
             )
         return self
 
@@ -148,10 +174,7 @@ class Experiment(Config):
     def _check_epochs(self) -> Self:
         if self.sweep.min_completed > self.sweep.trials:
             raise ValueError(f"sweep.minCompleted={self.sweep.min_completed}: at most sweep.trials={self.sweep.trials}")
-        shortest = min(self.sweep.epochs, self.final_train.epochs)
-        warmup = self.training.schedule.warmup_epochs
-        if warmup >= shortest:
-            raise ValueError(f"training.schedule.warmupEpochs={warmup:g}: less than the {shortest} epochs trained")
+        self._check_warmup(self.training)
         least = self.sweep.early_stopping.min_epochs
         if self.sweep.early_stopping.name != "none" and least > self.sweep.epochs:
             raise ValueError(f"sweep.earlyStopping.minEpochs={least}: at most sweep.epochs={self.sweep.epochs}")
@@ -161,17 +184,28 @@ class Experiment(Config):
     def _check_search_space(self) -> Self:
         ordered(self.search_space)
         for name, parameter in self.search_space.items():
+            key = f"searchSpace.{shown_key(name)}"
             for value in end_points(parameter):
                 try:
                     field = self.field_value(name, value)
                 except ValueError as error:
-                    raise ValueError(f"searchSpace.{name}={value!r}: {error}") from None
-                if isinstance(parameter, Range) and (isinstance(field, bool) or not isinstance(field, int | float)):
-                    raise ValueError(f"searchSpace.{name}: low and high are for numbers; give its choices")  # noqa: TRY004
+                    raise ValueError(f"{key}={shown(value)}: {error}") from None
+                if isinstance(parameter, Range):
+                    _check_range(key, parameter, field)
         if self.sweep.sampler.name == "grid":
             points = len(grid_points(self.search_space))
             if points != self.sweep.trials:
                 raise ValueError(f"sweep.trials={self.sweep.trials}: the grid of searchSpace has {points} points")
+        return self
+
+    @model_validator(mode="after")
+    def _check_searched_pruning(self) -> Self:
+        """Each value was checked by itself; here a method has to find its amounts or its target in every trial."""
+        for parameters in combinations_of(self.search_space, "pruning.method", "pruning."):
+            try:
+                self.with_parameters(parameters)
+            except ValueError as error:
+                raise ValueError(f"searchSpace: some trials have {shown(parameters)}: {error}") from None
         return self
 
     @model_validator(mode="after")
@@ -182,7 +216,7 @@ class Experiment(Config):
             try:
                 self.with_parameters(configuration)
             except ValueError as error:
-                raise ValueError(f"sweep.configurations.{index}={configuration}: {error}") from None
+                raise ValueError(f"sweep.configurations.{index}={shown(configuration)}: {error}") from None
         return self
 
     @model_validator(mode="after")
@@ -190,7 +224,8 @@ class Experiment(Config):
         for index, value in enumerate(self.study.published):
             for name in value.where:
                 if name not in self.searched:
-                    raise ValueError(f"study.published.{index}.where.{name}: not searched, so no trial has it")
+                    key = f"study.published.{index}.where.{shown_key(name)}"
+                    raise ValueError(f"{key}: not searched, so no trial has it")
         return self
 
     @property
@@ -226,15 +261,28 @@ class Experiment(Config):
         """The recipe and the pruning of some trial that has the value; raises ValueError as `with_parameters` does."""
         try:
             return self.with_parameters({name: value})
-        except ValueError as alone:  # a pruning method may need another field, which is searched as well
+        except ValueError:  # a pruning method may need another field, which is searched as well
             if not name.startswith("pruning.") or name not in self.searched:
                 raise
-            example = example_with(self.searched, name, value)
-            try:
-                return self.with_parameters({key: v for key, v in example.items() if key.startswith("pruning.")})
-            except ValueError:
-                raise alone from None
+            method = "target" if name == "pruning.target" else "amounts"
+            example = example_with(self.searched, name, value, {"pruning.method": method})
+            if name not in example or example.get("pruning.method") not in (method, value):
+                raise
+            return self.with_parameters({key: v for key, v in example.items() if key.startswith("pruning.")})
 
     def with_parameters(self, parameters: Mapping[str, Scalar]) -> tuple[TrainingConfig, PruningConfig]:
         """The recipe and the pruning of a trial with these parameters; raises ValueError as `put_parameters` does."""
-        return put_parameters(self.training, self.pruning, sum(self.model.depths), parameters)
+        recipe, pruning = put_parameters(self.training, self.pruning, sum(self.model.depths), parameters)
+        self._check_warmup(recipe)
+        return recipe, pruning
+
+    def _check_warmup(self, recipe: TrainingConfig) -> None:
+        shortest, warmup = min(self.sweep.epochs, self.final_train.epochs), recipe.schedule.warmup_epochs
+        if warmup >= shortest:
+            raise ValueError(f"training.schedule.warmupEpochs={warmup:g}: less than the {shortest} epochs trained")
+
+
+def _check_range(key: str, parameter: Range, field: Any) -> None:
+    """Makes sure that the steps of a range suit a field that holds `field` at one of its ends."""
+    if isinstance(field, int) and parameter.step is not None and not parameter.step.is_integer():
+        raise ValueError(f"{key}.step={parameter.step:g}: a whole number, as the field is")

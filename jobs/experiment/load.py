@@ -1,18 +1,18 @@
 """Experiments as files: presets, a file of one's own, and single keys set on the command line."""
 
-import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from jobs.experiment.core_yaml import DEEPEST, dump_yaml, parse_yaml
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.search_space import Choices, Range
 from jobs.runtime.errors import ConfigurationError
-from resnet_core.validation import explain, keys_of
+from resnet_core.validation import explain, keys_of, read_limited, shown, shown_key
 
+LONGEST_FILE = 2**20  # bytes: a ConfigMap, by which Kubernetes hands an experiment over, holds no more
 PARAMETER_KEYS = (*Choices.model_fields, *Range.model_fields)
 
 
@@ -23,7 +23,7 @@ def preset_names() -> list[str]:
 
 def preset_tree(name: str) -> dict[str, Any]:
     """The keys and values of a preset, and of the preset that it extends."""
-    text = (resources.files("jobs.experiment") / "presets" / f"{name}.yaml").read_text()
+    text = (resources.files("jobs.experiment") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
     return _parse_experiment_file(name, text)
 
 
@@ -42,7 +42,7 @@ def load_experiment(preset: str | None, config: Path | None, overrides: list[str
     else:
         default_name = preset or "quick"
         if default_name not in preset_names():
-            raise ConfigurationError(f"--preset={default_name}: one of {', '.join(preset_names())}")
+            raise ConfigurationError(f"--preset={shown_key(default_name)}: one of {', '.join(preset_names())}")
         tree = preset_tree(default_name)
     for override in overrides:
         _set(tree, override)
@@ -66,7 +66,7 @@ def validate_experiment(tree: Any) -> Experiment:
 
 def dump_experiment(experiment: Experiment) -> str:
     """Every field of the experiment as YAML that `load_experiment` reads back to an equal one."""
-    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_yaml(experiment.model_dump(mode="json"))
 
 
 def fields_by_path(experiment: Experiment) -> dict[str, Any]:
@@ -87,9 +87,14 @@ def fields_by_path(experiment: Experiment) -> dict[str, Any]:
 
 def _read_file(file: Path) -> dict[str, Any]:
     try:
-        text = file.read_text()
+        text = read_limited(file, LONGEST_FILE).decode()
     except OSError as error:
         raise ConfigurationError(f"--config={file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        found = f"byte {error.start + 1} is {error.object[error.start]:#x}"
+        raise ConfigurationError(f"--config={file}: not UTF-8: {found}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"--config={file}: {error}") from None
     return _parse_experiment_file(str(file), text)
 
 
@@ -100,7 +105,7 @@ def _parse_experiment_file(source: str, text: str) -> dict[str, Any]:
     if base is None:
         return tree
     if base not in preset_names():
-        raise ConfigurationError(f"{source}: extends={base!r}: one of {', '.join(preset_names())}")
+        raise ConfigurationError(f"{source}: extends={shown(base)}: one of {', '.join(preset_names())}")
     return _merged(preset_tree(base), tree)
 
 
@@ -117,14 +122,15 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def _set(tree: dict[str, Any], override: str) -> None:
     """Puts `key.path=value` into the tree."""
     path, separator, text = override.partition("=")
-    if not separator or not path:
-        raise ConfigurationError(f"--set {override}: key.path=value expected")
-    value = _parse_yaml(f"--set {override}", text)
-    *sections, last = _keys(path)
+    source, keys = f"--set {shown_key(override)}", _keys(path)
+    if not separator or not path or len(keys) > DEEPEST:
+        raise ConfigurationError(f"{source}: key.path=value expected")
+    value = _parse_yaml(source, text)
+    *sections, last = keys
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            raise ConfigurationError(f"--set {override}: {section} holds a value, not keys")
+            raise ConfigurationError(f"{source}: {shown_key(section)} holds a value, not keys")
     tree[last] = value
 
 
@@ -144,17 +150,8 @@ def _parse_mapping(source: str, text: str) -> dict[str, Any]:
     return tree
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads YAML 1.1 as PyYAML does, but a number with an exponent needs no dot, as in YAML 1.2: 1e-5."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
-)
-
-
 def _parse_yaml(source: str, text: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+        return parse_yaml(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{source}: {error}") from None

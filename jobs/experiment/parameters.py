@@ -10,7 +10,7 @@ from jobs.experiment.search_space import Scalar
 from resnet_core.config import Config, PruningConfig, TrainingConfig
 from resnet_core.validation import first_message
 
-AMOUNT_OF_BLOCK = re.compile(r"pruning\.amounts\.(\d+)")
+AMOUNT_OF_BLOCK = re.compile(r"pruning\.amounts\.(0|[1-9][0-9]{0,3})")
 
 
 def searchable_fields() -> list[str]:
@@ -49,6 +49,8 @@ def put_parameters(
     """
     trees = {"training": training.model_dump(), "pruning": pruning.model_dump()}
     if any(AMOUNT_OF_BLOCK.fullmatch(name) for name in parameters):
+        if "pruning.amounts" in parameters:
+            raise ValueError("pruning.amounts, one amount for all blocks, not together with amounts of single blocks")
         amounts = list(pruning.amounts or (0.0,))
         trees["pruning"]["amounts"] = amounts * blocks if len(amounts) == 1 else amounts
     for name, value in parameters.items():

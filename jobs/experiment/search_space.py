@@ -1,16 +1,33 @@
 """The search space: which fields of recipe and pruning are searched, over which values, and on which condition."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
-from resnet_core.config import Config
+from resnet_core.config import LARGEST_WHOLE, Config, Flag, Number, PositiveNumber, check_text
+from resnet_core.validation import shown, shown_key
+
+LARGEST_GRID = 100_000  # points
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, str):
+        return check_text(value)
+    whole = isinstance(value, int) and abs(value) <= LARGEST_WHOLE
+    if value is None or whole or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise PydanticCustomError("scalar", "Input should be text, a number, true, false or null")
+
 
 Scalar = bool | int | float | str | None
+Value = Annotated[Scalar, BeforeValidator(_scalar)]  # a Scalar as it stands in a file
 When = Annotated[
-    dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]] | None,
+    dict[str, Annotated[tuple[Value, ...], Field(min_length=1)]] | None,
     Field(description="Searched only where these parameters have one of these values; default: always."),
 ]
 
@@ -18,23 +35,23 @@ When = Annotated[
 class Choices(Config):
     """A value out of a list. Its values have no order."""
 
-    choices: tuple[Scalar, ...] = Field(min_length=1)
+    choices: tuple[Value, ...] = Field(min_length=1)
     when: When = None
 
     @model_validator(mode="after")
     def _check_unique(self) -> Self:
-        if len({(type(choice), choice) for choice in self.choices}) != len(self.choices):
-            raise ValueError(f"choices={list(self.choices)}: each value once")
+        if len(set(self.choices)) != len(self.choices):  # true, 1 and 1.0 are the same to Optuna
+            raise ValueError(f"choices={shown(list(self.choices))}: each value once")
         return self
 
 
 class Range(Config):
     """A number from `low` to `high`, both included. It is a whole number if the field holds one."""
 
-    low: float
-    high: float
-    log: bool = Field(False, description="Uniform in the logarithm.")
-    step: float | None = Field(None, gt=0, description="Only low, low + step, low + 2 step, …")
+    low: Number
+    high: Number
+    log: Flag = Field(False, description="Uniform in the logarithm.")
+    step: PositiveNumber | None = Field(None, description="Only low, low + step, low + 2 step, …")
     when: When = None
 
     @model_validator(mode="after")
@@ -45,12 +62,42 @@ class Range(Config):
             raise ValueError(f"low={self.low:g}: above 0 with log=true")
         if self.log and self.step is not None:
             raise ValueError(f"step={self.step:g}: not together with log=true")
+        if self.step is not None and self.steps == 0:
+            raise ValueError(f"step={self.step:g}: at most {self.high - self.low:g}, from low to high")
+        if self.step is not None and _exact(self.reached) != _exact(self.low) + self.steps * _exact(self.step):
+            raise ValueError(f"low={self.low!r}: with fewer digits, so that it can be left in steps of {self.step!r}")
         return self
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are from `low` to `high`; the last may end below `high`."""
+        assert self.step is not None
+        return int((_exact(self.high) - _exact(self.low)) // _exact(self.step))
+
+    def point(self, steps: int) -> float:
+        """The value after so many steps, as it would be written: 0.3 and not 0.30000000000000004."""
+        assert self.step is not None
+        return float(_exact(self.low) + steps * _exact(self.step))
+
+    @property
+    def reached(self) -> float:
+        """The largest value: `high`, unless the last step ends below it."""
+        return self.high if self.step is None else self.point(self.steps)
+
+
+def _exact(number: float) -> Fraction:
+    return Fraction(repr(number))
 
 
 def _without_removed(space: Any) -> Any:
     """The search space without parameters that are null: with null, a file removes what it extends, as in Helm."""
     return {name: value for name, value in space.items() if value is not None} if isinstance(space, dict) else space
+
+
+def _one_kind(parameter: Any) -> Any:
+    if isinstance(parameter, dict) and "choices" in parameter and parameter.keys() & {"low", "high", "log", "step"}:
+        raise PydanticCustomError("kinds", "choices, or low and high: not both")
+    return parameter
 
 
 def _kind(parameter: Any) -> str:
@@ -60,7 +107,14 @@ def _kind(parameter: Any) -> str:
 
 Parameter = Choices | Range
 SearchSpace = Annotated[
-    dict[str, Annotated[Annotated[Choices, Tag("Choices")] | Annotated[Range, Tag("Range")], Discriminator(_kind)]],
+    dict[
+        str,
+        Annotated[
+            Annotated[Choices, Tag("Choices")] | Annotated[Range, Tag("Range")],
+            Discriminator(_kind),
+            BeforeValidator(_one_kind),
+        ],
+    ],
     BeforeValidator(_without_removed),
 ]
 
@@ -82,13 +136,13 @@ def ordered(space: SearchSpace) -> list[str]:
     """
     for name, parameter in space.items():
         for other, values in (parameter.when or {}).items():
-            _check_condition(f"searchSpace.{name}.when.{other}", space, other, values)
+            _check_condition(f"searchSpace.{shown_key(name)}.when.{shown_key(other)}", space, other, values)
     names: list[str] = []
     while len(names) < len(space):
         ready = [name for name in space if name not in names and set(space[name].when or {}) <= set(names)]
         if not ready:
             name = next(name for name in space if name not in names)
-            raise ValueError(f"searchSpace.{name}.when: depends on itself")
+            raise ValueError(f"searchSpace.{shown_key(name)}.when: depends on itself")
         names += ready[:1]
     return names
 
@@ -96,18 +150,22 @@ def ordered(space: SearchSpace) -> list[str]:
 def _check_condition(key: str, space: SearchSpace, other: str, values: Sequence[Scalar]) -> None:
     on = space.get(other)
     if on is None:
-        raise ValueError(f"{key}: {other} is not searched; searched are {', '.join(space)}")
+        raise ValueError(f"{key}: {shown_key(other)} is not searched; searched are {', '.join(map(shown_key, space))}")
     if not isinstance(on, Choices):
-        raise ValueError(f"{key}: {other} is a range; a condition needs choices")  # noqa: TRY004
+        raise ValueError(f"{key}: {shown_key(other)} is a range; a condition needs choices")  # noqa: TRY004
     for value in values:
         if value not in on.choices:
-            raise ValueError(f"{key}={value!r}: one of {', '.join(map(str, on.choices))}")
+            raise ValueError(f"{key}={shown(value)}: one of {', '.join(map(shown_key, map(str, on.choices)))}")
 
 
-def example_with(space: SearchSpace, name: str, value: Scalar) -> dict[str, Scalar]:
-    """The parameters of a trial in which `name` has `value`, and every other parameter its first possible value."""
-    fixed = {name: value}
-    pending = [name]
+def example_with(space: SearchSpace, name: str, value: Scalar, preferred: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The parameters of a trial in which `name` has `value`, unless no trial has what is preferred and it.
+
+    Every other parameter has the preferred value if there is one, else its first possible value.
+    """
+    wanted = {key: entry for key, entry in preferred.items() if key in space and entry in end_points(space[key])}
+    fixed = wanted | {name: value}
+    pending = list(fixed)
     while pending:
         for other, values in (space[pending.pop()].when or {}).items():
             if other not in fixed:
@@ -129,18 +187,22 @@ def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
     """Every combination of values once; the last parameter changes fastest.
 
     Raises:
-        ValueError: a range has no step.
+        ValueError: a range has no step, or there are more than LARGEST_GRID combinations.
 
     """
-    axes: list[tuple[Scalar, ...]] = []
+    combinations = 1
     for name, parameter in space.items():
-        if isinstance(parameter, Choices):
-            axes.append(parameter.choices)
-        elif parameter.step is None:
-            raise ValueError(f"searchSpace.{name}: sweep.sampler.name=grid needs a step or choices")
-        else:
-            count = int((parameter.high - parameter.low) / parameter.step + 1e-9) + 1
-            axes.append(tuple(parameter.low + parameter.step * index for index in range(count)))
+        if isinstance(parameter, Range) and parameter.step is None:
+            raise ValueError(f"searchSpace.{shown_key(name)}: sweep.sampler.name=grid needs a step or choices")
+        combinations *= len(parameter.choices) if isinstance(parameter, Choices) else parameter.steps + 1
+    if combinations > LARGEST_GRID:
+        raise ValueError(f"searchSpace: {shown(combinations)} combinations of values, at most {LARGEST_GRID:,}")
+    axes: list[tuple[Scalar, ...]] = [
+        parameter.choices
+        if isinstance(parameter, Choices)
+        else tuple(parameter.point(steps) for steps in range(parameter.steps + 1))
+        for parameter in space.values()
+    ]
     names = ordered(space)
     points: list[dict[str, Scalar]] = []
     for values in itertools.product(*axes):
@@ -151,6 +213,27 @@ def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
                 active[name] = combination[name]
         points.append({name: active[name] for name in space if name in active})
     return list({tuple(point.items()): point for point in points}.values())
+
+
+def combinations_of(space: SearchSpace, chosen: str, prefix: str) -> list[dict[str, Scalar]]:
+    """The parameters that begin with the prefix, in every combination that trials can have of them.
+
+    Every choice counts of the parameter `chosen`, and of those that conditions name. Of any other only matters whether
+    a trial has it, and whether it is null, so that one value stands for the rest.
+    """
+    names = [name for name in space if name.startswith(prefix)]
+    conditions: list[str] = []
+    for name in names:  # grows meanwhile: conditions have conditions
+        new = [other for other in space[name].when or {} if other not in conditions]
+        conditions += new
+        names += [other for other in new if other not in names]
+    reduced: SearchSpace = {}
+    for name in names:
+        values = end_points(space[name])
+        if name != chosen and name not in conditions:
+            values = tuple({value is None: value for value in values}.values())
+        reduced[name] = Choices(choices=values, when=space[name].when)
+    return [{name: value for name, value in point.items() if name.startswith(prefix)} for point in grid_points(reduced)]
 
 
 def space_of(configurations: Sequence[Mapping[str, Scalar]]) -> SearchSpace:

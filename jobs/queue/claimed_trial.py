@@ -10,13 +10,14 @@ from optuna.trial import TrialState
 
 from jobs.experiment.experiment import Experiment
 from jobs.queue import claims
-from jobs.queue.claims import Claim
+from jobs.queue.claim import Claim, TrialAttached
 from jobs.queue.database import Database
 from jobs.queue.optuna_internals import known_state, known_values, trial_id
 from jobs.queue.outcomes import SLOT_STATES, Outcome, optuna_state
 from jobs.queue.study import load_study, suggest
 from jobs.runtime import logs
 from jobs.runtime.errors import Unreachable
+from jobs.runtime.settings import Settings
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class ClaimedTrial:
         self._trial: optuna.trial.Trial | None = None
         self._uncertain = False  # whether it is unknown if the last report was stored
         self.number = -1
+        self.owners = {held.fence: held.owner}  # with the former ones, by their fences, once it is attached
         self.parameters: dict[str, Any] = {}
 
     def attach(self) -> Outcome | None:
@@ -40,6 +42,9 @@ class ClaimedTrial:
 
         Returns how the trial has ended if Optuna has it as finished, else None.
         """
+        if self._held.fence > 1:
+            study, slot = self._held.study, self._held.slot
+            self.owners |= self._database.read(lambda connection: claims.owners(connection, study, slot))
         return self._run(self._attach)
 
     def set_attribute(self, name: str, value: float) -> None:
@@ -58,9 +63,14 @@ class ClaimedTrial:
         """Stores the accuracies by epoch that Optuna lacks; returns whether early stopping ends the trial now."""
         return self._run(lambda: self._report(accuracies))
 
-    def give_back(self, failure: Outcome | None = None) -> None:
-        """Frees the slot for the next owner; a failure costs the trial an attempt."""
-        self._database.write(lambda connection: claims.give_back(connection, self._held, failure))
+    def may_be_tried_again(self, limits: Settings) -> bool:
+        """Whether an attempt that fails now leaves the trial others."""
+        attempts, lease = limits.max_attempts, limits.lease_seconds
+        return self._database.read(lambda reading: claims.may_be_tried_again(reading, self._held, attempts, lease))
+
+    def give_back(self, failure: Outcome, *, of_device: bool = False) -> None:
+        """Frees the slot after a failed attempt, for the next owner."""
+        self._database.write(lambda connection: claims.give_back(connection, self._held, failure, of_device=of_device))
 
     def _attach(self) -> Outcome | None:
         study = load_study(self._experiment, self._database.cached_storage, self._held.slot)
@@ -68,7 +78,7 @@ class ClaimedTrial:
         if key is None:
             try:
                 key, seen = self._create(study), True
-            except claims.TrialAttached as attached:  # an earlier try created it, and only the reply was lost
+            except TrialAttached as attached:  # an earlier try created it, and only the reply was lost
                 key = attached.trial_id
         if not seen:
             study.get_trials(deepcopy=False)  # Optuna's cache accepts writes only for trials that it has read

@@ -3,14 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from jobs.artifacts import Artifacts
 from jobs.artifacts.keys import EXPERIMENT
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
 from jobs.queue.database import Database
+from jobs.queue.optuna_internals import count_trials
+from jobs.queue.schema import check_tables, read_sweep
 from jobs.queue.slots import read_experiment
 from jobs.runtime.database_url import is_sqlite
 from jobs.runtime.errors import ConfigurationError, Failure
+from resnet_core.validation import shown
 
 TRIALS = "sweep.trials"
 FREE = ("sweep.maxHours", "sweep.maxGpuHours", "sweep.minCompleted")  # may be changed: no trial depends on them
@@ -21,9 +26,22 @@ class NotPrepared(Failure):
 
 
 def stored_experiment(database: Database, study: str) -> Experiment | None:
-    """The experiment that the study in the database was prepared for; None where there is no such study."""
-    text = database.read(lambda connection: read_experiment(connection, study))
-    return None if text is None else parse_experiment(text)
+    """The experiment that the study in the database was prepared for; None where there is no such study.
+
+    Raises:
+        Failure: it is another study's, so that what is done to the one would be done to the other.
+
+    """
+    return _parse(database.read(lambda connection: read_experiment(connection, study)), study)
+
+
+def _parse(text: str | None, study: str) -> Experiment | None:
+    if text is None:
+        return None
+    experiment = parse_experiment(text)
+    if experiment.study.name != study:
+        raise Failure(f"study {study}: the database has the experiment of study {experiment.study.name} for it")
+    return experiment
 
 
 def check_prepared(experiment: Experiment, database: Database) -> None:
@@ -61,18 +79,33 @@ def check_result(experiment: Experiment, study: Artifacts) -> None:
 
 
 def check_study(experiment: Experiment, database: Database) -> None:
-    """The same for the study in the database, if it is there; raises as `check_extends` does."""
+    """The same for the study in the database, if it is there; raises as `check_extends` does.
+
+    Raises:
+        Refused: the tables of the database are another program's, or a later version's.
+        ConfigurationError: another program has a study of this name there.
+
+    """
+    name = experiment.study_name
+
+    def look(connection: Connection) -> tuple[str | None, int]:
+        check_tables(connection)
+        return read_sweep(connection, name), count_trials(connection, name)
+
     if is_sqlite(database.url) and not Path(database.place).exists():  # connecting would make the file
         return
-    stored = stored_experiment(database, experiment.study_name)
+    text, trials = database.read(look)
+    stored = _parse(text, name)
     if stored is not None:
         check_extends(stored, experiment, database.place)
+    elif trials:  # without one it may be ours, if `prepare` was ended in between
+        _refuse([f"study.name={name}: {database.place} has a study of this name from another program; choose another"])
 
 
 def _other_fields(stored: Experiment, experiment: Experiment, place: str) -> list[str]:
     return [
-        f"{key}={after!r}: study {stored.study_name} in {place} belongs to another experiment, where it is "
-        f"{before!r}; choose another study.name"
+        f"{key}={shown(after)}: study {stored.study_name} in {place} belongs to another experiment, where it is "
+        f"{shown(before)}; choose another study.name"
         for key, before, after in _differences(stored.model_dump(mode="json"), experiment.model_dump(mode="json"))
         if key not in (TRIALS, *FREE)
     ]

@@ -1,38 +1,69 @@
 """Making a sweep: tables, Optuna's study, and the slots."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+
+from sqlalchemy import Engine
 
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
 from jobs.queue.connections import connect, exclusive
 from jobs.queue.database import Database
-from jobs.queue.fenced_storage import create_tables
+from jobs.queue.fenced_storage import create_tables as create_optuna_tables
+from jobs.queue.schema import check_tables, upgrade_tables
 from jobs.queue.slots import create_sweep, read_slots
 from jobs.queue.study import create_study
-from jobs.queue.tables import metadata
 from jobs.runtime.database_url import is_sqlite
 
 
+def create_tables(database: Database) -> None:
+    """Creates the tables in a file or a database that may not have any yet."""
+    if is_sqlite(database.url):
+        Path(database.place).parent.mkdir(parents=True, exist_ok=True)
+
+    def create() -> None:
+        with _alone(database):
+            make_tables(database.url, database.engine)
+
+    database.run(create)
+
+
+def make_tables(url: str, engine: Engine) -> None:
+    """Optuna's tables and ours, as far as they do not exist; ours are brought up to date.
+
+    Raises:
+        Unsuitable: a table of one of these names is another program's, or a later version's.
+
+    """
+    with engine.connect() as connection:
+        check_tables(connection)
+    create_optuna_tables(url)
+    upgrade_tables(engine)
+
+
 def create_study_and_slots(experiment: Experiment, database: Database) -> tuple[int, int]:
-    """Creates tables, study, sweep and slots, as far as they do not exist.
+    """Creates study, sweep and slots, as far as they do not exist.
 
     Returns how many slots are new, and how many of all are not settled.
     """
-    if is_sqlite(database.url):
-        Path(database.place).parent.mkdir(parents=True, exist_ok=True)
-    return database.run(lambda: _create(experiment, database))
-
-
-def _create(experiment: Experiment, database: Database) -> tuple[int, int]:
     name, text, fixed = experiment.study_name, dump_experiment(experiment), experiment.fixed_parameters()
-    lock = connect(database.url, database.timeout_seconds)
-    try:
-        with exclusive(lock):
-            create_tables(database.url)
-            metadata.create_all(database.engine)
+
+    def create() -> tuple[int, int]:
+        with _alone(database):
             create_study(experiment, database.storage)
             with database.engine.begin() as connection:
                 added = create_sweep(connection, name, text, fixed)
                 return added, sum(not row.state.settled for row in read_slots(connection, name))
+
+    return database.run(create)
+
+
+@contextlib.contextmanager
+def _alone(database: Database) -> Iterator[None]:
+    lock = connect(database.url, database.timeout_seconds)
+    try:
+        with exclusive(lock):
+            yield
     finally:
         lock.dispose()

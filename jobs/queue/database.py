@@ -25,20 +25,25 @@ class Database:
     Every method raises Refused where the database will not have us, and OutageTooLong when the patience is over.
     """
 
-    def __init__(self, url: str, patience: Patience, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        """A statement or a connection that is not answered within `timeout_seconds` counts as an outage."""
+    def __init__(
+        self, url: str, patience: Patience, timeout_seconds: float = TIMEOUT_SECONDS, *, read_only: bool = False
+    ) -> None:
+        """A statement or a connection that is not answered within `timeout_seconds` counts as an outage.
+
+        With `read_only` a SQLite file can lie where nothing can be written, and no file is made beside it.
+        """
         self.url, self.place, self.timeout_seconds = url, database_place(url), timeout_seconds
         self._patience = patience
-        self.engine = engine = connect(url, timeout_seconds)
+        self.engine = engine = connect(url, timeout_seconds, read_only=read_only)
         # Opened when they are first needed, and shared with the copies that `waiting` makes.
-        self._storage = cache(lambda: FencedStorage(url, engine, timeout_seconds))
+        self._storage = cache(lambda: FencedStorage(url, engine, timeout_seconds, read_only=read_only))
         self._cached_storage = cache(lambda: with_cache(self.storage))
 
     @classmethod
-    def of(cls, settings: Settings, patience: Patience | None = None) -> Self:
+    def of(cls, settings: Settings, patience: Patience | None = None, *, read_only: bool = False) -> Self:
         """The database that the settings name, waited for as long as they say unless another patience is given."""
         patience = patience or Patience(settings.outage_deadline_seconds)
-        return cls(settings.database_url, patience, settings.database_timeout_seconds)
+        return cls(settings.database_url, patience, settings.database_timeout_seconds, read_only=read_only)
 
     def waiting(self, patience: Patience) -> Self:
         """The same connection with another patience."""

@@ -31,7 +31,7 @@ REFUSALS = (
 REFUSED_VALUE = re.compile(r"^invalid \S+ value: ")  # of a parameter such as sslmode
 ABSENT = re.compile(r'(role|database) ".*" does not exist')
 # PostgreSQL's error codes; a standby or a server with a full disk is read-only.
-NO_PRIVILEGE, READ_ONLY = "42501", "25006"
+NO_PRIVILEGE, READ_ONLY, NOT_UNIQUE, DUPLICATE_TABLE = "42501", "25006", "23505", "42P07"
 
 SQLITE_OUTAGES = {5, 6, 10, 13, 14, 15}  # busy, locked, I/O error, disk full, cannot open, lock protocol
 SQLITE_REFUSALS = {3, 8, 11, 26}  # no permission, read-only, corrupt, not a database
@@ -41,11 +41,17 @@ class DatabaseUnreachable(Unreachable):
     """The same may work in a while: a connection was lost or not made, a time-out, an I/O error."""
 
 
+class Unsuitable(Exception):
+    """The database cannot be used as it is; the message says why in one line, without the place."""
+
+
 @contextlib.contextmanager
 def database_errors(place: str) -> Iterator[None]:
     """Raises DatabaseUnreachable for an outage, Refused for a final refusal, and any other error as it is."""
     try:
         yield
+    except Unsuitable as error:
+        raise Refused(f"{place}: {error}") from None
     except Exception as error:
         cause = _database_error(error)
         words = _refusal(cause)
@@ -56,12 +62,17 @@ def database_errors(place: str) -> Iterator[None]:
         raise
 
 
+def error_code(error: BaseException) -> str | None:
+    """PostgreSQL's code of an error, be it the driver's or SQLAlchemy's; None where it has none."""
+    return getattr(error.orig if isinstance(error, DBAPIError) else error, "pgcode", None)
+
+
 def _is_outage(cause: BaseException) -> bool:
     if isinstance(cause, DBAPIError):
         code = getattr(cause.orig, "sqlite_errorcode", None)
         if code is not None:
             return code & 0xFF in SQLITE_OUTAGES
-        if getattr(cause.orig, "pgcode", None) == READ_ONLY:
+        if error_code(cause) == READ_ONLY:
             return True
         return cause.connection_invalidated or isinstance(cause, OperationalError | InterfaceError)
     return isinstance(cause, NoConnection | PendingRollbackError)
@@ -75,7 +86,7 @@ def _refusal(cause: BaseException) -> str | None:
     code = getattr(cause.orig, "sqlite_errorcode", None)
     if code is not None:
         return text if code & 0xFF in SQLITE_REFUSALS else None
-    if getattr(cause.orig, "pgcode", None) == NO_PRIVILEGE:
+    if error_code(cause) == NO_PRIVILEGE:
         return text
     if not isinstance(cause, OperationalError):
         return None

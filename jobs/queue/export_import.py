@@ -6,24 +6,28 @@ The file is a SQLite database with the same tables: `status` and Optuna's own to
 import contextlib
 import secrets
 import sqlite3
-import tempfile
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 import sqlalchemy as sa
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from sqlalchemy import Connection
 
-from jobs.queue.claims import Claim, record_change
+from jobs.queue.claim import Claim
+from jobs.queue.claims import record_change
 from jobs.queue.connections import connect, exclusive
-from jobs.queue.fenced_storage import FencedStorage, create_tables
-from jobs.queue.optuna_internals import trial_id
+from jobs.queue.create import make_tables
+from jobs.queue.database_errors import Unsuitable
+from jobs.queue.fenced_storage import FencedStorage
+from jobs.queue.optuna_internals import StudyRow, trial_id
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import read_experiment
-from jobs.queue.tables import SlotState, ledger, metadata, slots, sweeps
-from jobs.runtime.database_url import database_place
+from jobs.queue.study_file import NotAStudy, Rows, check_study, duplicate
+from jobs.queue.tables import SlotState, ledger, slots, sweeps
+from jobs.runtime.database_url import database_place, sqlite_url
 from jobs.runtime.errors import Failure
 
 READS = 20  # at most, until tables and trials are of one moment
@@ -32,6 +36,14 @@ PAUSE_SECONDS = 0.1
 
 class TransferRefused(Failure):
     """There is no such study to copy, or the target has one of this name already."""
+
+
+@dataclass(frozen=True)
+class StudyCopy:
+    name: str
+    directions: list[StudyDirection]
+    tables: Rows
+    trials: list[FrozenTrial]  # those of the slots, by their numbers
 
 
 def export_study(database_url: str, study: str, file: Path) -> None:
@@ -45,15 +57,16 @@ def export_study(database_url: str, study: str, file: Path) -> None:
         raise TransferRefused(f"{file}: exists already")
     if not file.parent.is_dir():
         raise TransferRefused(f"{file}: there is no folder {file.parent}")
+    copy = _read(database_url, study)
     partial = file.with_name(f"{file.name}.partial-{secrets.token_hex(4)}")
     try:
-        _copy(database_url, f"sqlite:///{partial}", study)
+        _write(sqlite_url(partial), copy)
         with contextlib.closing(sqlite3.connect(partial)) as connection:
             # So that one file holds everything, and can be read on a read-only disk.
             connection.execute("PRAGMA journal_mode=DELETE")
         partial.replace(file)
     finally:
-        for rest in file.parent.glob(f"{partial.name}*"):
+        for rest in [path for path in file.parent.iterdir() if path.name.startswith(partial.name)]:
             rest.unlink()
 
 
@@ -61,110 +74,110 @@ def import_study(file: Path, database_url: str) -> str:
     """Copies the study of a file into a database and returns its name. Trials that ran are free to be taken up.
 
     Raises:
-        TransferRefused: the file holds no study, or the database has one of this name.
+        TransferRefused: the file holds no study as this program writes it, or the database has one of this name.
 
     """
     if not file.is_file():
         raise TransferRefused(f"{file}: no such file")
-    with _duplicate(file) as duplicate:
-        url = f"sqlite:///{duplicate}"
-        engine = connect(url)
-        try:
-            with engine.connect() as connection:
-                names = list(connection.scalars(sa.select(sweeps.c.study)))
-        except sa.exc.DatabaseError:
-            names = []
-        finally:
-            engine.dispose()
-        if len(names) != 1:
-            raise TransferRefused(f"{file}: not a file that `resnet-sweep export` wrote")
-        _copy(url, database_url, names[0])
+    copy = _read_file(file)
+    _write(database_url, copy)
+    return copy.name
+
+
+def _read_file(file: Path) -> StudyCopy:
+    try:
+        with duplicate(file) as copied:
+            url = sqlite_url(copied)
+            copy = _read(url, _only_study(url))
+        check_study(copy.tables, copy.trials)
+    except (NotAStudy, Unsuitable, TransferRefused) as error:
+        raise TransferRefused(f"{file}: {error}") from None
+    except Exception as error:  # whatever our own and Optuna's reading make of a file that somebody else has written
+        reason = " ".join(str(error).split())
+        raise TransferRefused(f"{file}: damaged: {type(error).__name__}: {reason:.200}") from error
+    return copy
+
+
+def _only_study(url: str) -> str:
+    """Its name; the tables are brought up to date."""
+    engine = connect(url)
+    try:
+        upgrade_tables(engine)
+        with engine.connect() as connection:
+            names = list(connection.scalars(sa.select(sweeps.c.study)))
+    finally:
+        engine.dispose()
+    if len(names) != 1:
+        raise NotAStudy("not a file that `resnet-sweep export` wrote")
     return str(names[0])
 
 
-@contextlib.contextmanager
-def _duplicate(file: Path) -> Iterator[Path]:
-    """A temporary copy to read: the file itself is not changed, and may lie where nothing can be written."""
-    with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
-        duplicate = Path(folder) / "study.db"
-        try:
-            with (
-                contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as source,
-                contextlib.closing(sqlite3.connect(duplicate)) as target,
-            ):
-                source.backup(target)
-        except sqlite3.Error as error:
-            raise TransferRefused(f"{file}: {error}") from None
-        yield duplicate
-
-
-def _copy(from_url: str, to_url: str, study: str) -> None:
-    source, target, lock = _open(from_url), None, connect(to_url)
-    try:
-        with exclusive(lock):
-            create_tables(to_url)
-            target = _open(to_url)
-            metadata.create_all(target.engine)
-            if _has_sweep(target, study):
-                raise TransferRefused(f"study {study}: in {database_place(to_url)} already")
-            if not _has_sweep(source, study):
-                raise TransferRefused(f"study {study}: not in {database_place(from_url)}")
-            if study in optuna.get_all_study_names(target):  # half copied
-                optuna.delete_study(study_name=study, storage=target)
-            tables, trials = _read(source, study)
-            ids = _copy_trials(source, target, study, trials)
-            with target.engine.begin() as connection:  # without its sweep a study counts as half copied
-                _insert(connection, tables, ids)
-    finally:
-        for engine in (source.engine, lock, *([target.engine] if target else [])):
-            engine.dispose()
-
-
-def _open(url: str) -> FencedStorage:
-    return FencedStorage(url, connect(url))
-
-
-def _has_sweep(storage: FencedStorage, study: str) -> bool:
-    with storage.engine.connect() as connection:
-        return read_experiment(connection, study) is not None
-
-
-def _read(source: FencedStorage, study: str) -> tuple[dict[sa.Table, list[dict[str, Any]]], list[FrozenTrial]]:
+def _read(url: str, study: str) -> StudyCopy:
     """Tables and trials of one moment: they are read again where a trial was settled in between.
 
     What still differs after many reads is taken as it is: somebody has ended or removed a trial from outside.
     """
-    study_id = source.get_study_id_from_name(study)
-    for _ in range(READS):
-        with source.engine.connect() as connection:
-            tables = {
-                table: [dict(row) for row in connection.execute(_rows(table, study)).mappings()]
-                for table in (sweeps, slots, ledger)
-            }
-        trials = {trial_id(trial): trial for trial in source.get_all_trials(study_id)}
-        begun = [row for row in tables[slots] if row["trial_id"] in trials]
-        if all(trials[row["trial_id"]].state.is_finished() == SlotState(row["state"]).settled for row in begun):
-            break
-        time.sleep(PAUSE_SECONDS)
-    return tables, sorted((trials[row["trial_id"]] for row in begun), key=lambda trial: trial.number)
+    engine = connect(url, read_only=True)
+    try:
+        with engine.connect() as connection:
+            if read_experiment(connection, study) is None:
+                raise TransferRefused(f"study {study}: not in {database_place(url)}")
+        source = FencedStorage(url, engine, read_only=True)
+        study_id = source.get_study_id_from_name(study)
+        for _ in range(READS):
+            with engine.connect() as connection:
+                tables = {
+                    table: [dict(row) for row in connection.execute(_rows(table, study)).mappings()]
+                    for table in (sweeps, slots, ledger)
+                }
+            trials = {trial_id(trial): trial for trial in source.get_all_trials(study_id)}
+            begun = [row for row in tables[slots] if row["trial_id"] in trials]
+            if all(trials[row["trial_id"]].state.is_finished() == SlotState(row["state"]).settled for row in begun):
+                break
+            time.sleep(PAUSE_SECONDS)
+        directions = source.get_study_directions(study_id)
+    finally:
+        engine.dispose()
+    attached = sorted((trials[row["trial_id"]] for row in begun), key=lambda trial: trial.number)
+    if [trial.number for trial in attached] != list(range(len(attached))):
+        raise TransferRefused(f"study {study}: some of its trials were made or removed by another program")
+    return StudyCopy(study, directions, tables, attached)
 
 
-def _rows(table: sa.Table, study: str) -> sa.Select[Any]:
+def _rows(table: sa.Table, study: str) -> sa.Select[tuple[object, ...]]:
     return sa.select(table).where(table.c.study == study).order_by(*table.primary_key.columns)
 
 
-def _copy_trials(source: FencedStorage, target: FencedStorage, study: str, trials: list[FrozenTrial]) -> dict[int, int]:
-    """Copies the study and returns the new ids of its trials by the old ones; their numbers stay."""
-    study_id = source.get_study_id_from_name(study)
-    new_id = target.create_new_study(source.get_study_directions(study_id), study)
-    ids = {}
-    for trial in trials:
-        ids[trial_id(trial)] = target.create_new_trial(new_id, trial)
-        assert target.get_trial(ids[trial_id(trial)]).number == trial.number
-    return ids
+def _write(url: str, copy: StudyCopy) -> None:
+    engine, lock = connect(url), connect(url)
+    try:
+        with exclusive(lock):
+            make_tables(url, engine)
+            target, half = FencedStorage(url, engine), f"{copy.name} (import)"
+            names = optuna.get_all_study_names(target)
+            if copy.name in names:
+                raise TransferRefused(f"study {copy.name}: in {database_place(url)} already")
+            if half in names:  # the process that copied it has ended before its time
+                optuna.delete_study(study_name=half, storage=target)
+            study_id = target.create_new_study(copy.directions, half)
+            ids = {trial_id(trial): target.create_new_trial(study_id, _clean(trial)) for trial in copy.trials}
+            with engine.begin() as connection:  # until then it has neither slots nor its name
+                connection.execute(
+                    sa.update(StudyRow).values(study_name=copy.name).where(StudyRow.study_id == study_id)
+                )
+                _insert(connection, copy.tables, ids)
+    finally:
+        engine.dispose()
+        lock.dispose()
 
 
-def _insert(connection: Connection, tables: dict[sa.Table, list[dict[str, Any]]], ids: dict[int, int]) -> None:
+def _clean(trial: FrozenTrial) -> FrozenTrial:
+    """Without the pickles that Optuna's sampler for CMA-ES has left in it; nothing opens them here."""
+    trial.system_attrs = {key: value for key, value in trial.system_attrs.items() if not key.startswith("cma:")}
+    return trial
+
+
+def _insert(connection: Connection, tables: Rows, ids: dict[int, int]) -> None:
     for row in tables[ledger]:
         del row["id"]
     running = [row for row in tables[slots] if row["state"] == SlotState.RUNNING]

@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import ORMExecuteState, Session, scoped_session, sessionmaker
 
-from jobs.queue.claims import Claim, LeaseLost, attach_trial, check_fence, forget_crashes, settle
+from jobs.queue.claim import Claim, LeaseLost
+from jobs.queue.claims import attach_trial, check_fence, forget_crashes, settle
 from jobs.queue.connections import TIMEOUT_SECONDS, engine_options
 from jobs.queue.optuna_internals import TrialRow, ValueRow
 from jobs.queue.outcomes import Outcome
@@ -27,11 +28,13 @@ class FencedStorage(RDBStorage):
     which one is true and the other is not.
     """
 
-    def __init__(self, url: str, engine: Engine, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, url: str, engine: Engine, timeout_seconds: float = TIMEOUT_SECONDS, *, read_only: bool = False
+    ) -> None:
         """`engine` connects to the database of the url, with the limits of `jobs.queue.connections`."""
         super().__init__(
-            _literal(engine_url(url)),
-            engine_kwargs=engine_options(url, timeout_seconds),
+            engine_url(url),
+            engine_kwargs=engine_options(url, timeout_seconds, read_only=read_only),
             skip_table_creation=True,
             skip_compatibility_check=True,
         )
@@ -93,13 +96,8 @@ class FencedStorage(RDBStorage):
 def create_tables(url: str) -> None:
     """Creates Optuna's tables, for which Optuna needs two connections."""
     options = engine_options(url, TIMEOUT_SECONDS)
-    storage = RDBStorage(_literal(engine_url(url)), engine_kwargs=options | {"max_overflow": 1})
+    storage = RDBStorage(engine_url(url), engine_kwargs=options | {"max_overflow": 1})
     storage.engine.dispose()
-
-
-def _literal(url: str) -> str:
-    """Escapes the braces of a URL, which Optuna takes for a format string."""
-    return url.replace("{", "{{").replace("}", "}}")
 
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,6 +1,7 @@
 """The lease of a claim, renewed by a thread while the trial trains."""
 
 import logging
+import math
 import threading
 import time
 from types import TracebackType
@@ -9,7 +10,8 @@ from typing import Self
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.queue.claims import Claim, LeaseLost, renew
+from jobs.queue.claim import Claim, LeaseLost
+from jobs.queue.claims import renew
 from jobs.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -18,12 +20,15 @@ log = logging.getLogger(__name__)
 class Lease:
     """Renews a claim from a thread of its own while the block runs.
 
-    The training thread calls `beat` at every step. Renewal stops when the beats stop for `hang_seconds`; an
-    unreachable database is tried again until the lease has run out.
+    The training thread calls `beat` at every step. Renewal stops when the beats stop for HANG_SECONDS, unless the work
+    has no steps; an unreachable database is tried again until the lease has run out.
     """
 
-    def __init__(self, engine: Engine, held: Claim, settings: Settings, claimed_at: float) -> None:
+    def __init__(
+        self, engine: Engine, held: Claim, settings: Settings, claimed_at: float, *, steps: bool = True
+    ) -> None:
         self._engine, self._held, self._settings = engine, held, settings
+        self._hang_seconds = settings.hang_seconds if steps else math.inf
         # The claim was asked for at `claimed_at`, so that the database's lease ends later.
         self._deadline = claimed_at + settings.lease_seconds
         self._last_beat = time.monotonic()
@@ -59,7 +64,7 @@ class Lease:
         while not self._closed.wait(pause) and not self._lost:
             asked = time.monotonic()
             silent = asked - self._last_beat
-            if silent > self._settings.hang_seconds:
+            if silent > self._hang_seconds:
                 log.warning("slot %d: no training step for %.0f s, the lease is left to run out", slot, silent)
                 return
             try:

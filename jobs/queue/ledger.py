@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from jobs.queue.tables import SlotState, database_now, ledger, slots
+from jobs.runtime.identity import workplace
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,17 @@ def read_usage(connection: Connection, study: str) -> Usage:
     leases = sa.select(slots.c.slot, slots.c.lease_end).where(slots.c.study == study)
     ends = {slot: min(end or now, now) for slot, end in connection.execute(leases)}
     return usage(read_ledger(connection, study), ends)
+
+
+def others_work(connection: Connection, study: str, place: str, lease_seconds: float) -> bool:
+    """Whether anybody at another workplace holds a slot, or has changed one not longer ago than a lease lasts."""
+    now = database_now(connection)
+    holders = sa.select(slots.c.owner).where(
+        slots.c.study == study, slots.c.state == SlotState.RUNNING, slots.c.lease_end >= now
+    )
+    recent = sa.select(ledger.c.owner).where(ledger.c.study == study, ledger.c.at > now - lease_seconds)
+    owners = connection.scalars(sa.union(holders, recent))
+    return any(owner is not None and workplace(owner) != place for owner in owners)
 
 
 def usage(changes: Sequence[Change], ends: dict[int, float]) -> Usage:

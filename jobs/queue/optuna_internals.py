@@ -1,10 +1,24 @@
 """The private parts of Optuna that we build on, each behind a name of ours; written against Optuna 5."""
 
+import sqlalchemy as sa
 from optuna.storages import BaseStorage, RDBStorage, get_storage
-from optuna.storages._rdb.models import TrialIntermediateValueModel, TrialModel
+from optuna.storages._rdb.models import BaseModel, StudyModel, TrialIntermediateValueModel, TrialModel
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import Connection
 
-TrialRow, ValueRow = TrialModel, TrialIntermediateValueModel  # what the storage's session writes
+StudyRow, TrialRow, ValueRow = StudyModel, TrialModel, TrialIntermediateValueModel  # what the storage's session writes
+
+# The tables that Optuna makes, with their columns; the last is that of alembic, through which it changes the others.
+OPTUNA_TABLES = {table.name: set(table.columns.keys()) for table in BaseModel.metadata.tables.values()}
+OPTUNA_TABLES["alembic_version"] = {"version_num"}
+
+
+def count_trials(connection: Connection, study: str) -> int:
+    """How many trials Optuna has for a study of this name; 0 where there is no such study, or no table of them."""
+    if not sa.inspect(connection).has_table(StudyRow.__tablename__):
+        return 0
+    joined = sa.select(sa.func.count()).select_from(TrialRow).join(StudyRow, TrialRow.study_id == StudyRow.study_id)
+    return connection.scalar(joined.where(StudyRow.study_name == study)) or 0
 
 
 def with_cache(storage: RDBStorage) -> BaseStorage:

@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from jobs.queue.tables import SlotState, database_now, slots, sweeps
+from jobs.queue.schema import has_tables
+from jobs.queue.tables import UNCLAIMED, SlotState, database_now, slots, sweeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,9 @@ def create_sweep(connection: Connection, study: str, experiment: str, parameters
         connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(experiment=experiment))
     count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
     existing = connection.scalar(count) or 0
-    new = {"study": study, "state": SlotState.WAITING, "gpus": 0, "fence": 0, "attempts": 0, "crashes": 0}
-    rows = [new | {"slot": slot, "parameters": json.dumps(fixed)} for slot, fixed in enumerate(parameters)][existing:]
+    new = UNCLAIMED | {"study": study}
+    texts = [json.dumps(fixed, allow_nan=False) for fixed in parameters]
+    rows = [new | {"slot": slot, "parameters": text} for slot, text in enumerate(texts)][existing:]
     if rows:
         connection.execute(sa.insert(slots), rows)
     return len(rows)
@@ -47,7 +49,7 @@ def create_sweep(connection: Connection, study: str, experiment: str, parameters
 
 def read_experiment(connection: Connection, study: str) -> str | None:
     """The experiment that the sweep was made for, as YAML; None where there is no such sweep, or no table of them."""
-    if not sa.inspect(connection).has_table("sweeps"):
+    if not has_tables(connection):
         return None
     return connection.scalar(sa.select(sweeps.c.experiment).where(sweeps.c.study == study))
 

@@ -4,12 +4,13 @@ import logging
 import time
 
 from jobs.queue import claims
+from jobs.queue.claim import LeaseLost
 from jobs.queue.claimed_trial import settle_trial
 from jobs.queue.database import Database
 from jobs.queue.outcomes import Outcome
 from jobs.queue.slots import read_slots
 from jobs.queue.tables import SlotState
-from jobs.runtime.settings import owner_identity
+from jobs.runtime.identity import owner_identity
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def stop_sweep(database: Database, study: str, *, now: bool) -> tuple[int, int]:
         try:
             settle_trial(database, held, Outcome(SlotState.CANCELLED, MESSAGE))
             begun += 1
-        except claims.LeaseLost:
+        except LeaseLost:
             log.info("slot %d is being stopped by another process", held.slot)
     return unbegun, begun
 

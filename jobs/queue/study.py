@@ -6,11 +6,12 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
 
-from jobs.experiment.experiment import EarlyStoppingConfig, Experiment, SamplerConfig
+from jobs.experiment.experiment import EarlyStoppingConfig, Experiment
 from jobs.experiment.search_space import Choices, Scalar, is_active, ordered
+from jobs.queue.cma_es import CmaEs
 from resnet_core.seeds import derive_seed
 
 
@@ -28,7 +29,7 @@ def load_study(experiment: Experiment, storage: BaseStorage, slot: int | None = 
     """The study; for a worker with the sampler and the early stopping of one slot."""
     sampler = pruner = None
     if slot is not None:
-        sampler = _sampler(experiment.sweep.sampler, derive_seed(experiment.seed, slot, "sampler"))
+        sampler = _sampler(experiment, storage, derive_seed(experiment.seed, slot, "sampler"))
         pruner = _pruner(experiment.sweep.early_stopping, experiment.sweep.epochs)
     return optuna.load_study(study_name=experiment.study_name, storage=storage, sampler=sampler, pruner=pruner)
 
@@ -40,10 +41,10 @@ def distributions(experiment: Experiment) -> dict[str, BaseDistribution]:
         if isinstance(parameter, Choices):
             space[name] = CategoricalDistribution(parameter.choices)
         elif isinstance(experiment.field_value(name, parameter.low), int):
-            low, high, step = int(parameter.low), int(parameter.high), int(parameter.step or 1)
+            low, high, step = int(parameter.low), int(parameter.reached), int(parameter.step or 1)
             space[name] = IntDistribution(low, high, log=parameter.log, step=step)
         else:
-            space[name] = FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+            space[name] = FloatDistribution(parameter.low, parameter.reached, log=parameter.log, step=parameter.step)
     return space
 
 
@@ -72,14 +73,17 @@ def _suggest(trial: optuna.Trial, name: str, space: BaseDistribution) -> Any:
     raise AssertionError(space)
 
 
-def _sampler(config: SamplerConfig, seed: int) -> BaseSampler:
+def _sampler(experiment: Experiment, storage: BaseStorage, seed: int) -> BaseSampler:
+    config = experiment.sweep.sampler
     match config.name:
         case "tpe":
             return TPESampler(n_startup_trials=config.startup_trials, seed=seed)
         case "gp":
             return GPSampler(n_startup_trials=config.startup_trials, seed=seed)
         case "cmaes":
-            return CmaEsSampler(n_startup_trials=config.startup_trials, seed=seed, warn_independent_sampling=False)
+            searched = experiment.searched
+            always = {name: space for name, space in distributions(experiment).items() if not searched[name].when}
+            return CmaEs(storage, always, config.startup_trials, seed)
         case "random" | "grid" | "manual":  # the parameters of the last two are fixed in the slots
             return RandomSampler(seed=seed)
 

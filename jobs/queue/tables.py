@@ -1,4 +1,7 @@
-"""The tables beside Optuna's: sweeps, their slots, and the ledger of every change of a slot."""
+"""The tables beside Optuna's: sweeps, their slots, and the ledger of every change of a slot.
+
+Whoever changes a table here writes into `jobs.queue.schema` how a database that has the former one gets the new one.
+"""
 
 from enum import StrEnum
 
@@ -8,14 +11,14 @@ from sqlalchemy import Connection
 metadata = sa.MetaData()
 
 sweeps = sa.Table(
-    "sweeps",
+    "resnet_sweep_sweeps",
     metadata,
     sa.Column("study", sa.String(128), primary_key=True),
     sa.Column("experiment", sa.Text, nullable=False),  # YAML, every field
 )
 
 slots = sa.Table(
-    "slots",
+    "resnet_sweep_slots",
     metadata,
     sa.Column("study", sa.String(128), primary_key=True),
     sa.Column("slot", sa.Integer, primary_key=True),
@@ -24,7 +27,7 @@ slots = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("previous", sa.String(16)),  # the state before the newest claim
     sa.Column("previous_end", sa.Float),  # the end of the lease before the newest claim
-    sa.Column("owner", sa.String(128)),
+    sa.Column("owner", sa.String(128)),  # who holds it, or has settled it
     sa.Column("gpus", sa.Float, nullable=False),  # held by the owner; 0 on a CPU
     sa.Column("fence", sa.Integer, nullable=False),
     sa.Column("lease_end", sa.Float),  # seconds since 1970 by the database's clock
@@ -34,10 +37,12 @@ slots = sa.Table(
     sa.Column("stops", sa.Boolean),  # its answer
     sa.Column("message", sa.Text),  # why it settled as it did, or what failed last
     sa.Column("traceback", sa.Text),  # of the last exception
+    sa.Column("failed_at", sa.String(128)),  # the workplace at which the last attempt failed
+    sa.Column("failed_elsewhere", sa.Boolean),  # whether an earlier attempt failed at another workplace
 )
 
 ledger = sa.Table(
-    "slot_ledger",
+    "resnet_sweep_ledger",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("study", sa.String(128), nullable=False),
@@ -49,7 +54,13 @@ ledger = sa.Table(
     sa.Column("to_state", sa.String(16), nullable=False),
     sa.Column("at", sa.Float, nullable=False),  # seconds since 1970 by the database's clock
     sa.Column("lease_end", sa.Float),  # where a lease that had run out was taken over: its end
-    sa.Index("slot_ledger_by_study", "study", "slot"),
+    sa.Index("resnet_sweep_ledger_by_study", "study", "slot"),
+)
+
+schema = sa.Table(
+    "resnet_sweep_schema",
+    metadata,
+    sa.Column("version", sa.Integer, nullable=False),  # of these tables, in the only row
 )
 
 
@@ -67,6 +78,10 @@ class SlotState(StrEnum):
     @property
     def settled(self) -> bool:
         return self not in (SlotState.WAITING, SlotState.RUNNING)
+
+
+# The fields of a slot that nobody has claimed yet.
+UNCLAIMED = {"state": SlotState.WAITING, "parameters": "{}", "gpus": 0, "fence": 0, "attempts": 0, "crashes": 0}
 
 
 def database_now(connection: Connection) -> sa.ColumnElement[float]:

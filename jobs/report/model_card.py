@@ -1,35 +1,33 @@
 """The model card: what somebody who uses a network without its study has to know of it."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
+from markupsafe import Markup
 
 from jobs.artifacts.dataset_record import StoredDataset, stands_in_for
 from jobs.artifacts.documents import MetricsDocument, ModelDocument
+from jobs.experiment.core_yaml import dump_yaml
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
-from jobs.report.pages.template import environment
+from jobs.report.pages.template import load_template
 from resnet_core.count import count_parameters
 from resnet_core.description import NetworkConfig
 
-MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 MANY_CLASSES = 20
 
 
 def render_card(experiment: Experiment, model: ModelDocument, metrics: MetricsDocument, dataset: StoredDataset) -> str:
     """The card as Markdown. Its head is YAML that hubs of models read."""
-    templates = environment()
-    templates.filters["text"] = _escape
     recipe, pruning = experiment.with_parameters(model.trial.parameters)
     images = experiment.data.limit or dataset.train.images
+    trained = {"training": recipe.model_dump(mode="json"), "pruning": pruning.model_dump(mode="json")}
     unpruned = count_parameters(NetworkConfig.from_model(experiment.model, len(model.classes)))
-    return templates.get_template("model_card.md.j2").render(
-        front_matter=_yaml(_front_matter(experiment, metrics)).rstrip(),
+    return load_template("model_card.md.j2").render(
+        front_matter=Markup(dump_yaml(_front_matter(experiment, metrics)).rstrip()),
         experiment=experiment,
         yaml=dump_experiment(experiment).rstrip(),
-        recipe=_yaml({"training": recipe.model_dump(mode="json"), "pruning": pruning.model_dump(mode="json")}).rstrip(),
+        recipe=dump_yaml(trained).rstrip(),
         model=model,
         metrics=metrics,
         images=images,
@@ -60,12 +58,3 @@ def _weakest(classes: Sequence[str], accuracies: Sequence[float | None]) -> list
     """The three classes that are recognised least often."""
     tested = [(name, share) for name, share in zip(classes, accuracies, strict=True) if share is not None]
     return sorted(tested, key=lambda row: row[1])[:3]
-
-
-def _yaml(tree: dict[str, Any]) -> str:
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
-
-
-def _escape(text: str) -> str:
-    """One line of Markdown that shows the text as it is."""
-    return MARKUP.sub(r"\\\1", " ".join(text.split()))

@@ -8,7 +8,8 @@ from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
 from jobs.artifacts.dataset_record import StoredDataset
 from jobs.artifacts.documents import MetricsDocument, ModelDocument, read_document, write_document
-from jobs.artifacts.keys import CARD, DATASET, DESCRIPTION, MODEL, ONNX, WEIGHTS, model_key, weights_key
+from jobs.artifacts.final_training import weights_key
+from jobs.artifacts.keys import CARD, DATASET, DESCRIPTION, MODEL, ONNX, WEIGHTS, model_key
 from jobs.experiment.experiment import Experiment
 from jobs.report.model_card import render_card
 from jobs.runtime.errors import Failure
@@ -35,18 +36,18 @@ def publish_model(artifacts: Artifacts, experiment: Experiment, metrics: Metrics
 
     """
     seed, out, expected = metrics.chosen, artifacts.under(MODEL), metrics.weights_sha256
+    trained = read_document(artifacts, model_key(seed), ModelDocument)
 
     def take(weights: Path) -> TrainedModel:
         found = file_sha256(weights)
         if found != expected:
             raise WeightsChanged(
-                f"{weights_key(seed)}: sha256 {found}, but {expected} was tested; the file was changed"
+                f"{weights_key(trained)}: sha256 {found}, but {expected} was tested; the file was changed"
             )
         out.write(WEIGHTS, lambda path: shutil.copyfile(weights, path))
         return artifacts.read(model_key(seed), lambda description: load_model(description, weights))
 
-    model = artifacts.read(weights_key(seed), take)
-    described = read_document(artifacts, model_key(seed), ModelDocument)
+    model = artifacts.read(weights_key(trained), take)
     properties = {
         "study": experiment.study_name,
         "dataset": metrics.dataset,
@@ -56,6 +57,7 @@ def publish_model(artifacts: Artifacts, experiment: Experiment, metrics: Metrics
     exported = export_onnx(model, properties)
     out.write(ONNX, lambda path: path.write_bytes(exported))
     dataset = read_document(artifacts, DATASET, StoredDataset)
-    out.write_text(CARD, render_card(experiment, described, metrics, dataset))
-    write_document(out, DESCRIPTION, described.model_copy(update={"weights_sha256": expected}))
+    out.write_text(CARD, render_card(experiment, trained, metrics, dataset))
+    described = trained.model_dump(exclude_unset=True, exclude={"weights", "epochs", "epochs_sha256"})
+    write_document(out, DESCRIPTION, ModelDocument.model_validate(described | {"weights_sha256": expected}))
     log.info("model: %s, safetensors and ONNX, with its card", out.location)

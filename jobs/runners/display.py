@@ -17,6 +17,7 @@ from jobs.experiment.experiment import FinalTrainConfig
 from jobs.queue.status import SweepStatus, TrialStatus, trial_line
 from jobs.queue.tables import SlotState
 from jobs.runtime import logs
+from jobs.runtime.terminal import can_redraw
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Display:
 
     def __init__(self, log_format: Literal["text", "json"], *, live: bool = True) -> None:
         console = Console(stderr=True)
-        self.live = live and console.is_terminal and log_format == "text"
+        self.live = live and can_redraw(console) and log_format == "text"
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -40,7 +41,8 @@ class Display:
         )
         if self.live:
             handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
-            logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+            handler.setFormatter(logs.TextFormatter("%(message)s"))
+            logging.basicConfig(level=logging.INFO, handlers=[handler])
         else:
             logs.configure(log_format)
         self._tasks: dict[str, TaskID] = {}

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobs.artifacts import FolderArtifacts
+from jobs.artifacts.keys import DATABASE
 from jobs.experiment.experiment import Experiment
-from jobs.queue.claims import claimable
+from jobs.queue.claims import claimable_at
 from jobs.queue.database import Database
 from jobs.queue.status import sweep_status
 from jobs.runners.display import Display
 from jobs.runtime import interrupt
 from jobs.runtime.child_processes import ChildProcess, ChildProcesses
+from jobs.runtime.database_url import sqlite_url
 from jobs.runtime.errors import ConfigurationError
+from jobs.runtime.identity import workplace_here
 from jobs.runtime.settings import LOCAL_LEASE, Settings, read_settings
 from resnet_core.cores import threads_each, usable_cores
 
@@ -100,14 +103,23 @@ class _Local:
                             log.warning("worker %d ended with exit code %d", index, child.returncode)
                             if failures > FRUITLESS_FAILURES:
                                 _check_exit_code(child, "sweep")
-                    waiting = database.read(lambda connection: claimable(connection, self.experiment.study_name))
-                    for index in [index for index in range(workers) if index not in children.running][:waiting]:
+                    started = 0
+                    for index in [index for index in range(workers) if index not in children.running]:
+                        if started >= self._claimable_by(index, database):
+                            continue
+                        started += 1
                         variables = self.variables | self._share(index, workers, gpus)
                         children.start(index, ["sweep", *source], variables, keep_errors=True)
                     interrupt.pause(POLL_SECONDS)
         finally:
             database.close()
         log.info("%s", status.line())
+
+    def _claimable_by(self, index: int, database: Database) -> int:
+        """How many trials the worker of this index could claim."""
+        place, lease_seconds = workplace_here(index), self.settings.lease_seconds
+        study = self.experiment.study_name
+        return database.read(lambda connection: claimable_at(connection, study, place, lease_seconds))
 
     def _children(self) -> ChildProcesses:
         return ChildProcesses(GRACE_SECONDS, self.settings.heartbeat_dir)
@@ -137,7 +149,7 @@ def _place(runs: Path, study: str) -> dict[str, str]:
 
 
 def local_database(runs: Path, study: str) -> str:
-    return f"sqlite:///{(runs / study / 'study.db').absolute()}"
+    return sqlite_url((runs / study / DATABASE).absolute())
 
 
 def _gpus(device: str) -> list[str]:

@@ -1,22 +1,45 @@
 """DATABASE_URL in its parts: which database it names, and the parameters for libpq."""
 
+import os
+import re
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg2")
 FORMS = (
     "neither sqlite:///file nor postgresql://user:password@host:port/database nor host=… dbname=…; in a URL the "
     "characters % / : @ ? # of a password are written %25 %2F %3A %40 %3F %23"
 )
+SQLITE = "sqlite:///"
+NOT_IN_A_PATH = re.compile(r"\?|%(?![0-9A-Fa-f]{2})|%00")  # a ? would begin parameters, of which there are none
 
 
 def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite:")
 
 
+def sqlite_url(file: Path) -> str:
+    """The URL of a SQLite file, whatever characters its path has."""
+    return SQLITE + quote(os.fsencode(file))
+
+
+def sqlite_file(url: str) -> Path:
+    """The file that a SQLite URL names.
+
+    Raises:
+        ValueError: it names none.
+
+    """
+    if not url.startswith(SQLITE) or NOT_IN_A_PATH.search(url):
+        raise ValueError(f"DATABASE_URL={url}: not sqlite:///file, where ? and % of a path are written %3F and %25")
+    return Path(os.fsdecode(unquote_to_bytes(url.removeprefix(SQLITE))))
+
+
 def database_place(url: str) -> str:
     """Where the database is, for messages: host, port and name, but never the password."""
     if is_sqlite(url):
-        return url.removeprefix("sqlite:///")
+        return str(sqlite_file(url))
     parts = libpq_parameters(url)
     host = parts.get("host") or parts.get("hostaddr") or "the local socket"
     name = parts.get("dbname") or parts.get("user")
@@ -24,8 +47,8 @@ def database_place(url: str) -> str:
 
 
 def engine_url(url: str) -> str:
-    """The URL for SQLAlchemy. For PostgreSQL it names only the driver, because libpq gets all parameters."""
-    return url if is_sqlite(url) else "postgresql+psycopg2://"
+    """The URL for SQLAlchemy and Optuna. It names only the driver: libpq and SQLite read the rest themselves."""
+    return "sqlite://" if is_sqlite(url) else "postgresql+psycopg2://"
 
 
 def libpq_parameters(url: str) -> dict[str, Any]:

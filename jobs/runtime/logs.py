@@ -1,12 +1,15 @@
 """Log lines: plain text or JSON, on the standard error stream and with the results."""
 
-import json
 import logging
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from copy import copy
+from typing import Any, Literal
+
+from resnet_core.shown_text import json_text, visible, visible_lines
 
 _context: dict[str, object] = {}  # a process does one thing at a time, so that all its threads share this
 
@@ -29,6 +32,28 @@ def context(**fields: object) -> Iterator[None]:
         _context = before
 
 
+class TextFormatter(logging.Formatter):
+    """A line a record, and below it the lines of its exception, indented: no text can pass for another record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        own = copy(record)
+        own.exc_text = None  # another formatter keeps its text of the exception here
+        return super().format(own)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - these names are logging's
+        return visible(super().formatMessage(record).rstrip())
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(text: str) -> str:
+    return textwrap.indent(visible_lines(text), "  ")
+
+
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -40,7 +65,7 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json_text(line)
 
 
 def configure(log_format: Literal["text", "json"], level: int = logging.INFO) -> None:
@@ -56,6 +81,6 @@ def configure(log_format: Literal["text", "json"], level: int = logging.INFO) ->
 
 
 def formatted(handler: logging.Handler, log_format: Literal["text", "json"]) -> logging.Handler:
-    text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    text = TextFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
     handler.setFormatter(_JsonFormatter() if log_format == "json" else text)
     return handler

@@ -1,8 +1,5 @@
 """Where and how a process runs, read from environment variables. Nothing here changes a result."""
 
-import os
-import secrets
-import socket
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -75,7 +72,9 @@ class Settings(BaseSettings):
     outage_deadline_seconds: float = Field(
         3600, gt=0, description="How long a process waits for a database or a bucket that is away."
     )
-    max_attempts: int = Field(3, ge=1, description="Exceptions after which a trial is settled as failed.")
+    max_attempts: int = Field(
+        3, ge=1, description="Exceptions that settle a trial as failed, if several workers had them, or the only one."
+    )
     max_crashes: int = Field(
         3, ge=1, description="Processes lost within one epoch after which a trial is settled as crashed."
     )
@@ -122,8 +121,3 @@ def read_settings(**place: Any) -> Settings:
     except ValidationError as error:
         lines = explain(error, Settings, spell=str.upper, missing="needed in the environment, but not set")
         raise ConfigurationError("\n".join(lines)) from None
-
-
-def owner_identity() -> str:
-    """A new name for this process. No other process has it, not even a later one with the same process number."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -1,17 +1,20 @@
 """The stage `prepare`: checks everything, then writes data set, study and slots."""
 
 import logging
+from contextlib import closing
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_images import divide, store_dataset
 from jobs.artifacts.dataset_record import StoredDataset, dataset_is_stored, read_dataset
+from jobs.artifacts.guarded import GuardedArtifacts
 from jobs.artifacts.keys import EXPERIMENT, MANIFEST
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
 from jobs.experiment.search_space import end_points
 from jobs.queue.compatibility import check_result, check_study
-from jobs.queue.create import create_study_and_slots
+from jobs.queue.create import create_study_and_slots, create_tables
 from jobs.queue.database import Database
+from jobs.queue.exclusive import RESULT, exclusively
 from jobs.runtime.device import select_device
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.retry import Patience
@@ -20,6 +23,7 @@ from resnet_core.count import check_budget, count_parameters
 from resnet_core.data import RawDataset, read_source
 from resnet_core.description import NetworkConfig
 from resnet_core.pruning import planned_config
+from resnet_core.shown_text import is_name, visible
 
 log = logging.getLogger(__name__)
 
@@ -29,24 +33,28 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
 
     Raises:
         ConfigurationError: the experiment cannot be run, or the study belongs to another one; nothing is written.
+        LeaseLost: another process prepares or evaluates the study.
         OutageTooLong: database or artifacts were away for longer than OUTAGE_DEADLINE_SECONDS.
         Refused: the database will not have this process.
 
     """
-    name, database = experiment.study_name, Database.of(settings)
+    name = experiment.study_name
     root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
-    study = root.under(name)
-    check_result(experiment, study)
+    check_result(experiment, root.under(name))
     raw = None if dataset_is_stored(root, name) else _read_checked(experiment, settings)
-    check_study(experiment, database)
-    if raw is not None:
-        store_dataset(root, name, experiment.data.source, raw)
-    study.write_text(EXPERIMENT, dump_experiment(experiment))
-    _tell(experiment, read_dataset(root, name))
-    added, unsettled = create_study_and_slots(experiment, database)
-    database.close()
-    if unsettled:
-        study.remove(MANIFEST)  # a result of fewer trials is no longer the result
+    with closing(Database.of(settings)) as database:
+        check_study(experiment, database)
+        create_tables(database)
+        with exclusively(database, settings, name, RESULT) as hold:
+            guarded = GuardedArtifacts(root, hold.check)
+            check_study(experiment, database)  # again, as another process may have prepared the study meanwhile
+            if raw is not None:
+                store_dataset(guarded, name, experiment.data.source, raw)
+            guarded.under(name).write_text(EXPERIMENT, dump_experiment(experiment))
+            _tell(experiment, read_dataset(root, name))
+            added, unsettled = create_study_and_slots(experiment, database)
+            if unsettled:
+                guarded.under(name).remove(MANIFEST)  # a result of fewer trials is no longer the result
     sweep = experiment.sweep
     log.info("study %s: %d trials of %d epochs, %d of them new", name, sweep.trials, sweep.epochs, added)
 
@@ -65,13 +73,23 @@ def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
     try:
         select_device(settings)
         raw = read_source(experiment.data)
+        _check_names(experiment, raw)
         _check_data(experiment, raw)
         _check_networks(experiment, NetworkConfig.from_model(experiment.model, len(raw.classes)))
     except ValueError as error:
-        raise ConfigurationError(str(error)) from None
+        raise ConfigurationError(visible(str(error))) from None
     except OSError as error:
-        raise ConfigurationError(f"data.path={error.filename}: {error.strerror}") from None
+        raise ConfigurationError(visible(f"data.path={error.filename}: {error.strerror}")) from None
     return raw
+
+
+def _check_names(experiment: Experiment, raw: RawDataset) -> None:
+    """The names stand in everything that is written from here on, and some of it takes no other."""
+    place = f"data.path={experiment.data.path}: "
+    title = "data.title" if experiment.data.title else f"{place}the folder's name"
+    for what, name in ((title, raw.title), *((f"{place}class", name) for name in raw.classes)):
+        if not is_name(name):
+            raise ValueError(f"{what} '{visible(name)}' cannot be shown as it is; printable characters expected")
 
 
 def _check_data(experiment: Experiment, raw: RawDataset) -> None:

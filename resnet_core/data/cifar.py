@@ -103,7 +103,10 @@ def _read_binary(layout: Layout, folder: Path) -> RawDataset:
     names_file = folder / layout.names_file
     if not names_file.exists():
         raise ValueError(f"data.path={folder}: {layout.names_file} is missing")
-    names = tuple(names_file.read_text().split())
+    try:
+        names = tuple(names_file.read_text(encoding="utf-8").split())
+    except UnicodeDecodeError:
+        raise ValueError(f"data.path={names_file}: not a text in UTF-8") from None
     if len(names) != layout.classes:
         raise ValueError(f"data.path={names_file}: {len(names)} class names, {layout.classes} expected")
     return RawDataset(f"{layout.title} (binary folder, not verified)", names, _images(train), _images([test]))

@@ -3,74 +3,57 @@
 from pathlib import Path
 
 import torch
-from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as T
 
+from resnet_core.data.image_file import SUFFIXES, read_image, shown
 from resnet_core.data.images import Images, RawDataset
-
-# What Pillow raises for files that are no images or are damaged; it depends on the format.
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, NotImplementedError, Image.DecompressionBombError)
+from resnet_core.data.listing import Listing
 
 
 def read_image_folder(path: Path, size: int) -> RawDataset:
-    """`path/train/<class>/…` and `path/test/<class>/…` as RGB of `size` x `size` pixels.
+    """`path/train/<class>/…` and `path/test/<class>/…` as `read_image` reads them, of `size` x `size` pixels.
 
-    The shorter side is resized (bilinear, antialiased), the longer one cropped in the middle.
+    A class is called as its folder. Its label is the place of that name among all, sorted by code points, in which
+    upper and lower case differ.
 
     Raises:
         ValueError: a folder is missing or empty, train and test have different classes, or a file is no image.
 
     """
+    try:
+        train, test = _find(path)
+        return RawDataset(path.resolve().name, tuple(train), _read(train, size), _read(test, size))
+    except ValueError as error:
+        raise ValueError(f"data.path={error}") from None
+    except OSError as error:
+        raise ValueError(f"data.path={shown(path)}: {error.strerror}") from None
+
+
+def _find(path: Path) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """The image files of each class for training and for the test."""
     for part in ("train", "test"):
         if not (path / part).is_dir():
-            raise ValueError(f"data.path={path}: no folder {part}/ there, with a folder for each class")
-    classes = _class_names(path / "train")
-    differing = ", ".join(sorted(set(classes) ^ set(_class_names(path / "test"))))
+            raise ValueError(f"{shown(path)}: no folder {part}/ there, with a folder for each class")
+    listing = Listing()
+    train, test = (
+        {folder.name: listing.images(folder) for folder in listing.class_folders(path / part)}
+        for part in ("train", "test")
+    )
+    listing.log_left_out(path)
+    differing = ", ".join(shown(Path(name)) for name in sorted(train.keys() ^ test.keys()))
     if differing:
-        raise ValueError(f"data.path={path}: train/ and test/ have different class folders; in one alone: {differing}")
-    if len(classes) < 2:
-        raise ValueError(f"data.path={path / 'train'}: {len(classes)} class folders, at least 2 expected")
-    train, test = (_read_part(path / part, classes, size) for part in ("train", "test"))
-    return RawDataset(path.resolve().name, classes, train, test)
+        raise ValueError(f"{shown(path)}: train/ and test/ have different class folders; in one alone: {differing}")
+    if len(train) < 2:
+        raise ValueError(f"{shown(path / 'train')}: {len(train)} class folders, at least 2 expected")
+    for part, classes in (("train", train), ("test", test)):
+        for name, files in classes.items():
+            if not files:
+                raise ValueError(f"{shown(path / part / name)}: no image there ({', '.join(SUFFIXES)})")
+    return train, test
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(child.name for child in folder.iterdir() if child.is_dir()))
-
-
-def _read_part(folder: Path, classes: tuple[str, ...], size: int) -> Images:
-    images, labels = [], []
-    for label, name in enumerate(classes):
-        files = image_files(folder / name)
-        if not files:
-            raise ValueError(f"data.path={folder / name}: no image there ({', '.join(IMG_EXTENSIONS)})")
-        try:
-            images += [read_image(file, size) for file in files]
-        except ValueError as error:
-            raise ValueError(f"data.path={error}") from None
-        labels += [label] * len(files)
-    return Images(torch.stack(images), torch.tensor(labels))
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The files in a folder and its subfolders that have the suffix of an image, sorted."""
-    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
-
-
-def read_image(file: Path, size: int) -> torch.Tensor:
-    """The image `(3, size, size) uint8`: RGB, the shorter side resized (bilinear, antialiased), the longer one cropped.
-
-    Raises:
-        ValueError: the file cannot be read, or is no image.
-
-    """
-    try:
-        with Image.open(file) as image:
-            pixels = T.pil_to_tensor(image.convert("RGB"))
-    except UNREADABLE as error:
-        raise ValueError(f"{file}: not an image: {error}") from None
-    resized = T.resize(pixels, [size], interpolation=InterpolationMode.BILINEAR, antialias=True)
-    cropped: torch.Tensor = T.center_crop(resized, [size, size])
-    return cropped
+def _read(classes: dict[str, list[Path]], size: int) -> Images:
+    labelled = [(label, file) for label, files in enumerate(classes.values()) for file in files]
+    images = torch.empty((len(labelled), 3, size, size), dtype=torch.uint8)
+    for row, (_, file) in enumerate(labelled):
+        images[row] = read_image(file, size)
+    return Images(images, torch.tensor([label for label, _ in labelled]))

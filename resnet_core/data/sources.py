@@ -27,18 +27,25 @@ def read_source(config: DataConfig, cache: Path = CACHE) -> RawDataset:
         from resnet_core.data.image_folder import read_image_folder  # noqa: PLC0415 - imports torchvision, too
 
         assert config.path is not None
-        dataset = read_image_folder(Path(config.path).expanduser(), config.image_size)
+        dataset = read_image_folder(_expanded(Path(config.path)), config.image_size)
     else:
         from resnet_core.data import cifar  # noqa: PLC0415 - imports torchvision, which takes seconds
 
         layout = cifar.LAYOUTS[config.source]
         if config.path is None:
-            dataset = cifar.download(layout, cache.expanduser())
+            dataset = cifar.download(layout, _expanded(cache))
         else:
-            dataset = cifar.read_folder(layout, Path(config.path).expanduser())
+            dataset = cifar.read_folder(layout, _expanded(Path(config.path)))
     if config.title is None:
         return dataset
     return RawDataset(config.title, dataset.classes, dataset.train, dataset.test)
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"data.path={path}: {path.parts[0]} is no home directory here") from None
 
 
 def _read_digits() -> RawDataset:

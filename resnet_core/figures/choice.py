@@ -13,8 +13,9 @@ from resnet_core.figures.trials import COMPLETE, TrialPoint
 def accuracy_by_choice(
     trials: Sequence[TrialPoint], name: str, choices: Sequence[Any], published: Mapping[Any, float]
 ) -> Exhibit:
-    """The accuracy of every complete trial by its choice, beside the published accuracy of that choice."""
+    """The accuracy of every complete trial by its choice, beside what was published for these choices."""
     figure, (axes,) = draw(0.42 * len(choices) + 1.2)
+    published = {choice: published[choice] for choice in choices if choice in published}
     complete = [trial for trial in trials if trial.state == COMPLETE and trial.accuracy is not None]
     values = [100 * (trial.accuracy or 0.0) for trial in complete]
     rows = [choices.index(trial.parameters[name]) for trial in complete]

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from resnet_core.figures.exhibit import COLORS, MARKERS, Exhibit, draw, legend_below, plain, style
+from resnet_core.figures.exhibit import COLORS, MARKERS, Exhibit, draw, legend_below, style
+from resnet_core.figures.fonts import label
 from resnet_core.figures.sweep import best_so_far
 from resnet_core.figures.trials import TrialPoint
+
+LONGEST_NAME = 48  # letters, of a legend as wide as the figure
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,19 @@ def accuracy_by_size(points: Sequence[Point]) -> Exhibit:
     for index, point in enumerate(points):
         color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
         percent = 100 * point.accuracy
-        label = plain(f"{point.label} (published)" if point.published else point.label)
+        name = label(f"{point.label} (published)" if point.published else point.label, LONGEST_NAME)
         if point.low is None or point.high is None:
             fill = "none" if point.published else color
-            axes.plot(point.parameters, percent, marker, color=color, mfc=fill, ms=8, ls="none", label=label)
+            axes.plot(point.parameters, percent, marker, color=color, mfc=fill, ms=8, ls="none", label=name)
         else:
             error = [[percent - 100 * point.low], [100 * point.high - percent]]
-            axes.errorbar(point.parameters, percent, error, fmt=marker, color=color, ms=6, capsize=4, label=label)
+            axes.errorbar(point.parameters, percent, error, fmt=marker, color=color, ms=6, capsize=4, label=name)
     axes.margins(x=0.15)
     largest = max(point.parameters for point in points)
-    unit, name = (1e6, "millions") if largest >= 1e6 else (1e3, "thousands")
+    unit, of = (1e6, "millions") if largest >= 1e6 else (1e3, "thousands")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:,.4g}"))
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel(f"parameters ({name})")
+    axes.set_xlabel(f"parameters ({of})")
     axes.set_ylabel("test accuracy (%)")
     legend_below(figure, axes, 1)
     header = ("network", "parameters", "accuracy", "low", "high", "published")
@@ -63,8 +66,8 @@ def best_over_trials(studies: Mapping[str, Sequence[TrialPoint]]) -> Exhibit:
         best = best_so_far(trials)
         known = [(n, 100 * value) for n, value in enumerate(best, 1) if value is not None]
         x, y = [n for n, _ in known], [value for _, value in known]
-        marker = MARKERS[index % len(MARKERS)]
-        axes.step(x, y, dash, where="post", color=color, marker=marker, ms=4, markevery=[-1], label=plain(name))
+        marker, shown = MARKERS[index % len(MARKERS)], label(name, LONGEST_NAME)
+        axes.step(x, y, dash, where="post", color=color, marker=marker, ms=4, markevery=[-1], label=shown)
         rows += [(name, trial.number, value) for trial, value in zip(trials, best, strict=True)]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trials begun")

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resnet_core.figures.exhibit import WIDTH, Exhibit, draw, plain
+from resnet_core.figures.exhibit import WIDTH, Exhibit, draw
+from resnet_core.figures.fonts import label
 
 NAMED_CLASSES = 20  # with more classes there is no room for names that one can read
 
@@ -25,8 +26,8 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str])
                 color = "white" if share[row, column] > 0.5 else "black"
                 text = f"{counts[row, column]}"
                 axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
-        numbers = max(map(len, classes)) <= 2
-        names = [plain(name) for name in classes]
+        names = [label(name) for name in classes]
+        numbers = max(map(len, names)) <= 2
         axes.set_xticks(range(len(classes)), names, fontsize=9, rotation=0 if numbers else 90)
         axes.set_yticks(range(len(classes)), names, fontsize=9)
     axes.set_xlabel("predicted class")

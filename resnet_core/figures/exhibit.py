@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from resnet_core.figures.fonts import use_fonts
+
 BLUE, ORANGE, GREEN, PURPLE, SKY, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#6b7280"
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, "#e69f00", "#000000", GREY)
 DASHES = ("-", "--", "-.", ":")
@@ -33,6 +35,9 @@ class Exhibit:
     rows: Sequence[Sequence[Cell]]
     hover: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        use_fonts(self.figure)
+
 
 def draw(height: float, panels: int = 1, width: float = WIDTH) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels below each other. Sizes are in inches."""
@@ -52,11 +57,6 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
     """Puts the legend below the panels, where it covers nothing."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
-
-
-def plain(text: str) -> str:
-    """The text with its dollar signs escaped: matplotlib would take what follows them for a formula."""
-    return text.replace("$", r"\$")
 
 
 def short(value: object) -> str:

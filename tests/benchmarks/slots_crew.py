@@ -17,6 +17,7 @@ from optuna.storages import RDBStorage
 from jobs.experiment.experiment import Experiment
 from jobs.queue.claims import claimable
 from jobs.queue.study import create_study
+from jobs.queue.tables import slots
 from jobs.runtime.settings import read_settings
 from tests.benchmarks.slots_workers import Load, work_ours, work_plain
 from tests.support import reporting
@@ -49,7 +50,7 @@ class Arm(Protocol):
 
 class Ours:
     name = "ours"
-    finished = "SELECT count(*) FROM slots WHERE state NOT IN ('waiting', 'running')"
+    finished = f"SELECT count(*) FROM {slots.name} WHERE state NOT IN ('waiting', 'running')"
     until_finished = True  # as the pipeline does
 
     def __init__(self, server: Postgres, sweep: Experiment, load: Load, folder: Path) -> None:

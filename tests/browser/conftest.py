@@ -1,6 +1,4 @@
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +7,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 from jobs.queue.tables import SlotState
 from jobs.report.study.report_page import write_report
-from tests.local.conftest import TINY
 from tests.support.invented import STOPPED_EARLY, Ran, experiment, store, study_results
 from tests.support.missing import missing
 
@@ -26,16 +23,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="session")
-def tiny_result(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study that was run, with two seeds."""
-    runs = tmp_path_factory.mktemp("runs")
-    overrides = [f"--set={override}" for override in (*TINY, "finalTrain.seeds=2")]
-    command = [sys.executable, "-m", "jobs", "local", "--runs", str(runs), "--workers", "1", *overrides]
-    subprocess.run(command, check=True, capture_output=True, timeout=600)
-    return runs / "quick"
 
 
 @pytest.fixture(scope="session")

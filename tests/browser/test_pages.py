@@ -16,7 +16,7 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "invented report":
         invented: Path = request.getfixturevalue("invented_report")
         return invented
-    result: Path = request.getfixturevalue("tiny_result")
+    result: Path = request.getfixturevalue("tiny_run").study
     if request.param == "report":
         return result / "evaluation/report.html"
     other = shutil.copytree(result, tmp_path_factory.mktemp("other") / "other")

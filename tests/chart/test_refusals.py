@@ -176,3 +176,10 @@ def test_a_release_that_its_services_cannot_be_named_after_is_refused(helm: Helm
 def test_an_older_kubernetes_is_refused(helm: Helm) -> None:
     with pytest.raises(Refused, match=r"requires kubeVersion: >=1\.34"):
         helm.render("--kube-version=1.33.9")
+
+
+def test_a_study_does_not_take_the_folder_of_the_data_sets(helm: Helm) -> None:
+    words = "experiment.study.name=datasets: another name"
+    assert words in refusal(helm, at("experiment.study.name", "datasets"))
+    with pytest.raises(Refused, match=words):
+        helm.render(release="datasets")

@@ -21,12 +21,14 @@ from tests.support.databases import opened
 CHART = Path(__file__).parents[2] / "charts/resnet-sweep"
 NAME = "run1"
 LEASE_SECONDS = 12
-SMALL = {"requests": {"cpu": "200m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
+SMALL = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}  # three releases fit on two cores
+POLL_SECONDS = 1.0
 
 
 class Release:
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
+        self._main_processes: dict[str, int] = {}  # by the names of their pods, which may be gone before they are
         images = namespace.cluster.images
         ours = images.resnet_sweep
         self.values: dict[str, Any] = {
@@ -102,7 +104,7 @@ class Release:
             except CommandFailed as error:
                 failed = error
             assert time.monotonic() < deadline, f"{what}: not within {seconds} s ({failed}); the log:\n{self.log()}"
-            time.sleep(0.5)
+            time.sleep(POLL_SECONDS)
 
     def until_log_has(self, pattern: str, seconds: float, revision: int = 1) -> str:
         """The log, once it has the pattern."""
@@ -127,6 +129,12 @@ class Release:
         pods = [pod["metadata"]["name"] for pod in self.pods("sweep")]
         self.until("a trial of every worker", lambda: all("begins" in self.log_of(pod) for pod in pods), 60)
         return pods
+
+    def signal(self, pod: str, number: signal.Signals) -> None:
+        """To the main process of a pod on this very machine, which a signal from within its container would not reach."""
+        if pod not in self._main_processes:
+            self._main_processes[pod] = _main_process(self.namespace.get("pod", pod)["metadata"]["uid"])
+        os.kill(self._main_processes[pod], number)
 
     # What has come of it.
 
@@ -183,18 +191,16 @@ class Release:
             process.communicate()
 
 
-def signal_process(pod: str, number: signal.Signals) -> None:
-    """To the main process of a pod on this very machine, which a signal from within its container would not reach."""
-    hostname = f"HOSTNAME={pod}".encode()
+def _main_process(uid: str) -> int:
+    """The number of the process of ours in the pod with this uid: others of its name run in other namespaces."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            environment, command = ((folder / name).read_bytes().split(b"\0") for name in ("environ", "cmdline"))
+            cgroup, command = (folder / "cgroup").read_text(), (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:  # it has ended meanwhile
             continue
-        if hostname in environment and b"jobs" in command:
-            os.kill(int(folder.name), number)
-            return
-    raise AssertionError(f"no process of pod {pod} on this machine")
+        if uid in cgroup.replace("_", "-") and b"jobs" in command:
+            return int(folder.name)
+    raise AssertionError(f"no process of pod {uid} on this machine")
 
 
 def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:

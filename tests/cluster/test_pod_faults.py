@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.cluster.kubernetes_cluster import Cluster
-from tests.cluster.release import NAME, Release, signal_process
+from tests.cluster.release import NAME, Release
 from tests.cluster.single_node.cluster import SingleNode
+from tests.cluster.single_node.layout import NODE
 
 TRIALS = 8
 # A network that is trained in seconds, all trials to the end: there is time to do harm, and not much more.
@@ -34,9 +35,9 @@ def test_worker_pod_deleted_and_worker_process_killed(release: Release) -> None:
     release.install(experiment=EXPERIMENT)
     deleted, killed = release.until_all_work()
     release.namespace.kubectl("delete", "pod", deleted, "--wait=false")
-    signal_process(hostname(killed), signal.SIGKILL)
+    release.signal(killed, signal.SIGKILL)
     log = release.until_done()
-    assert f"pod {killed} was killed (SIGKILL)" in log
+    assert f"pod {killed} on node {NODE} was killed (SIGKILL)" in log
     release.check(TRIALS)
 
 
@@ -51,7 +52,7 @@ def test_one_worker_frozen_for_a_while_and_then_one_for_good(release: Release) -
     taken = freeze_in_a_trial(release, first)
     release.until_log_has(rf"trial {taken} complete", 120)
     lost = freeze_in_a_trial(release, second)
-    signal_process(hostname(first), signal.SIGCONT)
+    release.signal(first, signal.SIGCONT)
     release.until("what it drops", lambda: "the trial is dropped" in release.log_of(first), 60)
     assert f"trial {lost} complete" in release.until_done()
     release.check(trials)
@@ -117,7 +118,7 @@ def test_node_lost_for_minutes(release: Release) -> None:
     node = node_of(release)
     release.install(experiment=EXPERIMENT)
     lost = release.until_all_work()
-    job = hostname(lost[0]).rpartition("-")[0]
+    job = lost[0].rsplit("-", 2)[0]
 
     def replaced() -> bool:
         pods = release.pods("sweep", f"batch.kubernetes.io/job-name={job}")
@@ -126,7 +127,7 @@ def test_node_lost_for_minutes(release: Release) -> None:
     node.stop_kubelet()
     try:
         for pod in lost:
-            signal_process(hostname(pod), signal.SIGSTOP)
+            release.signal(pod, signal.SIGSTOP)
             release.namespace.kubectl("delete", "pod", pod, "--wait=false")
         release.until("others in their place", replaced, 120)
     finally:
@@ -139,14 +140,9 @@ def freeze_in_a_trial(release: Release, pod: str) -> str:
     """The trial's number; it has begun, and there are epochs to come."""
     last_epoch = EXPERIMENT["sweep"]["epochs"]
     while True:
-        signal_process(hostname(pod), signal.SIGSTOP)
+        release.signal(pod, signal.SIGSTOP)
         trial, came = re.findall(r"trial (\d+) (begins|epoch \d+|complete)", release.log_of(pod))[-1]
         if came not in ("complete", f"epoch {last_epoch}"):
             return str(trial)
-        signal_process(hostname(pod), signal.SIGCONT)
+        release.signal(pod, signal.SIGCONT)
         time.sleep(0.5)
-
-
-def hostname(pod: str) -> str:
-    """Of an Indexed Job's pod: its name without the random end."""
-    return pod.rpartition("-")[0]

@@ -5,45 +5,30 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.local.conftest import TINY
-
-QUICK = ["--workers", "1", *(f"--set={override}" for override in TINY)]
-
-
-def command(runs: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "jobs", "local", "--runs", str(runs), *arguments]
-
-
-def run(runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(runs, *arguments), capture_output=True, text=True, timeout=300, check=False)
+from jobs.artifacts import FolderArtifacts
+from tests.support.tiny_run import ARGUMENTS, TinyRun, local_command, run_local
+from tests.support.trained_result import weights_of
 
 
 def sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    runs = tmp_path_factory.mktemp("finished")
-    return runs / "quick", run(runs, *QUICK)
-
-
-def test_local_run_ends_with_a_verified_result(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    study, process = finished
-    assert process.returncode == 0, process.stderr
+def test_local_run_ends_with_a_verified_result(tiny_run: TinyRun) -> None:
+    study = tiny_run.study
+    assert tiny_run.process.returncode == 0, tiny_run.process.stderr
     objects = json.loads((study / "manifest.json").read_text())["objects"]
     for key, entry in objects.items():
         assert (study / key).stat().st_size == entry["size"]
         assert sha256(study / key) == entry["sha256"]
     assert {
-        "final/seed-0/model.safetensors",
+        weights_of(FolderArtifacts(study)),
         "final/seed-0/model.json",
         "evaluation/metrics.json",
         "evaluation/report.html",
@@ -60,41 +45,38 @@ def test_local_run_ends_with_a_verified_result(finished: tuple[Path, subprocess.
     assert not list(study.rglob("*.partial-*"))
 
 
-def test_local_run_says_what_it_does_in_plain_lines(
-    finished: tuple[Path, subprocess.CompletedProcess[str]],
-) -> None:
-    lines = finished[1].stderr.splitlines()
+def test_local_run_says_what_it_does_in_plain_lines(tiny_run: TinyRun) -> None:
+    lines = tiny_run.process.stderr.splitlines()
     for stage in ("prepare", "sweep", "final-train", "evaluate"):
         assert any(line.endswith(f"stage {stage}") for line in lines)
     assert sum(" complete, validation accuracy " in line for line in lines) == 4
     assert any("4/4 trials settled, 4 complete, best 0." in line for line in lines)
     assert any("report: " in line for line in lines)
-    assert "\x1b" not in finished[1].stderr
-    assert "Warning" not in finished[1].stderr
+    assert "\x1b" not in tiny_run.process.stderr
+    assert "Warning" not in tiny_run.process.stderr
 
 
-def test_report_needs_nothing_from_elsewhere(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    page = (finished[0] / "evaluation/report.html").read_text()
+def test_report_needs_nothing_from_elsewhere(tiny_run: TinyRun) -> None:
+    page = (tiny_run.study / "evaluation/report.html").read_text()
     assert len(page) < 3_000_000
     assert "<script src" not in page
     assert "default-src 'none'" in page
     for attribute in ('src="', 'href="', "url("):
         for target in page.split(attribute)[1:]:
             assert target.startswith(("data:", "#")), target[:40]
-    metrics = json.loads((finished[0] / "evaluation/metrics.json").read_text())
+    metrics = json.loads((tiny_run.study / "evaluation/metrics.json").read_text())
     assert f"{100 * metrics['test']['accuracy']:.2f} %" in page
     assert f"{metrics['parameters']:,}" in page
 
 
-def test_finished_run_does_nothing_again(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    study, _ = finished
+def test_finished_run_does_nothing_again(tiny_run: TinyRun) -> None:
+    study = tiny_run.study
     before = {
-        key: sha256(study / key)
-        for key in ("final/seed-0/model.safetensors", "evaluation/metrics.json", "dataset.json")
+        key: sha256(study / key) for key in ("model/model.safetensors", "evaluation/metrics.json", "dataset.json")
     }
-    again = run(study.parent, *QUICK)
+    again = run_local(study.parent, *ARGUMENTS)
     assert again.returncode == 0, again.stderr
-    assert "the final training is done" in again.stderr
+    assert "the final training with seed 0 is done" in again.stderr
     assert "the evaluation is done" in again.stderr
     assert before == {key: sha256(study / key) for key in before}
 
@@ -107,12 +89,12 @@ def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> N
         time.sleep(0.05)
 
 
-def test_interrupted_run_goes_on_to_the_same_result(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_interrupted_run_goes_on_to_the_same_result(tiny_run: TinyRun, tmp_path: Path) -> None:
     study = tmp_path / "quick"
-    for marker in ("trials/1/checkpoint-1.pt", "final/seed-0/trial-*/checkpoint-0.pt"):
-        process = subprocess.Popen(command(tmp_path, *QUICK), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    for marker in ("trials/1/checkpoint-*.pt", "final/seed-0/trial-*/checkpoint-*.pt"):
+        process = subprocess.Popen(
+            local_command(tmp_path, *ARGUMENTS), stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
         wait_for(process, lambda marker=marker: any(study.glob(marker)))
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
         _, errors = process.communicate(timeout=60)
@@ -120,20 +102,18 @@ def test_interrupted_run_goes_on_to_the_same_result(
         assert "interrupted; the progress is saved, the same command goes on" in errors
         assert "Traceback" not in errors
 
-    again = run(tmp_path, *QUICK)
+    again = run_local(tmp_path, *ARGUMENTS)
     assert again.returncode == 0, again.stderr
-    assert sha256(study / "final/seed-0/model.safetensors") == sha256(finished[0] / "final/seed-0/model.safetensors")
-    mine, theirs = (json.loads((s / "evaluation/metrics.json").read_text()) for s in (study, finished[0]))
+    assert sha256(study / "model/model.safetensors") == sha256(tiny_run.study / "model/model.safetensors")
+    mine, theirs = (json.loads((s / "evaluation/metrics.json").read_text()) for s in (study, tiny_run.study))
     assert mine == theirs
 
 
-def test_killed_worker_costs_no_trial_and_json_lines_say_so(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_killed_worker_costs_no_trial_and_json_lines_say_so(tiny_run: TinyRun, tmp_path: Path) -> None:
     study = tmp_path / "quick"
     environment = {**os.environ, "LEASE_SECONDS": "3", "RENEWAL_SECONDS": "1", "LOG_FORMAT": "json"}
-    process = subprocess.Popen(command(tmp_path, *QUICK), stderr=subprocess.PIPE, text=True, env=environment)
-    wait_for(process, (study / "trials/1/checkpoint-1.pt").exists)
+    process = subprocess.Popen(local_command(tmp_path, *ARGUMENTS), stderr=subprocess.PIPE, text=True, env=environment)
+    wait_for(process, lambda: any(study.glob("trials/1/checkpoint-*.pt")))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     for child in children:
         os.kill(int(child), signal.SIGKILL)
@@ -142,7 +122,7 @@ def test_killed_worker_costs_no_trial_and_json_lines_say_so(
     messages = [json.loads(line)["message"] for line in errors.splitlines()]
     assert "worker 0 ended with exit code -9" in messages
     assert any(message.startswith("4/4 trials settled, 4 complete") for message in messages)
-    assert sha256(study / "final/seed-0/model.safetensors") == sha256(finished[0] / "final/seed-0/model.safetensors")
+    assert sha256(study / "model/model.safetensors") == sha256(tiny_run.study / "model/model.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +136,7 @@ def test_killed_worker_costs_no_trial_and_json_lines_say_so(
     ],
 )
 def test_bad_input_is_one_line_exits_78_and_writes_nothing(tmp_path: Path, arguments: list[str], message: str) -> None:
-    process = run(tmp_path / "runs", *arguments)
+    process = run_local(tmp_path / "runs", *arguments)
     assert process.returncode == 78, process.stderr
     (line,) = [line for line in process.stderr.splitlines() if line.startswith("resnet-sweep:")]
     assert message in line
@@ -164,12 +144,10 @@ def test_bad_input_is_one_line_exits_78_and_writes_nothing(tmp_path: Path, argum
     assert not (tmp_path / "runs").exists()
 
 
-def test_folder_of_another_experiment_is_refused_by_field(
-    finished: tuple[Path, subprocess.CompletedProcess[str]],
-) -> None:
-    study, _ = finished
+def test_folder_of_another_experiment_is_refused_by_field(tiny_run: TinyRun) -> None:
+    study = tiny_run.study
     before = sha256(study / "experiment.yaml")
-    process = run(study.parent, *QUICK, "--set=seed=1")
+    process = run_local(study.parent, *ARGUMENTS, "--set=seed=1")
     assert process.returncode == 78
     assert (
         f"seed=1: study quick in {study} belongs to another experiment, where it is 0; choose another study.name"

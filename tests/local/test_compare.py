@@ -15,6 +15,7 @@ from jobs.cli.main import main
 from jobs.experiment.load import dump_experiment
 from jobs.report.pages.figure_files import write_csv
 from jobs.report.study.trial_table import trial_table
+from resnet_core.shown_text import markdown
 from tests.support.invented import STOPPED_EARLY, Ran, experiment, study_results
 
 PUBLISHED = "study.published=[{what: somebody's, accuracy: 0.9312, parameters: 50000, where: {}}]"
@@ -68,8 +69,8 @@ def test_studies_of_one_name_are_told_apart_by_their_places(tmp_path: Path) -> N
     one, other = result(tmp_path / "a", "same"), result(tmp_path / "b", "same")
     assert compare(one, other, to=tmp_path / "to") == 0
     summary = (tmp_path / "to/compare.md").read_text()
-    assert f"| {one} |" in summary
-    assert f"| {other} |" in summary
+    assert f"| {markdown(str(one))} |" in summary
+    assert f"| {markdown(str(other))} |" in summary
 
 
 @pytest.mark.parametrize(

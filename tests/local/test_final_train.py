@@ -8,7 +8,14 @@ from PIL import Image
 from jobs.artifacts import Artifacts, FolderArtifacts, keys
 from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import read_dataset
-from jobs.artifacts.final_training import is_trained, read_epochs, trained_trial
+from jobs.artifacts.final_training import (
+    epochs_key,
+    is_trained,
+    read_epochs,
+    trained_model,
+    trained_trial,
+    weights_key,
+)
 from jobs.experiment.experiment import Experiment
 from jobs.queue import best_trial
 from jobs.report import predictions
@@ -17,12 +24,14 @@ from jobs.runtime.settings import Settings
 from jobs.stages import prepare
 from jobs.stages.evaluate import stage as evaluate
 from jobs.stages.final_train import stage as final_train
+from jobs.stages.final_train.seed_training import TrainingFailed
 from jobs.stages.sweep import stage as sweep
 from resnet_core.description import NetworkConfig
 from resnet_core.load import load_network
 from resnet_core.model import ResNet
 from resnet_core.predict import predict
 from tests.local.conftest import tiny
+from tests.support.trained_result import weights_of
 
 ONE_TRIAL = ("sweep={trials: 1, epochs: 1}", "data.limit=400", "training={optimizer: adamw, lr: 0.02, batchSize: 16}", "searchSpace={}")  # fmt: skip
 
@@ -35,7 +44,7 @@ def run_until_final(experiment: Experiment, settings: Settings, root: Artifacts)
 
 def rebuilt(study: Artifacts) -> ResNet:
     model = study.read_json(keys.model_key(0))
-    return study.read(keys.weights_key(0), partial(load_network, NetworkConfig.model_validate(model["network"])))
+    return study.read(weights_of(study), partial(load_network, NetworkConfig.model_validate(model["network"])))
 
 
 def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifacts) -> None:
@@ -59,10 +68,10 @@ def test_last_epoch_is_kept_unless_asked(settings: Settings, root: Artifacts) ->
 
 
 def test_divergence_is_told_in_one_line(settings: Settings, root: Artifacts) -> None:
-    """A trial of one step ends before its update shows."""
-    recipe = "training={optimizer: sgd, lr: 1.0e+15, batchSize: 300, schedule: {name: constant}}"
+    """One step, which is all that the trial has, is not yet too much."""
+    recipe = "training={optimizer: sgd, lr: 1.0e+4, batchSize: 300, schedule: {name: constant}}"
     experiment = tiny(*ONE_TRIAL, recipe, "finalTrain={epochs: 9}")
-    with pytest.raises(final_train.TrainingFailed, match=r"^the training loss of epoch \d is (nan|inf), with \{\}$"):
+    with pytest.raises(TrainingFailed, match=r"^the (training|validation) loss of epoch \d is (nan|inf), with \{\}$"):
         run_until_final(experiment, settings, root)
 
 
@@ -99,7 +108,7 @@ def test_interrupted_final_training_keeps_the_best_epoch(
     study = root.under("quick")
     assert not study.exists(keys.model_key(0))
     final_train.run(experiment, settings, root)
-    assert study.sha256(keys.weights_key(0)) == whole.sha256(keys.weights_key(0))
+    assert study.sha256(weights_of(study)) == whole.sha256(weights_of(whole))
     assert study.read_json(keys.model_key(0))["epoch"] == whole.read_json(keys.model_key(0))["epoch"]
 
 
@@ -120,15 +129,40 @@ def test_sweep_that_is_not_over_is_not_trained_from(settings: Settings, root: Ar
 
 def test_network_that_is_not_trained_is_not_evaluated(settings: Settings, root: Artifacts) -> None:
     experiment = tiny(*ONE_TRIAL)
-    prepare.run(experiment, settings, root)
-    with pytest.raises(evaluate.NotTrained, match=r"no final/seed-0/model.json; the final training writes it"):
+    for stage in (prepare, sweep):
+        stage.run(experiment, settings, root)
+    with pytest.raises(
+        evaluate.NotTrained, match=r"final/seed-0/model.json is not there; the final training writes it"
+    ):
         evaluate.run(experiment, settings, root)
+
+
+def test_sweep_that_is_not_over_is_not_evaluated(settings: Settings, root: Artifacts) -> None:
+    """Trials were added, and of these none is settled, while the final training is that of the trials before."""
+    experiment, more = (tiny(*ONE_TRIAL, f"sweep.trials={trials}") for trials in (1, 2))
+    study = run_until_final(experiment, settings, root)
+    prepare.run(more, settings, root)
+    with pytest.raises(best_trial.SweepNotOver, match=r"^1 trials of the sweep are not settled"):
+        evaluate.run(more, settings, root)
+    assert study.listing(keys.EVALUATION) == []
+
+
+def test_network_of_a_trial_that_is_not_the_best_any_more_is_not_evaluated(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny(*ONE_TRIAL)
+    study = run_until_final(experiment, settings, root)
+    model = study.read_json(keys.model_key(0))
+    study.write_json(keys.model_key(0), model | {"trial": {"number": 7, "parameters": {}}})
+    with pytest.raises(evaluate.NotTrained, match=r"model.json is of trial 7, but trial 0 is the best now$"):
+        evaluate.run(experiment, settings, root)
+    assert study.listing(keys.EVALUATION) == []
 
 
 def test_checkpoint_of_another_trial_is_not_gone_on_from(settings: Settings, root: Artifacts) -> None:
     root.under("quick").write_text("final/seed-0/trial-99/checkpoint-0.pt", "of a trial that was the best once")
     study = run_until_final(tiny(*ONE_TRIAL), settings, root)
-    assert study.listing("final") == [keys.epochs_key(0), keys.model_key(0), keys.weights_key(0)]
+    model = trained_model(study, 0)
+    assert model is not None
+    assert study.listing("final") == [epochs_key(model), weights_key(model), keys.model_key(0)]
 
 
 def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Settings, root: Artifacts) -> None:
@@ -154,13 +188,13 @@ def test_each_seed_is_a_training_of_its_own(settings: Settings, root: Artifacts)
     study = root.under("quick")
     final_train.run(experiment, settings.model_copy(update={"job_completion_index": 1}), root)
     assert [trained_trial(study, seed) for seed in range(3)] == [None, 0, None]
-    with pytest.raises(evaluate.NotTrained, match=r"no final/seed-0/model\.json"):
+    with pytest.raises(evaluate.NotTrained, match=r"final/seed-0/model\.json is not there"):
         evaluate.run(experiment, settings, root)
-    second = study.sha256(keys.weights_key(1))
+    second = study.sha256(weights_of(study, 1))
     final_train.run(experiment, settings, root)
     assert is_trained(study, 0, 3)
-    assert study.sha256(keys.weights_key(1)) == second
-    assert len({study.sha256(keys.weights_key(seed)) for seed in range(3)}) == 3
+    assert study.sha256(weights_of(study, 1)) == second
+    assert len({study.sha256(weights_of(study, seed)) for seed in range(3)}) == 3
 
     evaluate.run(experiment, settings, root)
     metrics = study.read_json(keys.METRICS)
@@ -170,7 +204,7 @@ def test_each_seed_is_a_training_of_its_own(settings: Settings, root: Artifacts)
     validated = [seed["validationAccuracy"] for seed in metrics["seeds"]]
     assert metrics["chosen"] == validated.index(max(validated))
     assert metrics["test"] == metrics["seeds"][metrics["chosen"]]["test"]
-    assert metrics["weightsSha256"] == study.sha256(keys.weights_key(metrics["chosen"]))
+    assert metrics["weightsSha256"] == study.sha256(weights_of(study, metrics["chosen"]))
 
 
 def test_predictions_say_what_the_metrics_count(settings: Settings, root: Artifacts) -> None:

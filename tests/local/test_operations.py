@@ -1,21 +1,29 @@
 """What people see of a sweep, and how they name it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from jobs.artifacts import FolderArtifacts
 from jobs.artifacts.manifest import write_manifest
 from jobs.cli.main import main
 from jobs.queue import claims
 from jobs.queue.connections import connect
+from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables
+from jobs.queue.slots import read_slots
+from jobs.queue.status import sweep_status
+from jobs.queue.tables import sweeps
+from jobs.runtime.errors import Refused
+from jobs.runtime.retry import Patience
 from tests.support import reporting
-from tests.support.databases import commit
+from tests.support.databases import commit, opened
 from tests.support.reporting import Reporting
 from tests.support.sweeps import EPOCHS, prepared, status_of, work
 
@@ -108,6 +116,36 @@ def test_study_that_cannot_be_chosen_is_asked_for_with_those_there_are(
     assert capsys.readouterr().err == f"{given}the studies in {runs}/shared.db are: {listed}\n"
 
 
+def test_renamed_folder_names_its_study(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepared(runs, 3)
+    prepared(runs, 1, "study.name=other")
+    (runs / "quick").rename(runs / "before the holidays")
+    for name, study in (("before the holidays", "quick"), ("other", "other")):
+        assert main(["status", name, "--runs", str(runs)]) == 0
+        assert capsys.readouterr().out.startswith(f"{study}: 0/")
+    assert main(["stop", "before the holidays", "--runs", str(runs)]) == 0
+    assert "cancelled: 3 not begun" in capsys.readouterr().out
+    assert main(["status", "quick", "--runs", str(runs)]) == 78
+    assert capsys.readouterr().err.endswith(f"the studies below {runs} are: before the holidays, other\n")
+
+
+def test_folder_cannot_move_the_cursor(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepared(runs, 1)
+    (runs / "quick").rename(runs / "\x1b[2J\n")
+    assert main(["status", "quick", "--runs", str(runs)]) == 78
+    assert capsys.readouterr().err.endswith(r" are: \x1b[2J\n" + "\n")
+
+
+def test_status_of_any_message_is_printed_to_a_terminal_of_any_encoding(runs: Path) -> None:
+    _, settings = prepared(runs, 1)
+    commit(connect(settings.database_url), claims.claim, "quick", "café [/x] \x1b[2J", 600)
+    command = [sys.executable, "-m", "jobs", "status", "--runs", str(runs)]
+    for encoding, owner in (("utf-8", "café"), ("ascii", r"caf\xe9")):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60)
+        assert owner.encode() + rb" [/x] \x1b[2J" in done.stdout
+
+
 def test_database_that_is_not_there_or_none_is_said_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +157,71 @@ def test_database_that_is_not_there_or_none_is_said_in_one_line(
     file.write_text("no database")
     assert main(["status"]) == 1
     assert capsys.readouterr().err == f"resnet-sweep: {file}: file is not a database\n"
+
+
+@pytest.mark.parametrize("name", ["what?", "no. #1", "100%", "a%3Fb", "{x}", "a&mode=ro"])
+def test_study_lies_in_the_folder_of_runs_whatever_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    runs = tmp_path / name
+    sweep, settings = prepared(runs, 2)
+    work(sweep, settings)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert [file.name for file in runs.iterdir()] == ["quick"]
+    assert {file.name.partition("-")[0] for file in (runs / "quick").iterdir()} == {"study.db", "trials"}
+    assert main(["status", "--runs", str(runs)]) == 0
+    assert capsys.readouterr().out.startswith("quick: 2/2 trials settled, 2 complete")
+    assert main(["export", "--runs", str(runs), "--file", str(runs / "[study]?")]) == 0
+    assert sorted(file.name for file in runs.iterdir()) == ["[study]?", "quick"]
+
+
+def test_looking_at_a_study_changes_no_file_and_makes_none(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, settings = prepared(runs, 3)
+
+    def files() -> dict[str, tuple[int, bytes]]:
+        return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in (runs / "quick").glob("*.db*")}
+
+    before = files()
+    assert list(before) == ["study.db"]
+    assert main(["status", "--runs", str(runs)]) == 0
+    assert main(["export", "--runs", str(runs), "--file", str(tmp_path / "study")]) == 0
+    assert files() == before
+    exported = (tmp_path / "study").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/study")
+        assert main(["status"]) == 0
+    assert (tmp_path / "study").read_bytes() == exported
+    assert {file.name for file in tmp_path.iterdir()} == {"runs", "study"}
+    with connect(settings.database_url).begin() as connection:  # what is not yet in the file itself is seen, too
+        connection.execute(claims.slots.update().where(claims.slots.c.slot == 0).values(message="seen"))
+    assert (runs / "quick/study.db-wal").stat().st_size > 0
+    database = Database(settings.database_url, Patience(1), read_only=True)
+    assert sweep_status(database, "quick").trials[0].message == "seen"
+    with pytest.raises(Refused, match="attempt to write a readonly database"):
+        database.write(lambda connection: connection.execute(claims.slots.delete()))
+
+
+@pytest.mark.parametrize("command", ["status", "stop", "export"])
+def test_experiment_of_another_study_makes_no_command_take_that_one(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    shared = f"sqlite:///{tmp_path}/shared.db"
+    for name in ("mine", "prod"):
+        reporting.prepare(reporting.experiment(2, 1, f"study.name={name}"), shared)
+    engine = connect(shared)
+    with engine.begin() as connection:
+        theirs = sa.select(sweeps.c.experiment).where(sweeps.c.study == "prod").scalar_subquery()
+        connection.execute(sa.update(sweeps).where(sweeps.c.study == "mine").values(experiment=theirs))
+    engine.dispose()
+    monkeypatch.setenv("DATABASE_URL", shared)
+    options = ["--file", str(tmp_path / "study")] if command == "export" else []
+    assert main([command, "mine", "--runs", str(runs), *options]) == 1
+    told = "resnet-sweep: study mine: the database has the experiment of study prod for it\n"
+    assert capsys.readouterr().err == told
+    assert {row.state for row in opened(shared).read(lambda connection: read_slots(connection, "prod"))} == {"waiting"}
+    assert not (tmp_path / "study").exists()
 
 
 def test_reader_who_has_seen_enough_ends_a_command_quietly(runs: Path) -> None:

@@ -13,7 +13,9 @@ from jobs.artifacts.dataset_record import read_dataset
 from jobs.queue.tables import SlotState
 from jobs.runtime.settings import Settings
 from jobs.stages import prepare
+from jobs.stages.final_train import seed_training
 from jobs.stages.final_train import stage as final_train
+from jobs.stages.final_train.seed_training import TrainingFailed
 from jobs.stages.sweep import stage as sweep
 from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.train_trial import train_trial
@@ -96,8 +98,8 @@ def test_final_training_out_of_memory_fails_in_one_line(
     for stage in (prepare, sweep):
         stage.run(experiment, settings, root)
     data = load_training_data(root, experiment, read_dataset(root, experiment.study_name), CPU)
-    monkeypatch.setattr(final_train, "load_training_data", lambda *_, **__: enlarged(data))
-    with pytest.raises(final_train.TrainingFailed) as failure:
+    monkeypatch.setattr(seed_training, "load_training_data", lambda *_, **__: enlarged(data))
+    with pytest.raises(TrainingFailed) as failure:
         final_train.run(experiment, settings, root)
     message = str(failure.value)
     assert "\n" not in message

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from jobs.artifacts import FolderArtifacts
 from jobs.cli import predict
 from jobs.cli.main import main
-from resnet_core.data.image_folder import read_image
+from resnet_core.config import ModelConfig
+from resnet_core.data.image_file import read_image
+from resnet_core.description import NetworkConfig
 from resnet_core.load import load_model
+from resnet_core.model import ResNet
 
 Capture = pytest.CaptureFixture[str]
 
@@ -81,9 +85,42 @@ def test_name_that_is_not_utf8_is_printed(
     odd = tmp_path / "caf\udce9.png"
     shutil.copyfile(digit_files[0], odd)
     assert main(["predict", str(published.root), str(odd)]) == 0
-    assert "caf\ufffd.png: " in capsys.readouterr().out
+    assert r"caf\udce9.png: " in capsys.readouterr().out
     assert main(["predict", "--json", str(published.root), str(odd)]) == 0
     assert json.loads(capsys.readouterr().out)["image"] == str(odd)
+
+
+def test_name_cannot_move_the_cursor_or_begin_a_line(
+    published: FolderArtifacts, digit_files: list[Path], tmp_path: Path, capsys: Capture
+) -> None:
+    odd = tmp_path / "\x1b[2J\n\u202e.png"
+    shown = rf"{tmp_path}/\x1b[2J\n\u202e.png"
+    assert refused(capsys, 1, published.root, odd) == f"{shown}: no such file"
+    odd.mkdir()
+    assert refused(capsys, 1, published.root, odd).startswith(f"{shown}: no image in this folder")
+    odd.rmdir()
+    odd.write_text("no image")
+    assert refused(capsys, 1, published.root, odd).startswith(f"{shown}: not an image")
+    shutil.copyfile(digit_files[0], odd)
+    assert main(["predict", str(published.root), str(odd)]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{shown}: ")
+
+
+def test_three_classes_are_told_or_as_many_as_the_model_knows(
+    published: FolderArtifacts, tmp_path: Path, digit_files: list[Path], capsys: Capture
+) -> None:
+    assert main(["predict", str(published.root), str(digit_files[0])]) == 0
+    assert capsys.readouterr().out.count(" %") == 3
+    network = NetworkConfig.from_model(ModelConfig(depths=(1,), width=8, strides=(1,)), 2)
+    save_file(ResNet(network).state_dict(), tmp_path / "model.safetensors")
+    description = json.loads((published.root / "model/model.json").read_text())
+    description |= {"network": network.model_dump(mode="json"), "classes": ["cat", "dog"], "weightsSha256": None}
+    (tmp_path / "model.json").write_text(json.dumps(description))
+    assert main(["predict", str(tmp_path), str(digit_files[0])]) == 0
+    assert capsys.readouterr().out.count(" %") == 2
+    line = refused(capsys, 78, tmp_path, digit_files[0], "--top=3")
+    assert line == "--top=3: at most 2, the classes that the model knows"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +188,7 @@ def truncate_description(folder: Path) -> None:
         (truncate_weights, ": not a file of weights: "),
         (change_a_weight, ": model.safetensors has sha256 "),
         (change_widths, ": not the weights of the network: norm.bias is float32 ["),
-        (truncate_description, ": not the description of a model: Invalid JSON: "),
+        (truncate_description, ": not the description of a model: not JSON: "),
     ],
 )
 def test_model_that_does_not_hold_together_is_refused(
@@ -163,20 +200,54 @@ def test_model_that_does_not_hold_together_is_refused(
         assert refused(capsys, 1, place, digit_files[0]).startswith(f"{folder}{message}")
 
 
+def test_network_that_gives_numbers_that_are_not_finite_is_refused(
+    copied: FolderArtifacts, digit_files: list[Path], capsys: Capture
+) -> None:
+    description, weights = copied.root / "model/model.json", copied.root / "model/model.safetensors"
+    tensors = load_file(weights)
+    save_file(tensors | {"stem.weight": tensors["stem.weight"] * float("nan")}, weights)
+    described = json.loads(description.read_text())
+    del described["weightsSha256"]
+    description.write_text(json.dumps(described))
+    message = "the network of this model gives numbers that are not finite"
+    assert refused(capsys, 1, copied.root, digit_files[0], "--json") == message
+
+
 def test_file_that_is_no_image_is_named_before_anything_is_printed(
     published: FolderArtifacts, digit_files: list[Path], capsys: Capture, tmp_path: Path
 ) -> None:
-    text, half, unknown, empty = (tmp_path / name for name in ("notes.png", "half.png", "unknown.dds", "empty"))
-    Image.new("RGB", (8, 8)).save(unknown)
-    header = unknown.read_bytes()
-    unknown.write_bytes(header[:80] + b"\0\0\0\x9a" + header[84:])  # a pixel format that Pillow cannot read
+    text, half, other, grey, empty = (tmp_path / name for name in ("a.png", "b.png", "c.dds", "d.tif", "empty"))
     text.write_text("no image")
     half.write_bytes(digit_files[0].read_bytes()[:-60])
+    Image.new("RGB", (8, 8)).save(other)
+    Image.new("F", (8, 8)).save(grey)
     empty.mkdir()
-    for bad in (text, half, unknown):
-        assert refused(capsys, 1, published.root, *digit_files, bad).startswith(f"{bad}: not an image: ")
-    assert refused(capsys, 1, published.root, digit_files[0], tmp_path / "b.png") == f"{tmp_path}/b.png: no such file"
+    for bad, reason in (
+        (text, "not an image (JPEG, "),
+        (half, "cannot be decoded: "),
+        (other, "not an image (JPEG, "),
+        (grey, "pixels of the kind F have no white"),
+    ):
+        assert refused(capsys, 1, published.root, *digit_files, bad).startswith(f"{bad}: {reason}")
+    assert refused(capsys, 1, published.root, digit_files[0], tmp_path / "e.png") == f"{tmp_path}/e.png: no such file"
     assert refused(capsys, 1, published.root, empty).startswith(f"{empty}: no image in this folder (.jpg, ")
+
+
+def test_folder_is_read_as_for_training(
+    published: FolderArtifacts, digit_files: list[Path], capsys: Capture, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    (photos / "folder.jpg").mkdir(parents=True)
+    shutil.copyfile(digit_files[1], photos / "folder.jpg/1.png")
+    (photos / "linked").symlink_to(digit_files[0].parent)
+    (photos / "._0.png").write_bytes(b"of a Macintosh")
+    assert main(["predict", str(published.root), str(photos)]) == 0
+    names = [line.rpartition(": ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == [f"{photos}/folder.jpg/1.png", *(f"{photos}/linked/{file.name}" for file in digit_files)]
+    (photos / "gone.png").symlink_to("nowhere")
+    assert refused(capsys, 1, published.root, photos) == f"{photos}/gone.png: a link that leads nowhere"
+    long = photos / ("x" * 256)
+    assert refused(capsys, 1, published.root, long) == f"{long}: File name too long"
 
 
 def test_pickle_is_not_opened(copied: FolderArtifacts, digit_files: list[Path], capsys: Capture) -> None:

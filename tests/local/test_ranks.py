@@ -23,10 +23,11 @@ from jobs.stages.final_train import stage as final_train
 from jobs.stages.sweep import stage as sweep
 from tests.local.conftest import tiny
 from tests.support import two_ranks
+from tests.support.trained_result import weights_of
 
 EPOCHS = 30  # enough for the networks to be good, and for a signal to come before they are
 TRAINING = ("data.limit=600", "sweep={trials: 1, epochs: 1}", "training={optimizer: adamw, lr: 0.02, batchSize: 64, ema: 0.5}", "searchSpace={}", f"finalTrain={{epochs: {EPOCHS}}}")  # fmt: skip
-CHECKPOINT = "final/seed-0/trial-0/checkpoint-0.pt"
+CHECKPOINTS = "final/seed-0/trial-0"
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ class Training:
     def start_and_save(self) -> tuple[subprocess.Popen[str], list[int]]:
         """Once the first epoch is saved: what was started, and its ranks."""
         process = self.start()
-        until(lambda: self.study.exists(CHECKPOINT) or process.poll() is not None)
+        until(lambda: self.study.listing(CHECKPOINTS) or process.poll() is not None)
         assert process.poll() is None
         return process, self.ranks()
 
@@ -156,7 +157,7 @@ def test_interrupted_ranks_go_on_to_the_same_network_as_good_as_that_of_one_proc
     assert len(ranks) == 2
     assert all(map(is_gone, ranks))
     assert training.ranks() == []
-    assert study.exists(CHECKPOINT)
+    assert study.listing(CHECKPOINTS)
 
     def finish() -> tuple[str, float]:
         process = training.start()
@@ -164,7 +165,7 @@ def test_interrupted_ranks_go_on_to_the_same_network_as_good_as_that_of_one_proc
         assert process.returncode == 0, error
         assert error.count(f"final training epoch {EPOCHS}/{EPOCHS}") == 1
         assert [epoch.epoch for epoch in read_epochs(study, 0)] == list(range(1, EPOCHS + 1))
-        return study.sha256(keys.weights_key(0)), accuracy(study)
+        return study.sha256(weights_of(study)), accuracy(study)
 
     resumed = finish()
     for key in study.listing("final"):

@@ -102,7 +102,7 @@ def test_logs_and_database_may_change(result: FolderArtifacts) -> None:
     ("manifest", "message"),
     [
         (None, ": no manifest.json; a result is finished when it has one"),
-        ("", "/manifest.json: Invalid JSON: "),
+        ("", "/manifest.json: not JSON: "),
         ('{"objects": {"a": {"size": 3}}}', "/manifest.json: objects.a.sha256: needed, but not given"),
         (
             '{"objects": {"../a": {"size": 3, "sha256": "x"}}}',

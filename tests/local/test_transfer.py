@@ -1,6 +1,7 @@
 """Sweeps that are carried from one database to another."""
 
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -16,13 +17,14 @@ from jobs.queue import claims, export_import
 from jobs.queue.connections import connect
 from jobs.queue.fenced_storage import create_tables
 from jobs.queue.ledger import read_usage
-from jobs.queue.tables import SlotState, ledger
+from jobs.queue.tables import SlotState, ledger, slots, sweeps
 from jobs.runtime import interrupt
 from jobs.stages.sweep.running_trial import RunningTrial, TrialEnds
 from tests.support.checker import check_sweep
 from tests.support.databases import commit, opened
 from tests.support.reporting import Reporting
 from tests.support.sweeps import COMPLETE, place, prepared, report, rows, status_of, work
+from tests.support.version_1 import sqlite_of_version_1
 
 
 def trials_of(url: str) -> list[FrozenTrial]:
@@ -109,10 +111,23 @@ def test_import_that_was_killed_half_way_is_made_anew(runs: Path, tmp_path: Path
     work(sweep, settings)
     export_import.export_study(settings.database_url, "quick", tmp_path / "study")
     create_tables(other)
-    half = optuna.create_study(study_name="quick", storage=other, direction="maximize")
+    half = optuna.create_study(study_name="quick (import)", storage=other, direction="maximize")
     half.add_trial(trials_of(settings.database_url)[0])
     assert main(["import", str(tmp_path / "study")]) == 0
     check_sweep(opened(other), "quick", 2)
+    assert optuna.get_all_study_names(other) == ["quick"]
+
+
+def test_another_program_s_study_of_the_same_name_is_left_alone(
+    runs: Path, tmp_path: Path, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, settings = prepared(runs, 2)
+    export_import.export_study(settings.database_url, "quick", tmp_path / "study")
+    theirs = optuna.create_study(study_name="quick", storage=other)
+    theirs.tell(theirs.ask(), 1.0)
+    assert main(["import", str(tmp_path / "study")]) == 1
+    assert capsys.readouterr().err == f"resnet-sweep: study quick: in {tmp_path}/other.db already\n"
+    assert [trial.value for trial in trials_of(other)] == [1.0]
 
 
 def test_study_that_is_there_already_is_not_overwritten(
@@ -145,7 +160,7 @@ def foreign_database(file: Path) -> None:
         (lambda _file: None, "no such file"),
         (lambda file: file.write_text("nothing of this kind" * 100), "file is not a database"),
         (lambda file: file.touch(), "not a file that `resnet-sweep export` wrote"),
-        (foreign_database, "not a file that `resnet-sweep export` wrote"),
+        (foreign_database, "holds the table 'letters', which no study has"),
         (lambda file: create_tables(f"sqlite:///{file}"), "not a file that `resnet-sweep export` wrote"),
     ],
     ids=["missing", "garbage", "empty", "foreign", "without a study"],
@@ -159,6 +174,89 @@ def test_file_that_is_no_study_is_refused_and_left_as_it_is(
     assert main(["import", str(file)]) == 1
     assert capsys.readouterr().err == f"resnet-sweep: {file}: {message}\n"
     assert files(tmp_path) == before
+
+
+SWEEPS, SLOTS, LEDGER = (table.name for table in (sweeps, slots, ledger))
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS study, i AS experiment FROM n"
+LIES = {
+    "view": (f"DROP TABLE {SWEEPS}; CREATE VIEW {SWEEPS} AS {ENDLESS}", f"holds the view '{SWEEPS}', which no study has"),
+    "another view": (f"CREATE VIEW v AS {ENDLESS}", "holds the view 'v', which no study has"),
+    "virtual table": ("CREATE VIRTUAL TABLE v USING fts5(x)", "holds the table 'v', which no study has"),
+    "trigger": (
+        f"CREATE TRIGGER t AFTER INSERT ON {SLOTS} BEGIN DELETE FROM trials; END", "holds the trigger 't', which no study has",
+    ),
+    "generated column": (
+        f"ALTER TABLE {SLOTS} ADD COLUMN g AS (hex(zeroblob(100000000)))", f"holds the table '{SLOTS}', which no study has",
+    ),
+    "index of an expression": (f"CREATE INDEX i ON {SLOTS} (abs(slot))", "holds the index 'i', which no study has"),
+    "another name": (
+        f"UPDATE {SWEEPS} SET study = 'prod'; UPDATE {SLOTS} SET study = 'prod'; UPDATE studies SET study_name = 'prod'",
+        "study 'prod' has the experiment of study 'quick'",
+    ),
+    "another experiment": (
+        f"UPDATE {SWEEPS} SET experiment = replace(experiment, 'name: quick', 'name: prod')",
+        "study 'quick' has the experiment of study 'prod'",
+    ),
+    "two studies": (f"INSERT INTO {SWEEPS} VALUES ('b', '')", "not a file that `resnet-sweep export` wrote"),
+    "no experiment": (f"UPDATE {SWEEPS} SET experiment = '[1]'", "damaged: ConfigurationError: "),
+    "slot missing": (f"DELETE FROM {SLOTS} WHERE slot = 2", "its slots are not those of 3 trials"),
+    "text for a number": (f"UPDATE {SLOTS} SET attempts = 'many'", f"{SLOTS}.attempts: 'many'"),
+    "below 0": (f"UPDATE {SLOTS} SET fence = -1 WHERE slot = 2", f"{SLOTS}.fence: -1"),
+    "nothing": (f"UPDATE {SLOTS} SET gpus = 9e999", f"{SLOTS}.gpus: inf"),
+    "state": (f"UPDATE {SLOTS} SET state = 'won'", "damaged: ValueError: 'won' is not a valid SlotState"),
+    "state before": (f"UPDATE {SLOTS} SET previous = 'won'", f"{SLOTS}.previous: 'won'"),
+    "ledger": (f"UPDATE {LEDGER} SET to_state = x'00'", f"{LEDGER}.to_state: b'\\x00'"),
+    "long text": (f"UPDATE {SLOTS} SET message = printf('%.*c', 2000000, 'x')", f"{SLOTS}.message: 'xxx"),
+    "parameters": (f"UPDATE {SLOTS} SET parameters = '{{\"lr\": 9}}'", "slot 0: its parameters are not those of its experiment"),
+    "another end": ("UPDATE trials SET state = 'FAIL' WHERE number = 1", "slot 1: complete, and its trial is FAIL"),
+    "trial missing": (f"UPDATE {SLOTS} SET trial_id = NULL WHERE slot = 1", "study quick: some of its trials were made"),
+    "complete without a trial": (f"UPDATE {SLOTS} SET trial_id = NULL", "slot 0: complete without a trial"),
+    "parameter out of its range": (
+        "UPDATE trial_params SET param_value = 7 WHERE param_name = 'lr' AND trial_id = 1", "damaged: ValueError: ",
+    ),
+    "another range": (
+        "UPDATE trial_params SET distribution_json = replace(distribution_json, '0.3', '0.4')",
+        "trial 0: 'lr' is not searched like this",
+    ),
+    "distribution": ("UPDATE trial_params SET distribution_json = '{\"name\": \"os.system\"}'", "damaged: "),
+    "epoch": ("UPDATE trial_intermediate_values SET step = 99 WHERE step = 2", "trial 0: epochs that are none"),
+    "infinite value": ("UPDATE trial_values SET value_type = 'INF_POS', value = NULL", "trial 0: the values [inf]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_file_that_lies_is_refused_in_one_line_before_anything_is_written(
+    finished: Path, tmp_path: Path, other: str, capsys: pytest.CaptureFixture[str], lie: str
+) -> None:
+    statements, message = LIES[lie]
+    file = tmp_path / "study"
+    shutil.copy(finished, file)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(statements)
+    assert main(["import", str(file)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"resnet-sweep: {file}: {message}"), told
+    assert told.count("\n") == 1
+    assert len(told) < 500
+    assert files(tmp_path).keys() == {"study"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a study of three complete trials."""
+    folder = tmp_path_factory.mktemp("finished")
+    sweep, settings = prepared(folder / "runs", 3)
+    work(sweep, settings)
+    export_import.export_study(settings.database_url, "quick", folder / "study")
+    return folder / "study"
+
+
+def test_file_of_version_1_goes_on_where_it_is_imported(tmp_path: Path, other: str) -> None:
+    sqlite_of_version_1(tmp_path / "study")
+    before = files(tmp_path)["study"]
+    assert main(["import", str(tmp_path / "study")]) == 0
+    assert files(tmp_path)["study"] == before
+    assert [row.state for row in rows(other)] == [COMPLETE, SlotState.WAITING, SlotState.WAITING]
 
 
 def test_export_that_fails_leaves_nothing(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,14 +14,14 @@ from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import read_dataset
 from jobs.experiment.experiment import Experiment
 from jobs.queue import claims
-from jobs.queue.claims import Claim, LeaseLost
+from jobs.queue.claim import Claim, LeaseLost
 from jobs.queue.compatibility import NotPrepared
 from jobs.queue.connections import connect
 from jobs.queue.optuna_internals import trial_id
 from jobs.queue.outcomes import Outcome
 from jobs.queue.status import SweepStatus, read_trials, sweep_status
 from jobs.queue.study import load_study
-from jobs.queue.tables import SlotState
+from jobs.queue.tables import SlotState, ledger
 from jobs.runtime import interrupt
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.settings import Settings
@@ -79,8 +79,9 @@ def test_sweep_settles_every_slot_once_with_one_trial_each(settings: Settings, r
         assert trial.user_attrs["parameters"] < 10_000
     best = status.best
     assert best is not None
-    kept = [f"trials/{best.number}/checkpoint-1.pt"]
-    assert root.under("quick").listing("trials") == sorted([*kept, *(f"trials/{n}/epochs.jsonl" for n in range(4))])
+    kept, *others = sorted(root.under("quick").listing("trials"), key=lambda key: key.endswith("epochs.jsonl"))
+    assert kept == f"trials/{best.number}/checkpoint-1-{best.owner}.pt"
+    assert others == [f"trials/{number}/epochs.jsonl" for number in range(4)]
 
 
 def test_sweep_run_again_changes_nothing(settings: Settings, root: Artifacts) -> None:
@@ -207,6 +208,19 @@ def test_trial_that_always_raises_is_tried_three_times_and_settled_as_failed(
     assert (tries, trial.attempts) == (3, 2)  # the third settled it
 
 
+def test_message_that_no_database_takes_is_kept_all_the_same(settings: Settings, root: Artifacts) -> None:
+    experiment = tiny("sweep.trials=1")
+    prepare.run(experiment, settings, root)
+
+    def fails(_run: RunningTrial) -> None:
+        raise FileNotFoundError("caf\udce9\0.png\nnot there")
+
+    Worker(experiment, settings, root.under("quick")).work(fails)
+    (trial,) = status_of(experiment, settings).trials
+    assert trial.state is SlotState.FAILED
+    assert trial.message == "FileNotFoundError: caf\\udce9\\x00.png\nnot there"
+
+
 def test_trial_that_kills_its_process_is_settled_as_crashed(settings: Settings, root: Artifacts) -> None:
     experiment = tiny("sweep.trials=1")
     prepare.run(experiment, settings, root)
@@ -277,7 +291,8 @@ def test_trial_with_all_epochs_done_is_settled_without_training(settings: Settin
     assert after.value == before.intermediate_values[3]
     assert status_of(experiment, settings).trials[0].state is SlotState.COMPLETE
     written = root.under("quick").listing("trials")
-    assert written == ["trials/0/checkpoint-1.pt", "trials/0/epochs.jsonl"]  # none by the second owner
+    assert [key.partition("-")[0] for key in written] == ["trials/0/checkpoint", "trials/0/epochs.jsonl"]
+    assert written[0].startswith("trials/0/checkpoint-1-")  # none by the second owner
 
 
 def _is_interrupted(_run: RunningTrial) -> None:
@@ -315,12 +330,12 @@ def test_trial_and_slot_are_settled_in_one_transaction(settings: Settings, root:
         study = load_study(experiment, storage, 0)
         trial = study.ask()
         with sa.create_engine(settings.database_url).begin() as connection:
-            connection.exec_driver_sql("ALTER TABLE slot_ledger RENAME TO away")
+            connection.exec_driver_sql(f"ALTER TABLE {ledger.name} RENAME TO away")
         with pytest.raises(optuna.exceptions.StorageInternalError):
             study.tell(trial, 0.9)
         assert optuna_trials(experiment, settings)[0].state is TrialState.RUNNING
         with sa.create_engine(settings.database_url).begin() as connection:
-            connection.exec_driver_sql("ALTER TABLE away RENAME TO slot_ledger")
+            connection.exec_driver_sql(f"ALTER TABLE away RENAME TO {ledger.name}")
         study.tell(trial, 0.9)
     assert optuna_trials(experiment, settings)[0].state is TrialState.COMPLETE
     assert status_of(experiment, settings).trials[0].state is SlotState.COMPLETE

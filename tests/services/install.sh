@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The servers that tests/services starts, unless they are there: PostgreSQL from Debian (as root), MinIO in a cache
-# folder, from an archive of binaries (first argument, tar.zst) if there is one, else built from its Go module.
+# The servers that tests/services starts, unless they are there: PostgreSQL and PgBouncer from Debian (as root), with the
+# library that shifts PostgreSQL's clock, and MinIO in a cache folder, from an archive of binaries (first argument,
+# tar.zst) if there is one, else built from its Go module.
 set -euo pipefail
 . "$(dirname "$0")/../support/versions.env"
 
@@ -11,6 +12,12 @@ if ! command -v initdb >/dev/null && ! compgen -G '/usr/lib/postgresql/*/bin/ini
     grep -qs '^create_main_cluster = false' /etc/postgresql-common/createcluster.conf \
         || echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf
     DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends postgresql >/dev/null
+fi
+
+if [ ! -x /usr/sbin/pgbouncer ] || ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; then
+    apt-get update -qq
+    ln --symbolic --force /dev/null /etc/systemd/system/pgbouncer.service # no service of the system's own either
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends pgbouncer libfaketime >/dev/null
 fi
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/resnet-sweep/cluster

@@ -189,6 +189,12 @@ def no_right_to_create(place: Place) -> str:
     return _as_stranger(place, "REVOKE CREATE ON SCHEMA public FROM public")  # as it is since PostgreSQL 15
 
 
+def no_encoding(place: Place) -> str:
+    place.server.execute(f"DROP DATABASE {place.database}")
+    place.server.execute(f"CREATE DATABASE {place.database} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    return place.server.url(place.database)
+
+
 def _as_stranger(place: Place, statement: str) -> str:
     place.server.execute(f"CREATE ROLE stranger_{place.database} LOGIN PASSWORD '{SECRET}'")
     place.server.execute(statement, place.database)
@@ -204,6 +210,7 @@ REFUSED = [
     (misspelt_parameter, 'invalid sslmode value: "requre"'),
     (no_right_to_connect, "permission denied for database"),
     (no_right_to_create, "permission denied for schema public"),
+    (no_encoding, "its encoding is SQL_ASCII; it has to be UTF8"),
 ]
 
 

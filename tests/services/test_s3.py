@@ -186,7 +186,7 @@ def test_temporary_credentials_are_used(bucket: Bucket) -> None:
 def test_bucket_is_named_in_the_host_or_in_the_path(addressing: Literal["virtual", "path"], url: str) -> None:
     client = make_client(
         read_settings(
-            database_url="sqlite://",
+            database_url="sqlite:///",
             artifacts_url="s3://bucket",
             aws_endpoint_url="http://s3.example:9000",
             aws_access_key_id="id",

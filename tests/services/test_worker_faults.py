@@ -4,70 +4,19 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
-from multiprocessing.process import BaseProcess
-from typing import Any
 
 import psycopg2
 import pytest
 
 from jobs.experiment.experiment import Experiment
-from jobs.queue.tables import SlotState
+from jobs.queue.tables import SlotState, slots
 from tests.support import reporting
+from tests.support.crew import Crew
 from tests.support.minio import Bucket
 from tests.support.place import Place
 from tests.support.reporting import LEASE, Reporting
 
 TRIALS, EPOCHS = 6, 4
-DEADLINE = 90  # seconds for a sweep of a few
-
-
-class Crew:
-    """Workers that are replaced when they end, as a Job does, until every slot is settled."""
-
-    def __init__(
-        self,
-        place: Place,
-        sweep: Experiment,
-        size: int,
-        seconds: float,
-        *,
-        fatal_slot: int | None = None,
-        failing_slot: int | None = None,
-        **limits: Any,
-    ) -> None:
-        self._place, self._sweep = place, sweep
-        self._settings = reporting.place(f"{place.url()}&application_name=worker", place.folder, **limits)
-        self._body = Reporting(
-            sweep.sweep.epochs, seconds, place.folder / "journal", fatal_slot=fatal_slot, failing_slot=failing_slot
-        )
-        self.processes = [self._start() for _ in range(size)]
-        self.exit_codes: Counter[int | None] = Counter()
-
-    def run(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Until all is settled; `meanwhile` is called some twenty times a second."""
-        self.run_until(lambda: self.settled() == self._sweep.sweep.trials, meanwhile)
-        for process in self.processes:
-            process.join(20)
-            self.exit_codes[process.exitcode] += 1
-            process.kill()
-
-    def run_until(self, reached: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while not reached():
-            assert time.monotonic() < deadline, f"{self.settled()} settled after {DEADLINE} s"
-            meanwhile()
-            for index, process in enumerate(self.processes):
-                if not process.is_alive():
-                    self.exit_codes[process.exitcode] += 1
-                    self.processes[index] = self._start()
-            time.sleep(0.05)
-
-    def settled(self) -> int:
-        return sum(row.state.settled for row in self._place.rows(self._sweep))
-
-    def _start(self) -> BaseProcess:
-        return reporting.start(self._sweep, self._settings, self._body)
 
 
 def prepared(place: Place, trials: int = TRIALS, epochs: int = EPOCHS) -> Experiment:
@@ -243,13 +192,13 @@ def test_trial_that_fails_is_tried_again_and_then_settled_with_its_traceback(pla
 
 def test_poisoned_row_stops_no_other(place: Place) -> None:
     sweep = prepared(place)
-    poison = "UPDATE slots SET {} WHERE slot = {}"
+    poison = f"UPDATE {slots.name} SET {{}} WHERE slot = {{}}"
     place.server.execute(poison.format("parameters = '{not json'", 0), place.database)
     place.server.execute(poison.format("trial_id = 4711", 1), place.database)
     place.server.execute(poison.format("owner = 'x', state = 'running', lease_end = NULL", 2), place.database)
     holder = psycopg2.connect(place.url())  # a session that hangs with a lock, as a forgotten console does
     with holder.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM slots WHERE slot = 3 FOR UPDATE")
+        cursor.execute(f"SELECT 1 FROM {slots.name} WHERE slot = 3 FOR UPDATE")
         crew = Crew(place, sweep, 2, 0.05)
         crew.run_until(lambda: crew.settled() == TRIALS - 1)
     holder.close()

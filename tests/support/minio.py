@@ -91,7 +91,7 @@ class Minio:
         options |= {"ca_bundle": None if self._authority is None else str(self._authority), **changes}
         prefixes = {"addressing": "s3_", "timeout_seconds": "storage_"}
         fields = {f"{prefixes.get(name, 'aws_')}{name}": value for name, value in options.items()}
-        return read_settings(database_url="sqlite://", artifacts_url="s3://tests", **fields)
+        return read_settings(database_url="sqlite:///", artifacts_url="s3://tests", **fields)
 
     def client(self) -> Any:
         return make_client(self.options())

@@ -15,7 +15,7 @@ def fill(path: Path, mebibytes: int) -> None:
 
 
 def main(url: str, mebibytes: str) -> None:
-    artifacts = open_artifacts(read_settings(database_url="sqlite://", artifacts_url=url))
+    artifacts = open_artifacts(read_settings(database_url="sqlite:///", artifacts_url=url))
     artifacts.write("moved", lambda path: fill(path, int(mebibytes)))
     assert artifacts.read("moved", lambda path: path.stat().st_size) == int(mebibytes) * 2**20
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

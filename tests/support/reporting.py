@@ -20,11 +20,13 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, load_experiment
 from jobs.queue import claims
 from jobs.queue import fenced_storage as storage_module
+from jobs.queue.claim import Claim
 from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import create_sweep
 from jobs.queue.study import create_study
-from jobs.queue.tables import SlotState, metadata
+from jobs.queue.tables import SlotState
 from jobs.runtime import interrupt
 from jobs.runtime.settings import Settings, read_settings
 from jobs.stages.sweep.running_trial import RunningTrial
@@ -61,10 +63,9 @@ def prepare(sweep: Experiment, url: str) -> None:
 
 
 def add_study(sweep: Experiment, database: Database) -> None:
-    metadata.create_all(database.engine)
+    upgrade_tables(database.engine)
     create_study(sweep, database.storage)
-    fixed = [{} for _ in range(sweep.sweep.trials)]
-    commit(database.engine, create_sweep, sweep.study_name, dump_experiment(sweep), fixed)
+    commit(database.engine, create_sweep, sweep.study_name, dump_experiment(sweep), sweep.fixed_parameters())
 
 
 class Reporting:
@@ -127,12 +128,12 @@ def removed(guard: Guard | None) -> Iterator[None]:
         yield
 
 
-def _update_without_fence(connection: sa.Connection, held: claims.Claim, **values: Any) -> bool:
+def _update_without_fence(connection: sa.Connection, held: Claim, **values: Any) -> bool:
     row = sa.and_(claims.slots.c.study == held.study, claims.slots.c.slot == held.slot)
     return connection.execute(sa.update(claims.slots).where(row).values(**values)).rowcount == 1
 
 
-def _read_whatever(_connection: sa.Connection, held: claims.Claim) -> tuple[SlotState, int | None]:
+def _read_whatever(_connection: sa.Connection, held: Claim) -> tuple[SlotState, int | None]:
     return SlotState.RUNNING, held.trial_id
 
 
@@ -167,5 +168,9 @@ def start(
 def kill(process: BaseProcess, number: int = signal.SIGKILL) -> None:
     """A signal, unless the process is gone."""
     assert process.pid is not None
+    signal_process(process.pid, number)
+
+
+def signal_process(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(process.pid, number)
+        os.kill(pid, number)

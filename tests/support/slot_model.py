@@ -12,11 +12,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from sqlalchemy import Engine
 
 from jobs.queue import claims
-from jobs.queue.claims import Claim, LeaseLost
+from jobs.queue.claim import Claim, LeaseLost, TrialAttached
 from jobs.queue.ledger import read_ledger
 from jobs.queue.outcomes import Outcome
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import create_sweep, read_slots
-from jobs.queue.tables import SlotState, ledger, metadata, sweeps
+from jobs.queue.tables import SlotState, ledger, sweeps
 from tests.support.checker import check_ledger, check_settled
 from tests.support.databases import commit
 
@@ -37,12 +38,19 @@ class Row:
     crashes: int = 0
     ran_out: bool = False
     decision: tuple[int, bool] | None = None
+    failed_at: str | None = None
+
+    def is_held_by(self, owner: str) -> bool:
+        return self.state is SlotState.RUNNING and self.owner == owner
 
     def is_free(self) -> bool:
         return self.state is SlotState.WAITING or (self.state is SlotState.RUNNING and self.ran_out)
 
     def release(self, state: SlotState) -> None:
-        self.state, self.owner, self.ran_out = state, None, False
+        """Whoever has settled it stays its owner."""
+        self.state, self.ran_out = state, False
+        if state in (SlotState.WAITING, SlotState.CANCELLED):
+            self.owner = None
 
 
 class SlotMachine(RuleBasedStateMachine):
@@ -53,12 +61,13 @@ class SlotMachine(RuleBasedStateMachine):
     def __init__(self, engine: Engine) -> None:
         super().__init__()
         self.engine = engine
-        metadata.create_all(engine)
+        upgrade_tables(engine)
         with engine.begin() as connection:
             for table in (claims.slots, ledger, sweeps):
                 connection.execute(sa.delete(table))
         self.rows: list[Row] = []
         self.trials = 0
+        self.have_worked: set[str] = set()  # all of it not longer ago than a lease lasts
         self.add_trials(2)
 
     @precondition(lambda self: len(self.rows) < 6)
@@ -70,11 +79,14 @@ class SlotMachine(RuleBasedStateMachine):
 
     @rule(target=claims, owner=OWNERS)
     def claim(self, owner: str) -> object:
-        def rank(slot: int) -> tuple[int, int]:
+        def rank(slot: int) -> tuple[bool, int, bool, int]:
             row = self.rows[slot]
-            return (0 if row.owner == owner else 1 if row.trial_id is not None else 2, slot)
+            return (not row.is_held_by(owner), row.attempts, row.trial_id is None, slot)
 
-        candidates = [slot for slot, row in enumerate(self.rows) if row.owner == owner or row.is_free()]
+        candidates = [slot for slot, row in enumerate(self.rows) if row.is_held_by(owner) or row.is_free()]
+        untried = [s for s in candidates if self.rows[s].is_held_by(owner) or self.rows[s].failed_at != owner]
+        if untried or self.others_have_worked(owner):
+            candidates = untried
         held = commit(self.engine, claims.claim, STUDY, owner, LEASE)
         if not candidates:
             assert held is None
@@ -82,6 +94,7 @@ class SlotMachine(RuleBasedStateMachine):
         slot = min(candidates, key=rank)
         row = self.rows[slot]
         row.crashes += row.state is SlotState.RUNNING and row.owner != owner
+        self.have_worked.add(owner)
         row.state, row.owner, row.ran_out = SlotState.RUNNING, owner, False
         row.fence += 1
         assert held is not None
@@ -113,7 +126,7 @@ class SlotMachine(RuleBasedStateMachine):
                 with pytest.raises(LeaseLost):
                     claims.attach_trial(connection, held, self.trials)
             elif row.trial_id is not None:
-                with pytest.raises(claims.TrialAttached):
+                with pytest.raises(TrialAttached):
                     claims.attach_trial(connection, held, self.trials)
             else:
                 claims.attach_trial(connection, held, self.trials)
@@ -158,11 +171,13 @@ class SlotMachine(RuleBasedStateMachine):
             row = self.rows[held.slot]
             row.release(SlotState.WAITING)
             row.attempts += failed
+            row.failed_at = held.owner if failed else row.failed_at
 
     @rule()
     def cancel_unbegun(self) -> None:
         unbegun = [row for row in self.rows if row.state is SlotState.WAITING and row.trial_id is None]
         assert commit(self.engine, claims.cancel_unbegun, STUDY, "person", "enough") == len(unbegun)
+        self.have_worked |= {"person"} if unbegun else set()
         for row in unbegun:
             row.release(SlotState.CANCELLED)
             row.fence += 1
@@ -181,4 +196,7 @@ class SlotMachine(RuleBasedStateMachine):
 
     def is_held(self, held: Claim) -> bool:
         row = self.rows[held.slot]
-        return row.state is SlotState.RUNNING and row.fence == held.fence
+        return row.is_held_by(held.owner) and row.fence == held.fence
+
+    def others_have_worked(self, owner: str) -> bool:
+        return bool(self.have_worked - {owner})

@@ -5,10 +5,11 @@ from functools import partial
 import torch
 from safetensors.torch import save_file
 
-from jobs.artifacts import FolderArtifacts
+from jobs.artifacts import Artifacts, FolderArtifacts
 from jobs.artifacts.dataset_images import load_training_data, store_dataset
 from jobs.artifacts.documents import ChosenTrial, ModelDocument, write_document
-from jobs.artifacts.keys import METRICS, model_key, weights_key
+from jobs.artifacts.final_training import trained_model, weights_key
+from jobs.artifacts.keys import METRICS, model_key
 from jobs.experiment.experiment import Experiment
 from jobs.runtime.settings import read_settings
 from jobs.stages.evaluate.scoring import run_final_test
@@ -19,6 +20,13 @@ from resnet_core.epoch import EpochResult
 from resnet_core.train import train
 
 PARAMETERS = {"lr": 0.03, "optimizer": "adamw"}
+
+
+def weights_of(study: Artifacts, seed: int = 0) -> str:
+    """The key of the weights that the final training of a seed has left."""
+    model = trained_model(study, seed)
+    assert model is not None
+    return weights_key(model)
 
 
 def train_result(root: FolderArtifacts, experiment: Experiment) -> FolderArtifacts:
@@ -53,8 +61,8 @@ def train_result(root: FolderArtifacts, experiment: Experiment) -> FolderArtifac
             )
         )
         weights = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
-        study.write(weights_key(seed), partial(save_file, weights))
+        study.write(weights_key(models[-1]), partial(save_file, weights))
         write_document(study, model_key(seed), models[-1])
     settings = read_settings(database_url="sqlite:///", artifacts_url=root.location, device="cpu")
-    write_document(study, METRICS, run_final_test(experiment, settings, root, models))
+    write_document(study, METRICS, run_final_test(experiment, settings, root, study, models))
     return study

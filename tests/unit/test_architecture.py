@@ -126,3 +126,35 @@ def test_modules_are_short() -> None:
         if (lines := len(file.read_text().splitlines())) > LONGEST
     }
     assert long == {}
+
+
+def test_no_json_that_is_written_can_hold_a_number_that_is_not_finite() -> None:
+    """NaN is no JSON: many readers refuse the whole file."""
+    calls = [
+        (file.name, node.lineno, {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords})
+        for package in ("jobs", "resnet_core")
+        for file in sources(package)
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dumps", "json.dump")
+    ]
+    assert calls
+    assert [call for call in calls if call[2].get("allow_nan") != "False"] == []
+
+
+def test_what_others_have_written_is_read_by_readers_that_overlook_nothing() -> None:
+    """`parse_json` and `parse_yaml` refuse a key given twice; what the libraries read otherwise, they have rendered."""
+    own = {"validation.py", "core_yaml.py"}
+    loose = re.compile(r"\b(json\.loads?|yaml\.(safe_)?load\w*|model_validate_json|parse_raw)\(")
+    found = {
+        (str(file.relative_to(REPOSITORY)), match[1])
+        for package in ("jobs", "resnet_core")
+        for file in sources(package)
+        for match in loose.finditer(file.read_text())
+        if file.name not in own
+    }
+    assert found == {
+        ("jobs/queue/claimed_trial.py", "json.loads"),  # a slot's parameters, which `prepare` has written
+        ("jobs/runners/kubernetes/api.py", "json.loads"),  # the API server's answers
+        ("jobs/runners/kubernetes/diagnosis.py", "json.loads"),  # the log of one of our pods
+        ("jobs/runners/kubernetes/manifests.py", "yaml.safe_load"),  # what Helm has rendered
+    }

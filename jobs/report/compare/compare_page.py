@@ -70,7 +70,7 @@ def _differences(studies: Sequence[Study]) -> list[tuple[str, list[Any]]]:
 def _recipe(experiment: Experiment) -> dict[str, str]:
     """The fields that decide on a result; the search space is not among them, as the best trials say what it gave."""
     return {
-        path: value if isinstance(value, str) else json.dumps(value)
+        path: value if isinstance(value, str) else json.dumps(value, allow_nan=False)
         for path, value in fields_by_path(experiment).items()
         if path != "searchSpace" and not path.startswith("study.")
     }

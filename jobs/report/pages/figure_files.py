@@ -10,6 +10,7 @@ from markupsafe import Markup
 from jobs.artifacts import Artifacts
 from resnet_core.figures.exhibit import Cell, Exhibit
 from resnet_core.figures.inline_svg import inline_svg, svg_text
+from resnet_core.shown_text import csv_text
 
 DPI = 200
 MOST_NUMBERS = 40  # rows that a page shows below a figure; the CSV has them all
@@ -38,5 +39,6 @@ def save_figure(artifacts: Artifacts, folder: str, exhibit: Exhibit) -> ShownFig
 
 def write_csv(artifacts: Artifacts, key: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    cells = ([csv_text(cell) if isinstance(cell, str) else cell for cell in row] for row in (header, *rows))
+    csv.writer(text, lineterminator="\n").writerows(cells)
     artifacts.write_text(key, text.getvalue())

@@ -8,25 +8,34 @@ from importlib import resources
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from jobs.queue.status import duration
 from resnet_core.figures.exhibit import short
+from resnet_core.shown_text import markdown, markdown_block, visible, visible_lines
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """A template by its path below `jobs/report`, rendered. Values are escaped in HTML, but not in Markdown."""
+    """A template by its path below `jobs/report`, rendered."""
     script = (resources.files("jobs.report.pages") / "sort.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     style = (resources.files("jobs.report.pages") / "style.css").read_text(encoding="utf-8")
-    page = environment().get_template(template).render(values, script=script, script_digest=digest, style=style)
-    return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
+    page = load_template(template).render(values, script=script, script_digest=digest, style=style)
+    if template.endswith(".md.j2"):
+        page = re.sub(r"\n{3,}", "\n\n", page)  # what sections that are not there leave behind
+    return page.strip() + "\n"
 
 
-def environment() -> jinja2.Environment:
-    """What renders the templates below `jobs/report`."""
+def load_template(path: str) -> jinja2.Template:
+    """A template by its path below `jobs/report`.
+
+    Whatever text it shows is escaped, in HTML as in Markdown, where it loses the spaces around it. Only Markup is not.
+    """
+    shown = visible if path.endswith(".html.j2") else markdown
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jobs.report", "."),
         autoescape=jinja2.select_autoescape(("html.j2",)),
+        finalize=lambda value: shown(value) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -38,9 +47,10 @@ def environment() -> jinja2.Environment:
         "short": lambda value: "–" if value is None else short(value),
         "duration": lambda hours: duration(3600 * hours),
         "millions": lambda value: f"{value / 1e6:.1f} M",
-        "cell": markdown_cell,
+        "lines": lambda text: Markup(escape(visible_lines(text))),
+        "code": lambda text, language: Markup(markdown_block(text, language)),
     }
-    return environment
+    return environment.get_template(path)
 
 
 def percent(share: float | None) -> str:
@@ -49,8 +59,3 @@ def percent(share: float | None) -> str:
 
 def count(number: float | None) -> str:
     return "–" if number is None else f"{number:,.0f}"
-
-
-def markdown_cell(value: object) -> str:
-    """The text, escaped so that it stays in its cell of a Markdown table."""
-    return " ".join(str(value).replace("|", "\\|").split())

@@ -11,6 +11,7 @@ from PIL import Image
 from jobs.artifacts import Artifacts
 from jobs.artifacts.keys import MISTAKES, PREDICTIONS
 from jobs.report.study_results import StudyResults
+from resnet_core.shown_text import from_csv_text
 
 LARGEST_SIDE = 96  # pixels: what a page shows of an image
 
@@ -53,8 +54,8 @@ def read_mistakes(artifacts: Artifacts) -> list[Mistake]:
     return [
         Mistake(
             int(row["image"]),
-            row["label"],
-            row["predicted"],
+            from_csv_text(row["label"]),
+            from_csv_text(row["predicted"]),
             float(row["confidence"]),
             _data_url(artifacts, kept[int(row["image"])]),
         )

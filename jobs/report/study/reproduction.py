@@ -1,11 +1,11 @@
 """The command that runs the same experiment again."""
 
-import json
 import shlex
 from dataclasses import dataclass
 
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, fields_by_path, load_experiment, preset_names
+from resnet_core.shown_text import json_text
 
 LONGEST_COMMAND = 500  # characters; a longer one is replaced by a file
 
@@ -36,8 +36,4 @@ def reproduction(experiment: Experiment) -> Reproduction:
 def _overrides(preset: str, experiment: Experiment) -> list[str]:
     """The arguments of `--set` that make the preset this experiment."""
     theirs = fields_by_path(load_experiment(preset, None, []))
-    return [
-        f"{path}={json.dumps(value, ensure_ascii=False)}"
-        for path, value in fields_by_path(experiment).items()
-        if value != theirs[path]
-    ]
+    return [f"{path}={json_text(value)}" for path, value in fields_by_path(experiment).items() if value != theirs[path]]

@@ -60,7 +60,9 @@ def pod_problems(pod: Object, values: str | None = None, *, others_run: bool = F
             yield Problem(key + "unschedulable", text, "info" if others_run else "warning", passing=True)
         return
     for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
-        yield from _container_problems(name, key, container, values, disrupted=disruption is not None)
+        yield from _container_problems(
+            f"{name}{on_node(pod)}", key, container, values, disrupted=disruption is not None
+        )
 
 
 def event_problems(item: Object, events: list[Object]) -> Iterator[Problem]:
@@ -72,6 +74,12 @@ def event_problems(item: Object, events: list[Object]) -> Iterator[Problem]:
             yield Problem(key, f"{kind} {name} waits: {message}")
         elif event.get("reason") == "FailedCreate":
             yield Problem(key, f"{kind} {name} gets no pod: {message}")
+
+
+def on_node(pod: Object) -> str:
+    """Where the pod runs, to be put behind its name; empty before it has a node."""
+    node = pod.get("spec", {}).get("nodeName")
+    return f" on node {node}" if node else ""
 
 
 def last_words(pod: Object) -> tuple[int, str] | None:

@@ -1,7 +1,7 @@
 """Why a Job has failed, in the words of the pod that made it fail."""
 
 from jobs.runners.kubernetes import Object
-from jobs.runners.kubernetes.diagnosis import last_words
+from jobs.runners.kubernetes.diagnosis import last_words, on_node
 from jobs.runners.kubernetes.manifests import completions, failure_reason
 from jobs.runtime.interrupt import EXIT_INTERRUPTED
 
@@ -25,7 +25,7 @@ def why_failed(job: Object, pods: list[Object]) -> str:
     where = f" at index {_index(pod)}" if completions(job) > 1 else ""
     if len(_numbers(given_up)) > 1:
         where = f" at indexes {given_up}, the last{where}"
-    return f"job {name} failed{where} with exit code {code}: {said or message}"
+    return f"job {name} failed{where}{on_node(pod)} with exit code {code}: {said or message}"
 
 
 def _index(pod: Object) -> int | None:

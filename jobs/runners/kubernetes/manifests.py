@@ -35,7 +35,7 @@ class StageJob:
 
     @property
     def spec_hash(self) -> str:
-        text = json.dumps(self.manifest["spec"], sort_keys=True)
+        text = json.dumps(self.manifest["spec"], sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
 
     @property

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 
 from jobs.artifacts import Artifacts
+from jobs.artifacts.base import file_sha256
 from jobs.artifacts.dataset_images import load_test_images
 from jobs.artifacts.dataset_record import read_dataset
 from jobs.artifacts.documents import AccuracyOfSeeds, MetricsDocument, ModelDocument, SeedMetrics
-from jobs.artifacts.keys import weights_key
+from jobs.artifacts.final_training import weights_key
 from jobs.experiment.experiment import Experiment
+from jobs.report.model_folder import WeightsChanged
 from jobs.report.predictions import write_predictions
 from jobs.runtime.device import select_device
 from jobs.runtime.settings import Settings
@@ -26,24 +29,32 @@ OF_CHOSEN = {"test", "weights_sha256", "test_with_flip"}  # what metrics.json re
 
 
 def run_final_test(
-    experiment: Experiment, settings: Settings, root: Artifacts, models: Sequence[ModelDocument]
+    experiment: Experiment, settings: Settings, root: Artifacts, study: Artifacts, models: Sequence[ModelDocument]
 ) -> MetricsDocument:
     """Tests the network of every seed, writes its predictions if it is the chosen one, and returns the metrics.
 
     Chosen is the network with the best validation accuracy, so that the test images decide nothing.
 
+    Args:
+        experiment: what the study was prepared for.
+        settings: of this process.
+        root: all artifacts.
+        study: those of the study, to be written.
+        models: of all seeds.
+
     Raises:
+        WeightsChanged: weights are not those that the final training has left.
         BudgetExceeded: a network has more parameters than it may.
 
     """
-    artifacts, device = root.under(experiment.study_name), select_device(settings)
+    device = select_device(settings)
     dataset = read_dataset(root, experiment.study_name)
     test = load_test_images(root, experiment, dataset).to(device)
     chosen = max(models, key=lambda model: (model.validation_accuracy or 0.0, -model.seed)).seed
     seeds = []
     for model in models:
         check_budget(model.network, experiment.budget.parameters)
-        network = artifacts.read(weights_key(model.seed), partial(load_network, model.network))
+        network, sha256 = study.read(weights_key(model), partial(_load, model))
         network.to(device).to(memory_format=torch.channels_last)
         logits = _logits(network, model, test)
         flipped = {}
@@ -53,11 +64,11 @@ def run_final_test(
             seed=model.seed,
             validation_accuracy=model.validation_accuracy,
             test=compute_metrics(logits, test.labels),
-            weights_sha256=artifacts.sha256(weights_key(model.seed)),
+            weights_sha256=sha256,
             **flipped,
         )
         if model.seed == chosen:
-            write_predictions(artifacts, test, logits, model.classes)
+            write_predictions(study, test, logits, model.classes)
         seeds.append(tested)
     mean, low, high = mean_interval([tested.test.accuracy for tested in seeds])
     of_chosen = {name: getattr(seeds[chosen], name) for name in seeds[chosen].model_fields_set & OF_CHOSEN}
@@ -72,6 +83,14 @@ def run_final_test(
         seeds=tuple(seeds),
         environment=describe_environment(device),
     )
+
+
+def _load(model: ModelDocument, weights: Path) -> tuple[ResNet, str]:
+    """The network, and the sha256 of its weights."""
+    found = file_sha256(weights)
+    if model.weights_sha256 not in (None, found):  # None: trained by version 0.1.0
+        raise WeightsChanged(f"{weights_key(model)}: sha256 {found}, but {model.weights_sha256} was trained")
+    return load_network(model.network, weights), found
 
 
 def _logits(network: ResNet, model: ModelDocument, test: Images, *, flip: bool = False) -> torch.Tensor:

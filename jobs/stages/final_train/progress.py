@@ -9,7 +9,8 @@ import torch
 
 from jobs.artifacts import Artifacts
 from jobs.artifacts.checkpoints import Checkpoints
-from jobs.artifacts.final_training import write_epochs
+from jobs.artifacts.final_training import epochs_text
+from jobs.artifacts.keys import EPOCHS
 from jobs.experiment.experiment import FinalTrainConfig
 from jobs.runtime import logs
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
@@ -23,8 +24,9 @@ log = logging.getLogger(__name__)
 class Progress:
     """The progress with one seed, which is saved after each epoch, so that a later process can continue."""
 
-    def __init__(self, artifacts: Artifacts, checkpoints: Checkpoints, config: FinalTrainConfig, seed: int) -> None:
-        self._artifacts, self._checkpoints = artifacts, checkpoints
+    def __init__(self, out: Artifacts, checkpoints: Checkpoints, config: FinalTrainConfig, seed: int) -> None:
+        """`out` is the folder of the claim under which this process trains."""
+        self._out, self._checkpoints = out, checkpoints
         self._config, self._seed = config, seed
         self._best: dict[str, Any] | None = None
         self.epochs: list[EpochResult] = []
@@ -53,7 +55,7 @@ class Progress:
         rows = [asdict(epoch) for epoch in self.epochs]
         checkpoint = {"training": training, "epochs": rows, "best": self._best}
         self._checkpoints.save(partial(save_checkpoint, checkpoint))
-        write_epochs(self._artifacts, self._seed, self.epochs)
+        self._out.write_text(EPOCHS, epochs_text(self.epochs))
         name = f"epoch {result.epoch}/{self._config.epochs}"
         name += "" if self._config.seeds == 1 else f" with seed {self._seed}"
         validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"

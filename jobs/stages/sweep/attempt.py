@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 
 from jobs.artifacts import WaitingArtifacts
 from jobs.artifacts.checkpoints import Checkpoints
+from jobs.artifacts.guarded import GuardedArtifacts
 from jobs.artifacts.keys import trial_epochs_key, trial_prefix
 from jobs.experiment.experiment import Experiment
+from jobs.queue.claim import Claim, LeaseLost
 from jobs.queue.claimed_trial import ClaimedTrial, settle_trial
-from jobs.queue.claims import Claim, LeaseLost
 from jobs.queue.database import Database
 from jobs.queue.lease import Lease
 from jobs.queue.outcomes import Outcome
@@ -20,7 +21,8 @@ from jobs.runtime import interrupt
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
-from jobs.stages.sweep.running_trial import AttemptFails, RunningTrial, TrialEnds
+from jobs.stages.sweep.running_trial import AttemptFails, DeviceFailed, RunningTrial, TrialEnds
+from resnet_core.shown_text import visible_lines
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +49,18 @@ class Attempt:
 
         patience = Patience(place.settings.outage_deadline_seconds, step)
         self._place, self._held, self._step = place, held, step
-        self._artifacts = place.artifacts.waiting(patience)
+        self._artifacts = GuardedArtifacts(place.artifacts.waiting(patience), lease.beat)
         self._claimed = ClaimedTrial(place.database.waiting(patience), place.experiment, held)
         self._checkpoints: Checkpoints | None = None
         self._running: RunningTrial | None = None
 
-    def to_the_end(self, train: Train) -> None:
+    def to_the_end(self, train: Train) -> bool:
         """Trains, unless that is done, and settles; or gives the slot back after an exception.
 
+        Returns whether the trial is settled.
+
         Raises:
+            DeviceFailed: the slot is given back.
             LeaseLost, Interrupted, Failure: the trial is not settled, and the slot is unchanged.
 
         """
@@ -63,28 +68,32 @@ class Attempt:
             outcome = self._train(train)
         except TrialEnds as end:
             outcome = Outcome(end.state, str(end))
+        except DeviceFailed as failed:
+            self._claimed.give_back(Outcome(SlotState.FAILED, str(failed)), of_device=True)
+            raise
         except (LeaseLost, interrupt.Interrupted, Failure):
             raise
         except Exception as error:
             outcome = _failure(self._held.slot, error)
-            if self._held.attempts + 1 < self._place.settings.max_attempts:
+            if self._claimed.may_be_tried_again(self._place.settings):
                 self._claimed.give_back(outcome)
-                return
+                return False
         self._keep(outcome)
         self._settle(outcome)
         reason = f": {outcome.message}" if outcome.message else ""
         log.info("trial %d %s%s", self._claimed.number, outcome.state, reason)
+        return True
 
     def _train(self, train: Train) -> Outcome:
         if self._held.crashes >= self._place.settings.max_crashes:
             return Outcome(SlotState.CRASHED, f"{self._held.crashes} processes ended without a word while they ran it")
         finished = self._claimed.attach()
-        self._checkpoints = Checkpoints(self._artifacts, trial_prefix(self._claimed.number), self._held.fence)
+        self._checkpoints = Checkpoints(self._artifacts, trial_prefix(self._claimed.number), self._claimed.owners)
         decided = finished or self._decided(self._checkpoints)
         if decided is not None:
             return decided
         begins = "begins" if self._held.fence == 1 else "is taken up"
-        log.info("trial %d %s: %s", self._claimed.number, begins, json.dumps(self._claimed.parameters))
+        log.info("trial %d %s: %s", self._claimed.number, begins, json.dumps(self._claimed.parameters, allow_nan=False))
         epochs = self._place.experiment.sweep.epochs
         self._running = RunningTrial(self._claimed, self._held, self._checkpoints, epochs, self._step)
         train(self._running)
@@ -100,7 +109,7 @@ class Attempt:
         if outcome.state in (SlotState.DIVERGED, SlotState.FAILED) and self._checkpoints is not None:
             self._checkpoints.save_outcome(asdict(outcome))
         if self._running is not None and self._running.epochs:
-            rows = "".join(json.dumps(asdict(epoch)) + "\n" for epoch in self._running.epochs)
+            rows = "".join(json.dumps(asdict(epoch), allow_nan=False) + "\n" for epoch in self._running.epochs)
             self._artifacts.write_text(trial_epochs_key(self._claimed.number), rows)
 
     def _settle(self, outcome: Outcome) -> None:
@@ -117,5 +126,5 @@ def _failure(slot: int, error: Exception) -> Outcome:
         log.error("slot %d failed: %s", slot, error)
         return Outcome(SlotState.FAILED, str(error))
     log.error("slot %d failed", slot, exc_info=error)
-    message = f"{type(error).__name__}: {error}".replace("\0", "")
-    return Outcome(SlotState.FAILED, message, "".join(traceback.format_exception(error)).replace("\0", ""))
+    message = visible_lines(f"{type(error).__name__}: {error}")  # a database does not take every character
+    return Outcome(SlotState.FAILED, message, visible_lines("".join(traceback.format_exception(error))))

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jobs.artifacts.checkpoints import Checkpoints
+from jobs.queue.claim import Claim
 from jobs.queue.claimed_trial import ClaimedTrial
-from jobs.queue.claims import Claim
 from jobs.queue.tables import SlotState
+from jobs.runtime.errors import Failure
 from resnet_core.epoch import EpochResult
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,10 @@ class TrialEnds(Exception):
 
 class AttemptFails(Exception):
     """Raised by the training: costs an attempt as any exception does, but its message is enough without a traceback."""
+
+
+class DeviceFailed(Failure):
+    """Raised by the training where the device has failed, after which nothing can be run on it in this process."""
 
 
 class RunningTrial:

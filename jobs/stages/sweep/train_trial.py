@@ -7,17 +7,18 @@ from jobs.artifacts.dataset_record import StoredDataset
 from jobs.experiment.experiment import Experiment
 from jobs.queue.tables import SlotState
 from jobs.runtime import logs
-from jobs.stages.sweep.running_trial import AttemptFails, RunningTrial, TrialEnds
+from jobs.stages.sweep.running_trial import AttemptFails, DeviceFailed, RunningTrial, TrialEnds
 from resnet_core.build import build_network
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.config import PruningConfig
 from resnet_core.count import BudgetExceeded, check_budget, count_macs
 from resnet_core.description import NetworkConfig
+from resnet_core.device_failure import is_device_failure
 from resnet_core.epoch import EpochResult
 from resnet_core.out_of_memory import describe_out_of_memory, free_memory, is_out_of_memory
 from resnet_core.pruning import planned_config
 from resnet_core.seeds import derive_seed
-from resnet_core.train import Checkpoint, Diverged, TrainingData, first_batch, train
+from resnet_core.train import Checkpoint, Diverged, TrainingData, balanced_batch, train
 
 
 def train_trial(
@@ -35,11 +36,15 @@ def train_trial(
     Raises:
         TrialEnds: over budget, diverged or stopped early.
         AttemptFails: out of memory; what the trial held of it is free again.
+        DeviceFailed: the device has failed otherwise.
 
     """
     try:
         _train(run, experiment, dataset, data)
     except Exception as error:
+        if is_device_failure(error):
+            reason = str(error).strip().partition("\n")[0]
+            raise DeviceFailed(f"{data.train.images.device} has failed: {reason}") from error
         if not is_out_of_memory(error):
             raise
         message = _out_of_memory(error, run, experiment, data, processes)
@@ -53,7 +58,7 @@ def _train(run: RunningTrial, experiment: Experiment, dataset: StoredDataset, da
     recipe, pruning = experiment.with_parameters(run.parameters)
     _check_budget(run, experiment, pruning, dataset)
     device, classes, seed = data.train.images.device, len(dataset.classes), derive_seed(experiment.seed, run.slot)
-    batch = first_batch(data, recipe.batch_size)
+    batch = balanced_batch(data, recipe.batch_size, seed)
     network = build_network(experiment.model, pruning, classes, dropout=recipe.dropout, seed=seed, batch=batch)
     network.to(device)
     saved = run.resume(lambda path: load_checkpoint(path, device))

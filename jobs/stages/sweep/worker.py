@@ -9,7 +9,7 @@ from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.checkpoints import remove_settled
 from jobs.experiment.experiment import Experiment
 from jobs.queue import claims
-from jobs.queue.claims import Claim, LeaseLost
+from jobs.queue.claim import Claim, LeaseLost
 from jobs.queue.compatibility import check_prepared
 from jobs.queue.connections import connect
 from jobs.queue.database import Database
@@ -18,15 +18,21 @@ from jobs.queue.ledger import read_usage
 from jobs.queue.status import read_trials
 from jobs.runtime import interrupt, logs
 from jobs.runtime.errors import Failure
+from jobs.runtime.identity import owner_identity
 from jobs.runtime.retry import OutageTooLong, Patience
-from jobs.runtime.settings import Settings, owner_identity
+from jobs.runtime.settings import Settings
 from jobs.stages.sweep.attempt import Attempt, Train, Workplace
 
 log = logging.getLogger(__name__)
 
 TIDY_SECONDS = 30
+FAILED_IN_A_ROW = 3  # different trials, none settled meanwhile, after which the fault is taken to be the worker's
 NOW = Patience(0)
 GIVING_BACK = Patience(5, lambda: None)  # a process that was asked to end does not wait longer
+
+
+class WorkerBroken(Failure):
+    """Nothing that this worker claims can be run here."""
 
 
 class Worker:
@@ -36,9 +42,10 @@ class Worker:
     """
 
     def __init__(self, experiment: Experiment, settings: Settings, artifacts: Artifacts, gpus: float = 0) -> None:
-        self.owner = owner_identity()
+        self.owner = owner_identity(settings.job_completion_index)
         logs.add_context(worker=self.owner)
         self._tidied = time.monotonic()
+        self._failed: set[int] = set()  # slots whose trials have failed here since one was settled here
         self._settings, self._gpus = settings, gpus
         self._sweep, self._study_name = experiment.sweep, experiment.study_name
         self._artifacts = WaitingArtifacts(artifacts, Patience(settings.outage_deadline_seconds))
@@ -52,6 +59,7 @@ class Worker:
 
         Raises:
             Interrupted: the process was asked to end; the slot it held is free again.
+            DeviceFailed, WorkerBroken: nothing can be run here; the slots are free for others.
             Failure: a service was away for longer than OUTAGE_DEADLINE_SECONDS, or will not have this process.
 
         """
@@ -75,12 +83,19 @@ class Worker:
         """Runs the trial of a claimed slot until it is settled, given back or lost."""
         with Lease(self._lease_engine, held, self._settings, claimed_at) as lease:
             try:
-                Attempt(self._place, held, lease).to_the_end(train)
+                settled = Attempt(self._place, held, lease).to_the_end(train)
+                self._failed = set() if settled else self._failed | {held.slot}
             except LeaseLost as lost:
                 log.warning("%s; the trial is dropped", lost)
             except (interrupt.Interrupted, Failure):
                 self._give_back(held)
                 raise
+        if len(self._failed) >= FAILED_IN_A_ROW:
+            slots = ", ".join(map(str, sorted(self._failed)))
+            raise WorkerBroken(
+                f"{len(self._failed)} different trials failed here in a row and none was settled (slots {slots}), so "
+                "that the fault is taken to be this worker's or its node's; the errors are above"
+            )
         if time.monotonic() - self._tidied > TIDY_SECONDS:
             self._tidy()
 

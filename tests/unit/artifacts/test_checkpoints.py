@@ -15,7 +15,12 @@ def artifacts(tmp_path: Path) -> FolderArtifacts:
 
 
 def checkpoints(artifacts: FolderArtifacts, fence: int = 99, prefix: str = "trials/7") -> Checkpoints:
-    return Checkpoints(artifacts, prefix, fence)
+    """As the owner with this fence sees them; every fence had an owner of its own."""
+    return Checkpoints(artifacts, prefix, {earlier: owner(earlier) for earlier in range(1, fence + 1)})
+
+
+def owner(fence: int) -> str:
+    return f"host-{fence}-abc"
 
 
 def save(artifacts: FolderArtifacts, fence: int, prefix: str = "trials/7") -> None:
@@ -50,6 +55,25 @@ def test_outcome_is_believed_unless_a_later_owner_has_trained_on(
     assert checkpoints(artifacts).load_outcome() == (saved if believed else None)
 
 
+def test_owner_whose_claim_the_database_has_forgotten_is_not_believed(artifacts: FolderArtifacts) -> None:
+    """After a failover to a standby that had not received the claim, its fence went to another owner."""
+    forgotten = Checkpoints(artifacts, "trials/7", {1: owner(1), 2: "forgotten-2-abc"})
+    forgotten.save(lambda path: path.write_text("of an owner that is forgotten"))
+    forgotten.save_outcome({"state": "diverged"})
+    assert checkpoints(artifacts, 2).load(Path.read_text) is None
+    save(artifacts, 1)
+    assert checkpoints(artifacts, 3).load(Path.read_text) == "of fence 1"
+    assert checkpoints(artifacts, 3).load_outcome() is None
+    save(artifacts, 2)
+    assert len(artifacts.listing()) == 4  # neither has overwritten the other
+    assert checkpoints(artifacts, 3).load(Path.read_text) == "of fence 2"
+
+
+def test_checkpoint_of_version_0_1_0_is_gone_on_from(artifacts: FolderArtifacts) -> None:
+    artifacts.write_text("trials/7/checkpoint-1.pt", "of version 0.1.0")
+    assert checkpoints(artifacts, 2).load(Path.read_text) == "of version 0.1.0"
+
+
 def test_training_without_an_outcome_has_none(artifacts: FolderArtifacts) -> None:
     save(artifacts, 1)
     assert checkpoints(artifacts).load_outcome() is None
@@ -61,8 +85,8 @@ def test_checkpoints_and_outcomes_of_every_owner_are_removed_and_nothing_else(ar
         checkpoints(artifacts, fence).save_outcome({})
     artifacts.write_text("trials/7/epochs.jsonl", "")
     save(artifacts, 1, "trials/8")
-    checkpoints(artifacts).remove()
-    assert artifacts.listing() == ["trials/7/epochs.jsonl", "trials/8/checkpoint-1.pt"]
+    remove_settled(artifacts, [trial(7, TrialState.FAIL)])
+    assert artifacts.listing() == ["trials/7/epochs.jsonl", f"trials/8/checkpoint-1-{owner(1)}.pt"]
 
 
 def test_best_trial_keeps_its_newest_checkpoint_and_what_runs_keeps_all(artifacts: FolderArtifacts) -> None:
@@ -82,9 +106,11 @@ def test_best_trial_keeps_its_newest_checkpoint_and_what_runs_keeps_all(artifact
     remove_settled(artifacts, trials)
     kept = {key for key in artifacts.listing() if not key.endswith("epochs.jsonl")}
     running = {
-        f"trials/5/{name}" for name in ("checkpoint-9.pt", "checkpoint-10.pt", "outcome-9.json", "outcome-10.json")
+        f"trials/5/{kind}-{fence}-{owner(fence)}.{ending}"
+        for fence in (9, 10)
+        for kind, ending in (("checkpoint", "pt"), ("outcome", "json"))
     }
-    assert kept == {"trials/0/checkpoint-10.pt", *running}
+    assert kept == {f"trials/0/checkpoint-10-{owner(10)}.pt", *running}
     assert len(artifacts.listing()) == len(kept) + 6
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from jobs.artifacts import FolderArtifacts
 from jobs.artifacts.fetch import Corrupted, fetch
+from jobs.artifacts.keys import EXPERIMENT
 from jobs.artifacts.manifest import MANIFEST, NotAResult, write_manifest
 from jobs.runtime.errors import Failure
 
@@ -97,6 +98,49 @@ def test_result_that_is_written_anew_meanwhile_is_not_taken_for_whole(
     with pytest.raises(Corrupted, match="written anew meanwhile; fetch it again"):
         fetch(Changing(source.root, write_anew), target, partial=False)
     assert not target.exists(MANIFEST)
+
+
+CHECKPOINT, STRANGER = "trials/3/checkpoint-2.pt", "evaluation/stranger.html"
+
+
+def test_object_that_the_manifest_does_not_name_is_left_out(source: FolderArtifacts, target: FolderArtifacts) -> None:
+    for key in (STRANGER, "logs/stranger.html", "logs/deep/a.log"):
+        source.write_text(key, key)
+    assert fetch(source, target, partial=False).left_out == 3
+    assert target.listing() == sorted([MODEL, REPORT, LOG, MANIFEST])
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"notes.txt": "mine"}, "holds notes.txt, not of this result"),
+        ({"logs/sweep-1.log": "", "study.db": ""}, "holds logs/sweep-1.log and 1 more, not of this result"),
+        ({EXPERIMENT: "seed: 1"}, "holds a result of another experiment.yaml"),
+    ],
+)
+def test_folder_of_something_else_is_left_as_it_is(
+    source: FolderArtifacts, target: FolderArtifacts, keys: dict[str, str], words: str, partial: bool
+) -> None:
+    source.write_text(EXPERIMENT, "seed: 0")
+    write_manifest(source)
+    for key, text in keys.items():
+        target.write_text(key, text)
+    with pytest.raises(Failure, match=f"^{target.root}: {words}; fetch into another folder$"):
+        fetch(source, target, partial=partial)
+    assert {key: target.read_text(key) for key in target.listing()} == keys
+
+
+def test_study_is_fetched_again_when_it_is_finished(source: FolderArtifacts, target: FolderArtifacts) -> None:
+    source.remove(MANIFEST)
+    for key in (CHECKPOINT, EXPERIMENT):
+        source.write_text(key, key)
+    fetch(source, target, partial=True)
+    assert target.exists(CHECKPOINT)
+    source.remove(CHECKPOINT)
+    write_manifest(source)
+    fetch(source, target, partial=False)
+    assert target.listing() == sorted([MODEL, REPORT, LOG, EXPERIMENT, MANIFEST])
 
 
 def test_result_is_not_fetched_onto_itself(source: FolderArtifacts) -> None:

@@ -129,7 +129,7 @@ def test_grid_holds_every_combination() -> None:
         ("searchSpace.lrr={low: 0, high: 1}", r"^searchSpace\.lrr=0\.0: no field of training or pruning: optimizer, lr"),
         ("searchSpace.optimizer={choices: [sgd, lion]}", r"^searchSpace\.optimizer='lion': Input should be 'sgd'"),
         ("searchSpace.batchSize.low=64.5", r"^searchSpace\.batchSize=64\.5: Input should be a valid integer"),
-        ("searchSpace.nesterov={low: 0, high: 1}", r"^searchSpace\.nesterov: low and high are for numbers"),
+        ("searchSpace.nesterov={low: 0, high: 1}", r"^searchSpace\.nesterov=0\.0: Input should be a valid boolean$"),
         ("pruning.amounts=[1.0, 0, 0, 0, 0, 0, 0, 0]", r"^pruning\.amounts\.0=1\.0: input should be less than 1$"),
         ("pruning.amounts=[0.5, 0.5]", r"^pruning\.amounts=\[0\.5, 0\.5\]: 8 values expected.* or one for all$"),
         ("pruning.target=5", r"^pruning\.target=5: only with pruning\.method=target$"),

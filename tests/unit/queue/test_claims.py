@@ -8,12 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from jobs.queue import claims
-from jobs.queue.claims import Claim, LeaseLost, TrialAttached
+from jobs.queue.claim import Claim, LeaseLost, TrialAttached
 from jobs.queue.connections import connect
 from jobs.queue.ledger import read_ledger
 from jobs.queue.outcomes import Outcome
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import SlotRow, create_sweep, read_slots
-from jobs.queue.tables import SlotState, metadata
+from jobs.queue.tables import SlotState
 from tests.support.databases import commit
 
 STUDY = "s"
@@ -32,7 +33,7 @@ def engine(url: str) -> Engine:
 
 
 def create(engine: Engine, study: str, parameters: list[dict[str, float]]) -> int:
-    metadata.create_all(engine)
+    upgrade_tables(engine)
     return commit(engine, create_sweep, study, "", parameters)
 
 
@@ -104,7 +105,7 @@ def test_former_owner_can_change_nothing(engine: Engine) -> None:
     taken = take(engine, "b")
     assert not commit(engine, claims.renew, lost, 60)
     commit(engine, claims.give_back, lost)
-    with pytest.raises(LeaseLost, match=r"slot 0: fence 1 is no longer the newest"):
+    with pytest.raises(LeaseLost, match=r"slot 0: the claim with fence 1 is no longer the newest"):
         commit(engine, claims.check_fence, lost)
     with pytest.raises(LeaseLost):
         settle(engine, lost)
@@ -143,8 +144,8 @@ def test_slot_given_back_after_an_exception_costs_an_attempt(engine: Engine) -> 
     row = read(engine)[0]
     assert (row.state, row.owner, row.lease_left) == (SlotState.WAITING, None, None)
     assert (row.message, row.traceback) == ("ValueError: no", "Traceback")
-    again = take(engine)
-    assert (again.attempts, again.crashes) == (1, 0)
+    assert (row.attempts, row.crashes) == (1, 0)
+    assert take(engine, "b").slot == 1  # what has failed comes last
 
 
 @pytest.mark.parametrize("stops", [True, False])
@@ -166,13 +167,13 @@ def test_settled_slot_stays_settled(engine: Engine) -> None:
     assert take(engine).slot == 1
 
 
-def test_settled_slot_tells_how_it_ended_and_has_no_owner(engine: Engine) -> None:
+def test_settled_slot_tells_how_it_ended_and_by_whom(engine: Engine) -> None:
     outcome = Outcome(SlotState.FAILED, "ValueError: no", "Traceback")
     held = take(engine)
     commit(engine, claims.settle, held, outcome)
     row = read(engine)[0]
     assert (row.state, row.message, row.traceback) == (outcome.state, outcome.message, outcome.traceback)
-    assert (row.owner, row.lease_left) == (None, None)
+    assert (row.owner, row.lease_left) == (held.owner, None)
 
 
 def test_owner_gets_the_slot_again_that_it_has_and_at_no_cost(engine: Engine) -> None:

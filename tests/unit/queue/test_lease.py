@@ -7,11 +7,11 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from jobs.queue import claims
-from jobs.queue.claims import LeaseLost
+from jobs.queue.claim import LeaseLost
 from jobs.queue.connections import connect
 from jobs.queue.lease import Lease
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import create_sweep
-from jobs.queue.tables import metadata
 from jobs.runtime.settings import Settings
 from tests.support.databases import commit
 
@@ -21,13 +21,13 @@ STUDY = "s"
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     engine = connect(f"sqlite:///{tmp_path}/study.db")
-    metadata.create_all(engine)
+    upgrade_tables(engine)
     commit(engine, create_sweep, STUDY, "", [{}])
     return engine
 
 
 def settings(**values: float) -> Settings:
-    place = {"database_url": "sqlite://", "artifacts_url": "runs", "lease_seconds": 0.9, "renewal_seconds": 0.1}
+    place = {"database_url": "sqlite:///", "artifacts_url": "runs", "lease_seconds": 0.9, "renewal_seconds": 0.1}
     return Settings.model_validate({**place, **values})
 
 
@@ -67,11 +67,11 @@ def test_training_stops_when_the_slot_was_taken(engine: Engine) -> None:
 def test_outage_shorter_than_the_lease_is_ridden_out(engine: Engine, tmp_path: Path) -> None:
     with held_lease(engine, settings()) as lease:
         with engine.begin() as connection:
-            connection.exec_driver_sql("ALTER TABLE slots RENAME TO away")
+            connection.exec_driver_sql(f"ALTER TABLE {claims.slots.name} RENAME TO away")
         time.sleep(0.4)
         lease.beat()
         with engine.begin() as connection:
-            connection.exec_driver_sql("ALTER TABLE away RENAME TO slots")
+            connection.exec_driver_sql(f"ALTER TABLE away RENAME TO {claims.slots.name}")
         time.sleep(0.3)
         lease.beat()
         assert commit(engine, claims.claim, STUDY, "b", 60) is None
@@ -80,7 +80,7 @@ def test_outage_shorter_than_the_lease_is_ridden_out(engine: Engine, tmp_path: P
 def test_training_stops_when_an_outage_outlasts_the_lease(engine: Engine) -> None:
     with held_lease(engine, settings()) as lease:
         with engine.begin() as connection:
-            connection.exec_driver_sql("ALTER TABLE slots RENAME TO away")
+            connection.exec_driver_sql(f"ALTER TABLE {claims.slots.name} RENAME TO away")
         time.sleep(1.2)
         with pytest.raises(LeaseLost):
             lease.beat()

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from jobs.queue import claims
 from jobs.queue.connections import connect
 from jobs.queue.ledger import Change, read_usage, usage
+from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import create_sweep
-from jobs.queue.tables import SlotState, ledger, metadata
+from jobs.queue.tables import SlotState, ledger
 from tests.support.databases import commit
 
 HOUR = 3600.0
@@ -85,7 +86,7 @@ def test_usage_of_a_slot_adds_up_over_its_owners() -> None:
 
 def test_running_trial_is_read_as_held_until_now_or_until_its_lease_ended(tmp_path: Path) -> None:
     engine = connect(f"sqlite:///{tmp_path}/study.db")
-    metadata.create_all(engine)
+    upgrade_tables(engine)
     for study in ("r", "s", "t"):
         commit(engine, create_sweep, study, "", [{}, {}])
     for study in ("r", "t"):  # whose leases end at once

@@ -51,6 +51,14 @@ def test_loaded_network_can_be_trained_further(files: tuple[Path, Path]) -> None
     [
         (lambda tree: tree.pop("mean"), "mean: needed, but not given$"),
         (lambda tree: tree.update(std=[0.2, 0.2, 0]), r"std\.2=0: input should be greater than 0$"),
+        (lambda tree: tree.update(imageSize=40_000), "imageSize=40000: input should be less than or equal to 512$"),
+        (lambda tree: tree.update(imageSize=True), "imageSize=True: input should be a valid number$"),
+        (lambda tree: tree.update(mean=["0.5", 0.4, 0.3]), "mean.0='0.5': input should be a valid number$"),
+        (lambda tree: tree["network"].update(stem=2**64), "network.stem=18446744073709551616: input should be at most"),
+        (
+            lambda tree: tree["network"].update(classes="x" * 1000),
+            "network.classes='x{199}…: input should be a valid number$",
+        ),
         (lambda tree: tree.update(classes=["a"]), "classes: 1 names, 3 in network.classes"),
         (
             lambda tree: tree["network"].update(width=3),
@@ -66,6 +74,29 @@ def test_description_that_does_not_hold_together_is_refused_by_key(
     files[0].write_text(json.dumps(tree))
     with pytest.raises(ValueError, match=f"^not the description of a model: {message}"):
         load_model(*files)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"imageSize": 16, "imageSize": 32}', "imageSize: given twice"),
+        (b'{"mean": [NaN]}', "not JSON: 'NaN' is not a finite number"),
+        (b'{"mean": [1e999]}', "not JSON: '1e999' is not a finite number"),
+        (b"[" * 100_000, "not JSON: too many levels"),
+        (b'{"classes": ["\xf6"]}', "not JSON: not UTF-8"),
+        (b" " * (2**24 + 1), "longer than 16,777,216 bytes"),
+        (b"", "not JSON: Expecting value: line 1 column 1"),
+        (b"[]", "all=\\[\\]: keys with values expected: network, classes"),
+    ],
+    ids=["twice", "nan", "infinite", "deep", "latin-1", "long", "empty", "list"],
+)
+def test_text_that_is_no_description_is_refused_in_one_line(
+    files: tuple[Path, Path], content: bytes, message: str
+) -> None:
+    files[0].write_bytes(content)
+    with pytest.raises(ValueError, match=f"^not the description of a model: {message}") as raised:
+        load_model(*files)
+    assert len(str(raised.value)) < 300
 
 
 def test_weights_of_another_network_are_refused_by_tensor(files: tuple[Path, Path]) -> None:

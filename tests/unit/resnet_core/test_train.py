@@ -1,3 +1,6 @@
+import json
+from contextlib import suppress
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 from unittest.mock import Mock
@@ -9,13 +12,21 @@ from torch import Tensor
 
 from resnet_core.augment import normalize
 from resnet_core.build import build_network
-from resnet_core.config import AugmentationConfig, ModelConfig, PruningConfig, ScheduleConfig, TrainingConfig
+from resnet_core.config import (
+    LARGEST_FACTOR,
+    AugmentationConfig,
+    ModelConfig,
+    PruningConfig,
+    ScheduleConfig,
+    TrainingConfig,
+)
 from resnet_core.cpu import batch_norm, winograd
+from resnet_core.data import Images
 from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
 from resnet_core.optimizer import build_optimizer
 from resnet_core.predict import predict
-from resnet_core.train import Checkpoint, Diverged, TrainingData, train, training_batches
+from resnet_core.train import Checkpoint, Diverged, TrainingData, balanced_batch, train, training_batches
 from tests.support.plain_network import plain_network
 from tests.support.two_classes import EVERYTHING, MODEL, copied, two_classes
 
@@ -225,6 +236,41 @@ def test_loss_that_is_no_number_raises_diverged(data: TrainingData) -> None:
     recipe = TrainingConfig(lr=1e30, batch_size=16)
     with pytest.raises(Diverged, match=r"training loss of epoch 1 is (nan|inf)"):
         run(data, recipe, 2)
+
+
+def test_network_that_only_the_validation_shows_to_be_lost_raises_diverged(data: TrainingData) -> None:
+    """The one step of the epoch has taken its loss before."""
+    with pytest.raises(Diverged, match=r"^the validation loss of epoch 1 is (nan|inf)$"):
+        run(data, TrainingConfig(lr=1e30, batch_size=100), 2)
+
+
+def test_network_that_nothing_was_measured_of_raises_diverged(data: TrainingData) -> None:
+    recipe = TrainingConfig(lr=1e30, batch_size=100, weight_decay=1e30)
+    with pytest.raises(Diverged, match=r"^after epoch 1 the network gives numbers that are not finite$"):
+        run(replace(data, validation=None), recipe, 1)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"])
+@pytest.mark.parametrize("change", [{"lr": 1e3}, {"lr": 1e9}, {"lr": LARGEST_FACTOR}, {"weight_decay": LARGEST_FACTOR}])
+def test_an_epoch_has_finite_results_or_the_training_diverges(
+    data: TrainingData, optimizer: str, change: dict[str, float]
+) -> None:
+    recipe = TrainingConfig.model_validate({"optimizer": optimizer, "batch_size": 100, **change})
+    results: list[EpochResult] = []
+    with suppress(Diverged):
+        train(network(recipe), recipe, data, 3, seed=7, on_epoch=lambda result, _: results.append(result))
+    json.dumps([asdict(result) for result in results], allow_nan=False)
+
+
+def test_batch_for_pruning_is_of_all_classes_where_images_are_sorted_by_class() -> None:
+    labels = torch.arange(10).repeat_interleave(30)
+    images = Images(labels[:, None, None, None].expand(-1, 3, 8, 8).to(torch.uint8), labels)
+    data = TrainingData(images, None, mean=torch.zeros(3), std=torch.ones(3))
+    batch, chosen = balanced_batch(data, 64, seed=1)
+    assert sorted(chosen.bincount(minlength=10).tolist()) == [6] * 6 + [7] * 4
+    assert torch.equal((batch * 255).round()[:, 0, 0, 0].long(), chosen)
+    assert torch.equal(batch, balanced_batch(data, 64, seed=1)[0])
+    assert len(balanced_batch(data, 1000, seed=1)[1]) == 300
 
 
 def test_batch_above_the_training_set_is_refused(data: TrainingData) -> None:

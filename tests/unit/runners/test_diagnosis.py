@@ -32,6 +32,13 @@ def unschedulable(message: str) -> Object:
     return pod(phase="Pending", conditions=[condition])
 
 
+def test_container_that_failed_is_told_with_its_node() -> None:
+    ended = pod(phase="Failed", containerStatuses=[container(terminated={"exitCode": 1, "message": "no GPU"})])
+    ended["spec"]["nodeName"] = "node-7"
+    text = "pod run1-sweep-1a2b3c4d-0-x7k2p on node node-7 ended with exit code 1: no GPU"
+    assert only(list(pod_problems(ended))).text == text
+
+
 def test_pod_that_asks_for_more_than_any_node_has_names_resource_amount_and_value() -> None:
     message = (
         "0/3 nodes are available: 1 Insufficient cpu, 3 Insufficient nvidia.com/gpu. no new claims to deallocate, "

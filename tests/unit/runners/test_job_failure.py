@@ -25,13 +25,14 @@ def pod(index: int, code: int | None, said: str = "", name: str = "") -> Object:
     annotations = {"batch.kubernetes.io/job-completion-index": str(index)}
     return {
         "metadata": {"name": name or f"run1-final-train-1234-{index}-x", "annotations": annotations},
+        "spec": {"nodeName": "node-7"},
         "status": {"containerStatuses": [{"name": "final-train", "state": state}]},
     }
 
 
 def test_only_pod_tells_why_without_its_index() -> None:
     limit = {"reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit"}
-    why = "job run1-final-train-1234 failed with exit code 1: no GPU"
+    why = "job run1-final-train-1234 failed on node node-7 with exit code 1: no GPU"
     assert why_failed(job(limit), [pod(0, 1, "on it\nno GPU\n")]) == why
     assert why_failed(job(INDEXES, failedIndexes="0"), [pod(0, 1, "no GPU")]) == why
 
@@ -53,7 +54,7 @@ def test_index_that_was_given_up_is_named_and_not_those_that_failed_in_passing(f
         pod(5, 75),
         pod(6, None),
     ]
-    why = f"job run1-final-train-1234 failed {where} with exit code 1: the loss is not finite"
+    why = f"job run1-final-train-1234 failed {where} on node node-7 with exit code 1: the loss is not finite"
     assert why_failed(job(INDEXES, seeds=7, failedIndexes=failed), pods) == why
 
 
@@ -61,7 +62,10 @@ def test_pod_that_failed_the_whole_job_tells_why_and_not_those_that_were_ended_w
     rule = "Container final-train for pod lab/the-one failed with exit code 78 matching FailJob rule at index 2"
     pods = [pod(0, 78, "budget.parameters=9: too few", name="the-one"), pod(1, 75, "interrupted"), pod(2, 137)]
     why = why_failed(job({"reason": "PodFailurePolicy", "message": rule}, seeds=3), pods)
-    assert why == "job run1-final-train-1234 failed at index 0 with exit code 78: budget.parameters=9: too few"
+    assert (
+        why
+        == "job run1-final-train-1234 failed at index 0 on node node-7 with exit code 78: budget.parameters=9: too few"
+    )
 
 
 def test_kubernetes_tells_why_where_no_pod_can() -> None:

@@ -6,8 +6,11 @@ from io import StringIO
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given, settings
 
 from jobs.runtime import logs
+from resnet_core.shown_text import is_shown
+from tests.support.hostile import texts
 
 log = logging.getLogger("test")
 
@@ -103,3 +106,47 @@ def test_text_has_no_fields() -> None:
     with logs.context(trial=7):
         text = written(lambda: log.warning("hello"), "text")
     assert text.split(" ", 1)[1] == "WARNING hello\n"
+
+
+def fail(message: str) -> None:
+    def run() -> None:
+        raise ValueError(message)
+
+    try:
+        run()
+    except ValueError:
+        log.exception("slot %s failed", message)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(texts)
+def test_record_of_any_text_is_a_line_of_its_own(message: str) -> None:
+    text = written(lambda: log.warning("%s", message), "text")
+    assert text.endswith("\n")
+    assert is_shown(text[:-1])
+    line = written(lambda: log.warning("%s", message))
+    assert is_shown(line[:-1])
+    assert json.loads(line)["message"] == message
+    text.encode()
+    line.encode()
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(texts)
+def test_exception_of_any_text_is_indented_below_its_record(message: str) -> None:
+    first, second, *others = written(lambda: fail(message), "text").split("\n")
+    assert " ERROR   slot " in first
+    assert second == "  Traceback (most recent call last):"
+    assert all(line.startswith("  ") or not line.strip() for line in others)
+    assert all(is_shown(line) for line in others)
+    exception = json.loads(written(lambda: fail(message)))["exception"]
+    assert exception.endswith(f"ValueError: {message}" if message else "ValueError")
+
+
+def test_exception_is_indented_also_where_another_handler_has_written_it_before() -> None:
+    before = logging.StreamHandler(StringIO())
+    log.addHandler(before)
+    try:
+        assert "\n  ValueError: no\n" in written(lambda: fail("no"), "text")
+    finally:
+        log.removeHandler(before)

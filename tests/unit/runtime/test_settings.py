@@ -1,7 +1,8 @@
 import pytest
 
 from jobs.runtime.errors import ConfigurationError
-from jobs.runtime.settings import owner_identity, read_settings
+from jobs.runtime.identity import owner_identity
+from jobs.runtime.settings import read_settings
 
 
 @pytest.fixture(autouse=True)

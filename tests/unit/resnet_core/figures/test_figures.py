@@ -174,6 +174,12 @@ def test_choices_stand_beside_what_was_published() -> None:
     assert len(curves.rows) == 7
 
 
+def test_what_was_published_for_another_choice_has_no_place() -> None:
+    exhibit = accuracy_by_choice(TRIALS, "optimizer", ("sgd", "adam"), {"lion": 0.99, "sgd": 0.95})
+    _, published = panel(exhibit).lines
+    assert list(published.get_xdata()) == [95]
+
+
 def test_numbers_among_choices_lie_where_their_size_puts_them() -> None:
     axis = Axis.of_choices("lr", (0.001, 0.1, 0.01))
     assert [axis.position(value) for value in (0.001, 0.01, 0.1)] == pytest.approx([0, 0.5, 1])

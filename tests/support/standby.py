@@ -1,0 +1,49 @@
+"""A standby of the tests' PostgreSQL, which may be promoted."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.postgres import PASSWORD, SETTINGS, USER, Postgres, binaries, free_port, unprivileged
+
+
+class Standby(Postgres):
+    """Follows the primary, without the primary waiting for it."""
+
+    def __init__(self, primary: Postgres, folder: Path) -> None:
+        self.folder, self.data, self.port = folder, folder / "data", free_port()
+        self._bin, self._user = binaries(), unprivileged(folder)
+        self._server, self._settings, self.environment = None, SETTINGS, {}
+        subprocess.run(
+            [
+                self._bin / "pg_basebackup", "-D", self.data, "-h", "127.0.0.1", "-p", str(primary.port), "-U", USER,
+                "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+            ],
+            check=True,
+            capture_output=True,
+            user=self._user,
+            env={**os.environ, "PGPASSWORD": PASSWORD},
+        )  # fmt: skip
+
+    def promote(self) -> None:
+        """It is a primary once this returns."""
+        assert self.execute("SELECT pg_promote()") == [(True,)]
+
+
+@contextmanager
+def primary_and_standby() -> Iterator[tuple[Postgres, Standby]]:
+    with tempfile.TemporaryDirectory(prefix="postgres-") as one, tempfile.TemporaryDirectory(prefix="postgres-") as two:
+        primary = Postgres(Path(one))
+        primary.start()
+        try:
+            standby = Standby(primary, Path(two))
+            standby.start()
+            try:
+                yield primary, standby
+            finally:
+                standby.stop()
+        finally:
+            primary.stop()
