@@ -7,8 +7,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY constraints*.txt ./
-# The CUDA that a torch wheel carries must fit the cluster's driver. There is a constraints-torch-VERSION.txt for each that
-# can be had: it was built, and has trained (python -m tests.cluster.images.versions).
+# The CUDA that a torch wheel carries must fit the cluster's driver. Each version that can be had has a
+# constraints-torch-VERSION.txt; `python -m tests.cluster.images.versions` builds them all and trains in them.
 ARG TORCH_VERSION=2.15.0
 # uv takes a fifth of pip's time. It trusts what the system trusts, and stays out of the image. What it installs is
 # compiled: at run time nothing can write .pyc files, and compiling torch anew would cost seconds.
