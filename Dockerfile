@@ -1,40 +1,39 @@
 # One image for every stage. At run time it needs a database, a bucket and, to train on a GPU, the node's driver.
-ARG BASE_IMAGE=python:3.12-slim-bookworm
+ARG BASE_IMAGE=python:3.12.15-slim-bookworm@sha256:54c85f3c47607a77f32adec749d3c81d1348bf25833671f512b26a9b6d778cb3
 
 FROM ${BASE_IMAGE} AS dependencies
 ENV PATH=/opt/venv/bin:$PATH \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 WORKDIR /src
-COPY constraints.txt ./
-# uv takes a fifth of pip's time. It trusts what the system trusts, and stays out of the image.
-ARG UV_VERSION=0.13.8
-# The CUDA that a torch wheel carries must fit the cluster's driver; empty: the version in constraints.txt.
-ARG TORCH_VERSION=
-# What is installed is compiled: at run time nothing can write .pyc files, and compiling torch anew would cost seconds.
+COPY constraints*.txt ./
+# The CUDA that a torch wheel carries must fit the cluster's driver. Each version that can be had has a
+# constraints-torch-VERSION.txt; `python -m tests.cluster.images.versions` builds them all and trains in them.
+ARG TORCH_VERSION=2.15.0
+# uv takes a fifth of pip's time. It trusts what the system trusts, and stays out of the image. What it installs is
+# compiled: at run time nothing can write .pyc files, and compiling torch anew would cost seconds.
 RUN python3 -m venv /opt/venv /opt/uv \
- && /opt/uv/bin/pip install "uv==$UV_VERSION" \
+ && /opt/uv/bin/pip install --require-hashes --requirement constraints-uv.txt \
  && export VIRTUAL_ENV=/opt/venv UV_NO_CACHE=1 UV_NATIVE_TLS=1 UV_COMPILE_BYTECODE=1 \
- && if [ -n "$TORCH_VERSION" ]; then \
-        sed -i -E '/^(torch|torchvision|triton|nvidia-.*|cuda-.*)==/d' constraints.txt \
-     && /opt/uv/bin/uv pip install --constraint constraints.txt "torch==$TORCH_VERSION" torchvision; \
-    fi \
- && /opt/uv/bin/uv pip install --no-deps --requirement constraints.txt \
+ && /opt/uv/bin/uv pip install --no-deps --require-hashes \
+        --requirement constraints.txt --requirement "constraints-torch-$TORCH_VERSION.txt" \
  && rm -r /opt/uv
 
 FROM dependencies AS code
 COPY pyproject.toml README.md LICENSE ./
 COPY resnet_core resnet_core
 COPY jobs jobs
-# pip check: constraints.txt has all that pyproject.toml asks for, in versions that fit each other.
+# pip check: the constraints have all that pyproject.toml asks for, in versions that fit each other.
 RUN pip install --no-deps --no-build-isolation --prefix /code . \
  && PYTHONPATH=$(echo /code/lib/python3*/site-packages) pip check
 
 FROM dependencies
 # The one layer that a change of code rebuilds.
 COPY --from=code /code /opt/venv
-# Any uid will do, over a root file system that cannot be written to: all that is written goes to /tmp.
+# Any uid will do, over a root file system that cannot be written to: all that is written goes to /tmp. Such a uid has no
+# name, for which torch 2.10 asks while it trains.
 ENV HOME=/tmp \
+    USER=resnet-sweep \
     MPLCONFIGDIR=/tmp/matplotlib \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1

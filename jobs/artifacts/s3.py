@@ -2,9 +2,13 @@
 
 S3 shows an object only when it has received all of it, in one request or in parts. boto3 sends and compares checksums.
 Each request is tried twice; WaitingArtifacts tries again for longer.
+
+Between here and the service there may be a proxy, and while the service is away the proxy answers in its place. So only
+what an S3 server says is believed: its errors have a code, and what it returns has the fields below.
 """
 
 import contextlib
+import http.client
 import mimetypes
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +19,7 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore import exceptions
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 from s3transfer.exceptions import RetriesExceededError
 
 from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable, T, disk_errors
@@ -41,6 +46,22 @@ PASSING = {  # errors that may pass although their HTTP status, 4xx, says that t
     "InvalidPart",
 }
 TOO_MANY_REQUESTS = 429
+FIELDS = {  # without which no S3 server answers that all is well
+    "GetObject": "ETag",
+    "HeadObject": "ETag",
+    "ListObjectsV2": "Name",
+    "PutObject": "ETag",
+    "CreateMultipartUpload": "UploadId",
+    "UploadPart": "ETag",
+    "CompleteMultipartUpload": "ETag",
+}
+
+
+class ForeignAnswer(Exception):
+    """Something between here and the service has answered."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"{status} {http.client.responses.get(status, '')}, which is no answer of an S3 server")
 
 
 def make_client(settings: Settings) -> Any:
@@ -61,7 +82,7 @@ def make_client(settings: Settings) -> Any:
     if settings.aws_ca_bundle is not None and not Path(settings.aws_ca_bundle).is_file():
         raise ArtifactsRefused(f"AWS_CA_BUNDLE={settings.aws_ca_bundle}: no such file")
     try:
-        return session.client(
+        client = session.client(
             "s3",
             endpoint_url=settings.aws_endpoint_url,
             region_name=session.region_name or "us-east-1",  # services other than Amazon's accept any region
@@ -78,6 +99,8 @@ def make_client(settings: Settings) -> Any:
         raise ArtifactsRefused(str(error)) from None
     except ValueError:
         raise ValueError(f"AWS_ENDPOINT_URL={settings.aws_endpoint_url}: a URL such as https://host:9000") from None
+    client.meta.events.register("response-received.s3", _check_answer)
+    return client
 
 
 class S3Artifacts(Artifacts):
@@ -96,7 +119,7 @@ class S3Artifacts(Artifacts):
     def exists(self, key: str) -> bool:
         try:
             with self._errors(key):
-                self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+                self._read_a_byte(key)
         except FileNotFoundError:
             return False
         return True
@@ -112,8 +135,8 @@ class S3Artifacts(Artifacts):
         return sorted(key for key in keys if not key.endswith("/"))  # web consoles make such objects for empty folders
 
     def write(self, key: str, write: Callable[[Path], object]) -> None:
-        with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
-            path = Path(folder) / "object"
+        with _temporary_folder() as folder:
+            path = folder / "object"
             with disk_errors():
                 write(path)
             media_type, _ = mimetypes.guess_type(key)
@@ -122,16 +145,29 @@ class S3Artifacts(Artifacts):
                 self._client.upload_fileobj(file, self._bucket, self._name(key), ExtraArgs=extra, Config=TRANSFER)
 
     def read(self, key: str, read: Callable[[Path], T]) -> T:
-        with tempfile.TemporaryDirectory(prefix="resnet-sweep-") as folder:
-            path = Path(folder) / "object"
+        with _temporary_folder() as folder:
+            path = folder / "object"
             with disk_errors(), self._errors(key), path.open("wb") as file:
-                self._client.download_fileobj(self._bucket, self._name(key), file, Config=TRANSFER)
+                try:
+                    self._client.download_fileobj(self._bucket, self._name(key), file, Config=TRANSFER)
+                except exceptions.ClientError as error:
+                    if error.operation_name == "HeadObject":  # an answer without a body, which could be anybody's
+                        self._read_a_byte(key)
+                    raise
             with disk_errors():
                 return read(path)
 
     def remove(self, key: str) -> None:
         with self._errors(key):
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+
+    def _read_a_byte(self, key: str) -> None:
+        """Unlike HEAD, GET has an answer that says why it fails."""
+        try:
+            self._client.get_object(Bucket=self._bucket, Key=self._name(key), Range="bytes=0-0")["Body"].read()
+        except exceptions.ClientError as error:
+            if _code(error.response) != "InvalidRange":  # of an object without a first byte
+                raise
 
     def _name(self, key: str) -> str:
         return "/".join(part for part in (self._prefix, key) if part)
@@ -146,6 +182,8 @@ class S3Artifacts(Artifacts):
             yield
         except exceptions.ClientError as error:
             raise _meaning(error, place) from error
+        except (ForeignAnswer, ResponseParserError) as error:
+            raise ArtifactsUnreachable(f"{place}: {error}") from error
         except exceptions.NoCredentialsError as error:
             words = "no credentials; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY give them"
             raise ArtifactsRefused(f"{place}: {words}") from error
@@ -160,15 +198,47 @@ class S3Artifacts(Artifacts):
             raise ArtifactsUnreachable(f"{place}: {error}") from error
 
 
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with contextlib.ExitStack() as stack:
+        with disk_errors():
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet-sweep-"))
+        yield Path(folder)
+
+
+def _check_answer(
+    response_dict: dict[str, Any] | None, parsed_response: dict[str, Any] | None, event_name: str, **_: Any
+) -> None:
+    """boto3 calls this with every answer.
+
+    It would take whatever an answer of success holds, and asks after each redirection where the bucket is, which is
+    redirected, too, without end.
+    """
+    if response_dict is None or parsed_response is None:
+        return
+    status, field = response_dict["status_code"], FIELDS.get(event_name.rpartition(".")[2])
+    lacks = status < 300 and field is not None and field not in parsed_response
+    moved = 300 <= status < 400 and not _code(parsed_response) and "x-amz-bucket-region" not in response_dict["headers"]
+    if lacks or moved:
+        raise ForeignAnswer(status)
+
+
+def _code(response: dict[str, Any]) -> str:
+    """As the S3 API's documentation has them; empty where the answer had none, for which boto3 puts the status."""
+    code = str(response.get("Error", {}).get("Code", ""))
+    return "" if code.isdigit() else code
+
+
 def _meaning(error: exceptions.ClientError, place: str) -> Exception:
-    """The exception for an error response, whose codes are those of the S3 API's documentation."""
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    """The exception for an error response."""
+    code, status = _code(error.response), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     message = error.response.get("Error", {}).get("Message") or code
-    if code == "403":  # the response to a HEAD request has no body with a message
-        message = "wrong credentials, or no right to read or to list the bucket"
-    if code in {"NoSuchKey", "404", "NotFound"}:
+    if not code:
+        return ArtifactsUnreachable(f"{place}: {ForeignAnswer(status)}")
+    if code == "NoSuchKey":
         return FileNotFoundError(f"{place}: not there")
     if status >= 500 or status == TOO_MANY_REQUESTS or code in PASSING:
         return ArtifactsUnreachable(f"{place}: {code}: {message}")
+    if code == "AccessDenied":
+        message = f"{message.rstrip('.')}; without a right to list the bucket, also where there is no such object"
     return ArtifactsRefused(f"{place}: {code}: {message}")

@@ -89,7 +89,7 @@ def test_what_is_written_from_the_model_is_up_to_date() -> None:
 
 
 def test_the_upgrade_check_sees_the_new_experiment(helm: Helm) -> None:
-    rendered = helm.render("--set=experiment.sweep.trials=24", "--is-upgrade")
+    rendered = helm.render("--set=experiment.sweep.trials=24")
     hook = rendered.one("ConfigMap", "run1-upgrade")
     assert hook["data"]["experiment.yaml"] == rendered.experiment_file()
 

@@ -5,7 +5,8 @@ import pytest
 from tests.chart.test_pods import OURS, component
 from tests.support.helm import Helm, Rendered
 
-DNS = {("any", 53), ("any", 5353)}
+NAME_SERVERS = ("169.254.0.0/16", "pods of any namespace")
+DNS = {(peer, port) for peer in NAME_SERVERS for port in (53, 5353)}
 DATABASE, BUCKET = ("postgresql", 5432), ("minio", 9000)
 
 
@@ -25,13 +26,22 @@ def policies_of(rendered: Rendered, labels: dict[str, str], direction: str) -> l
 
 
 def peers(rule: dict[str, Any], side: str) -> list[str]:
-    if side not in rule:
+    if not rule.get(side):  # an empty list is no restriction, too
         return ["any"]
-    return [peer["ipBlock"]["cidr"] if "ipBlock" in peer else _component_of(peer["podSelector"]) for peer in rule[side]]
+    return [_peer(peer) for peer in rule[side]]
 
 
-def _component_of(selector: dict[str, Any]) -> str:
-    return str(selector.get("matchLabels", {}).get("app.kubernetes.io/component", "namespace"))
+def _peer(peer: dict[str, Any]) -> str:
+    match peer:
+        case {"ipBlock": block}:
+            return str(block["cidr"])
+        case {"namespaceSelector": {"matchLabels": labels}}:
+            return f"pods of {labels}"
+        case {"namespaceSelector": {}}:
+            return "pods of any namespace"
+        case {"podSelector": selector}:
+            return str(selector.get("matchLabels", {}).get("app.kubernetes.io/component", "namespace"))
+    raise AssertionError(peer)
 
 
 def egress(rendered: Rendered) -> dict[str, set[tuple[str, int]]]:
@@ -45,7 +55,7 @@ def egress(rendered: Rendered) -> dict[str, set[tuple[str, int]]]:
             for policy in policies
             for rule in policy["egress"]
             for peer in peers(rule, "to")
-            for port in rule["ports"]
+            for port in rule["ports"] or [{"port": 0}]  # an empty list is no restriction, too
         }
     return found
 
@@ -99,8 +109,35 @@ def test_the_dashboard_reaches_the_database_and_is_reached_from_the_namespace(wa
     ],
 )
 def test_the_bucket_s_port_is_that_of_its_address(helm: Helm, endpoint: str, port: int) -> None:
-    values = {"storage": {"url": "s3://bucket", "endpoint": endpoint}}
-    assert egress(helm.render(values=values))["sweep"] == DNS | {DATABASE, ("any", port)}
+    policy = {"storage": {"cidrs": ["10.2.0.0/16"]}}
+    values = {"storage": {"url": "s3://bucket", "endpoint": endpoint}, "networkPolicy": policy}
+    assert egress(helm.render(values=values))["sweep"] == DNS | {DATABASE, ("10.2.0.0/16", port)}
+
+
+def test_no_worker_reaches_just_any_address(rendered: Rendered) -> None:
+    for name in ("sweep", "final-train", "evaluate", "test", "upgrade"):
+        assert {peer for peer, _ in egress(rendered)[name]}.isdisjoint({"any", "0.0.0.0/0", "::/0"}), name
+
+
+def test_services_of_one_s_own_can_be_pods(helm: Helm) -> None:
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": "databases"}}
+    policy = {"database": {"pods": [{"namespaceSelector": selector, "podSelector": {"matchLabels": {"app": "pg"}}}]}}
+    rendered = helm.render(values={"database": {"existingSecret": "database"}, "networkPolicy": policy})
+    assert egress(rendered)["sweep"] == DNS | {BUCKET, (f"pods of {selector['matchLabels']}", 5432)}
+    (sweep,) = (row for row in rendered.kind("NetworkPolicy") if row["metadata"]["name"] == "run1-processes")
+    assert policy["database"]["pods"] in [rule["to"] for rule in sweep["spec"]["egress"]]
+
+
+def test_any_address_has_to_be_asked_for(helm: Helm) -> None:
+    policy = {"storage": {"cidrs": ["0.0.0.0/0", "::/0"]}}
+    rendered = helm.render(values={"storage": {"url": "s3://bucket"}, "networkPolicy": policy})
+    assert egress(rendered)["sweep"] == DNS | {DATABASE, ("0.0.0.0/0", 443), ("::/0", 443)}
+
+
+def test_name_servers_can_be_named(helm: Helm) -> None:
+    policy = {"dns": {"cidrs": ["10.0.0.10/32"], "pods": [], "ports": [53]}}
+    allowed = egress(helm.render(values={"networkPolicy": policy}))
+    assert allowed["sweep"] == {("10.0.0.10/32", 53), DATABASE, BUCKET}
 
 
 def test_nothing_comes_in_but_to_the_services(defaults: Rendered, everything: Rendered, watched: Rendered) -> None:

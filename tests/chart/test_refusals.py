@@ -10,7 +10,8 @@ SECTIONS = [
     "", "image", "worker", "worker.resources", "finalTrain", "evaluate", "prepare", "pipeline", "gpu",
     "scheduling", "scheduling.training", "scheduling.other", "scheduling.training.affinity", "scratch", "scratch.volume",
     "data", "data.volume", "kueue", "lease", "database", "storage", "storage.caBundle", "postgresql",
-    "postgresql.persistence", "minio", "minio.persistence", "networkPolicy", "networkPolicy.database", "dashboard",
+    "postgresql.persistence", "minio", "minio.persistence", "networkPolicy", "networkPolicy.dns",
+    "networkPolicy.database", "networkPolicy.storage", "dashboard",
     "serviceAccount",
     "experiment", "experiment.study", "experiment.data", "experiment.model", "experiment.pruning", "experiment.budget",
     "experiment.training", "experiment.training.schedule", "experiment.training.augmentation", "experiment.searchSpace",
@@ -80,7 +81,10 @@ def test_an_unknown_key_is_refused_by_name(helm: Helm, section: str) -> None:
         ("scheduling.training.tolerations", [{"key": "gpu", "effect": "NoEntry"}], "'NoExecute'"),
         ("networkPolicy.storage.cidrs", ["everywhere"], "cidrs"),
         ("networkPolicy.storage.ports", [70000], "ports"),
-        ("ttlSecondsAfterFinished", -1, "ttlSecondsAfterFinished"),
+        ("networkPolicy.database.ports", [], "ports"),
+        ("networkPolicy.database.pods", [{}], "pods"),
+        ("networkPolicy.database.pods", [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ipBlock"),
+        ("ttlSecondsAfterFinished", 0, "ttlSecondsAfterFinished"),
         ("imagePullSecrets", ["registry"], "imagePullSecrets"),
         ("podLabels", {"a": 1}, "podLabels"),
         ("extraEnv", None, "extraEnv"),
@@ -120,7 +124,11 @@ def test_a_wrong_value_is_refused_with_its_key(helm: Helm, path: str, value: obj
             'data.volume: it is mounted at /data, so experiment.data.path has to be /data or below, not ""',
         ),
         (
-            {"dashboard": {"enabled": True}, "database": {"existingSecret": "db"}},
+            {
+                "dashboard": {"enabled": True},
+                "database": {"existingSecret": "db"},
+                "networkPolicy": {"database": {"cidrs": ["10.1.2.3/32"]}},
+            },
             "dashboard.enabled=true: with database.existingSecret=db it needs dashboard.existingSecret too",
         ),
         (
@@ -146,6 +154,9 @@ def test_a_wrong_value_is_refused_with_its_key(helm: Helm, path: str, value: obj
             },
             'finalTrain.gpus=2: every batch has to be a multiple of it, and experiment.searchSpace.batchSize={"high":256,"low":64}',
         ),
+        ({"database": {"existingSecret": "db"}}, "networkPolicy.database: say where your own database is, by cidrs"),
+        ({"storage": {"url": "s3://bucket"}}, "networkPolicy.storage: say where your own bucket is, by cidrs"),
+        ({"networkPolicy": {"dns": {"cidrs": [], "pods": []}}}, "networkPolicy.dns: say where the name servers are"),
         ({"image": {"tag": "latest"}}, "image.tag=latest: name a version"),
         ({"minio": {"image": "minio:latest"}}, "minio.image=minio:latest: name a version"),
     ],
@@ -157,7 +168,8 @@ def test_values_that_do_not_go_together_are_refused_in_one_line(helm: Helm, valu
 def test_a_release_that_its_services_cannot_be_named_after_is_refused(helm: Helm) -> None:
     with pytest.raises(Refused, match="release name 1st: a letter first"):
         helm.render(release="1st")
-    own = {"database": {"existingSecret": "database"}, "storage": {"url": "s3://bucket"}}
+    own: dict[str, Any] = {"database": {"existingSecret": "database"}, "storage": {"url": "s3://bucket"}}
+    own["networkPolicy"] = {"enabled": False}
     assert helm.render(release="1st", values=own).kind("Service") == []
 
 

@@ -8,6 +8,8 @@ import yaml
 
 from tests.support.helm import CHART, EVERYTHING, REPOSITORY, Helm, Rendered
 
+ANYWHERE = "--set=networkPolicy.database.cidrs={0.0.0.0/0}"
+
 
 @pytest.mark.parametrize("service", ["postgresql", "minio"])
 def test_a_throwaway_service_keeps_its_data_and_password(defaults: Rendered, service: str) -> None:
@@ -37,7 +39,7 @@ def test_every_process_has_its_connections(helm: Helm) -> None:
 
 def test_services_of_one_s_own_keep_the_throwaway_ones_away(helm: Helm, everything: Rendered) -> None:
     assert everything.kind("StatefulSet") == everything.kind("Secret") == []
-    database = helm.render("--set=database.existingSecret=database")
+    database = helm.render("--set=database.existingSecret=database", ANYWHERE)
     assert [row["metadata"]["name"] for row in database.kind("StatefulSet")] == ["run1-minio"]
 
 
@@ -55,6 +57,31 @@ def test_an_upgrade_is_checked_before_anything_is_changed(defaults: Rendered) ->
     pod = job["spec"]["template"]["spec"]
     assert pod["containers"][0]["args"] == ["check", "--config", "/etc/resnet-sweep/experiment.yaml"]
     assert pod["volumes"][0]["projected"]["sources"] == [{"configMap": {"name": "run1-upgrade"}}]
+
+
+def test_an_upgrade_that_makes_a_lost_password_anew_asks_nobody(helm: Helm) -> None:
+    """Without the Secret the check's pod could not start. `helm template` finds no Secret, as after it was deleted."""
+    assert [row["metadata"]["name"] for row in helm.render("--is-upgrade").kind("Job") if "upgrade" in str(row)] == []
+    assert helm.render("--is-upgrade", f"--values={EVERYTHING}").one("Job", "run1-upgrade")
+
+
+@pytest.mark.parametrize("service", ["postgresql", "minio", "dashboard"])
+def test_a_new_password_makes_a_new_pod(helm: Helm, watched: Rendered, service: str) -> None:
+    def checksum(rendered: Rendered) -> str:
+        (pod,) = (pod for name, pod in rendered.pods() if name.endswith(f" run1-{service}"))
+        return str(pod["metadata"]["annotations"]["checksum/password"])
+
+    other = helm.render("--set=dashboard.enabled=true")  # `helm template` makes a new password each time
+    assert checksum(watched) != checksum(other)
+    assert len(checksum(watched)) == 8  # of a password that a person has chosen, a whole hash would tell too much
+
+
+def test_the_database_takes_the_password_before_it_listens(defaults: Rendered) -> None:
+    """tests/services runs the script."""
+    container = defaults.one("StatefulSet", "run1-postgresql")["spec"]["template"]["spec"]["containers"][0]
+    assert container["command"] == ["bash", "-c", (CHART / "postgresql/start.sh").read_text(), "postgresql"]
+    assert "$(" not in container["command"][2]  # which Kubernetes would fill in
+    assert container["args"][0] == "-c"
 
 
 def test_helm_test_runs_our_image(defaults: Rendered) -> None:
@@ -117,10 +144,13 @@ def test_notes_fit_services_of_one_s_own(helm: Helm) -> None:
     assert "kubectl -n lab get secret bucket" in notes
     assert "kubectl -n lab port-forward service/run1-dashboard 8080\n" in notes
     assert not re.search(r"throwaway|delete (secret|pvc)|port-forward service/run1-minio|\n\n\n", notes)
-    half = helm.notes("--set=database.existingSecret=database")
+    half = helm.notes("--set=database.existingSecret=database", ANYWHERE)
     assert "!! The MinIO of this release is throwaway" in half
     assert "delete secret run1-minio\n" in half
     assert "delete pvc data-run1-minio-0" in half
+    assert half.count("!! networkPolicy.") == 1
+    assert "!! networkPolicy.database.cidrs allows any address: " in half
+    assert "!! networkPolicy." not in notes
 
 
 def test_the_manifests_without_helm_are_up_to_date(helm: Helm) -> None:

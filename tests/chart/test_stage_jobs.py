@@ -161,15 +161,3 @@ def test_the_pipeline_finds_the_stages_and_its_owner(rendered: Rendered) -> None
     assert owner["metadata"]["name"] == "run1-stages"
     paths = {item["key"]: item["path"] for item in stages["configMap"]["items"]}
     assert paths == {name: f"stages/{name}" for name in owner["data"]}
-
-
-def test_long_names_fit(helm: Helm) -> None:
-    rendered = helm.render(release="a" * 39 + ".b-very-long")
-    for document in rendered.documents:
-        kind, name = document["kind"], document["metadata"]["name"]
-        assert name.startswith("a" * 39), name
-        # a Job's name is a label of its pods, after a hash by the pipeline and an index; a StatefulSet's with a hash
-        longest = {"Job": 63 - len("-12345678"), "StatefulSet": 52}.get(kind, 63)
-        assert len(name) <= longest, name
-    for stage, index in (("sweep", 9999), ("final-train", 99)):
-        assert len(rendered.stages[stage]["metadata"]["name"]) <= 63 - len(f"-12345678-{index}")

@@ -143,7 +143,7 @@ def test_gpus_that_no_node_has_are_named_with_the_value_that_asks_for_them(relea
 
 def test_missing_secret_is_named_and_waited_for(release: Release) -> None:
     namespace = release.namespace
-    release.install(database={"existingSecret": "nope"})
+    release.install(database={"existingSecret": "nope"}, networkPolicy={"enabled": False})
     log = release.until_log_has("existingSecret", 60)
     assert log.startswith("resnet-sweep: DATABASE_URL: needed in the environment, but not set; the Secret that")
     namespace.kubectl(

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from jobs.artifacts import ArtifactsRefused, ArtifactsUnreachable
-from jobs.artifacts.s3 import TRANSFER, make_client
+from jobs.artifacts.s3 import TRANSFER, S3Artifacts, make_client
 from jobs.runtime.settings import read_settings
 from tests.support.minio import PASSWORD, USER, Bucket, Minio
 
@@ -140,8 +140,16 @@ def test_wrong_credentials_are_final_and_not_in_the_message(
 
 
 def test_no_right_to_look_is_told_from_nothing_there(bucket: Bucket) -> None:
-    with pytest.raises(ArtifactsRefused, match="wrong credentials, or no right to read or to list the bucket"):
-        bucket.artifacts(secret_access_key="wrong").exists("a.txt")
+    for look in (S3Artifacts.exists, S3Artifacts.read_text):
+        with pytest.raises(ArtifactsRefused, match=r"s3://.*/a.txt: SignatureDoesNotMatch: "):
+            look(bucket.artifacts(secret_access_key="wrong"), "a.txt")
+
+
+def test_object_without_a_byte_is_there(bucket: Bucket) -> None:
+    artifacts = bucket.artifacts()
+    artifacts.write_text("empty", "")
+    assert artifacts.exists("empty")
+    assert artifacts.read_text("empty") == ""
 
 
 def test_bucket_that_is_not_there_is_final(minio: Minio) -> None:

@@ -1,9 +1,14 @@
 {{/*
 The release's name as the beginning of every object's: a Service's name takes no dots, and a pod of the longest Job,
-NAME-final-train-HASH-INDEX, is a host of that name.
+NAME-final-train-HASH-INDEX, is a host of that name. What is cut ends in a hash of the whole: without it, two releases
+that begin alike would have the same Secrets, services and study.
 */}}
 {{- define "resnet-sweep.fullname" -}}
-{{- .Release.Name | replace "." "-" | trunc 39 | trimSuffix "-" -}}
+{{- $name := .Release.Name | replace "." "-" -}}
+{{- if gt (len $name) 39 -}}
+{{- $name = printf "%s-%s" ($name | trunc 30 | trimSuffix "-") (sha256sum .Release.Name | trunc 8) -}}
+{{- end -}}
+{{- $name -}}
 {{- end }}
 
 {{/* What selects the pods of a component: (dict "root" $ "component" NAME) */}}
@@ -68,4 +73,16 @@ kueue.x-k8s.io/queue-name: {{ . }}
 {{- end }}
 {{- define "resnet-sweep.storageUrl" -}}
 {{ .Values.storage.url | default "s3://sweeps" }}
+{{- end }}
+
+{{/* "true" where an upgrade has to make a password anew, since the Secret of a throwaway service is not there. */}}
+{{- define "resnet-sweep.lacksPassword" -}}
+{{- $services := list -}}
+{{- if include "resnet-sweep.ownDatabase" . }}{{ $services = append $services "postgresql" }}{{ end -}}
+{{- if include "resnet-sweep.ownStorage" . }}{{ $services = append $services "minio" }}{{ end -}}
+{{- if .Release.IsUpgrade -}}
+{{- range $services -}}
+{{- if not (lookup "v1" "Secret" $.Release.Namespace (printf "%s-%s" (include "resnet-sweep.fullname" $) .)) }}true{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}

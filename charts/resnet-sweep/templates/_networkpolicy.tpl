@@ -8,25 +8,41 @@ matchExpressions:
 {{- end }}
 
 {{/*
-A rule to the given addresses and ports. Without addresses it names no peer at all: 0.0.0.0/0 would leave out pods of
-the same cluster where the network tells pods from addresses (Cilium).
+Whom a rule is about, as cidrs and pods name them. Addresses are not pods where the network tells them apart (Cilium): there
+0.0.0.0/0 leaves out what runs in the cluster.
 */}}
+{{- define "resnet-sweep.peers" -}}
+{{- $peers := list -}}
+{{- range .cidrs }}{{ $peers = append $peers (dict "ipBlock" (dict "cidr" .)) }}{{ end -}}
+{{- toJson (concat $peers (.pods | default list)) -}}
+{{- end }}
+
+{{/* A rule to these and no others: (dict "cidrs" LIST "pods" LIST "ports" LIST) */}}
 {{- define "resnet-sweep.egress" -}}
-- ports:
+- to: {{ include "resnet-sweep.peers" . }}
+  ports:
     {{- range .ports }}
     - {protocol: TCP, port: {{ int . }}}
     {{- end }}
-  {{- with .cidrs }}
-  to:
+{{- end }}
+
+{{/* A rule to any address; without a peer, since even 0.0.0.0/0 is not all there is. */}}
+{{- define "resnet-sweep.egressAnywhere" -}}
+- ports:
     {{- range . }}
-    - ipBlock: {cidr: {{ . | quote }}}
+    - {protocol: TCP, port: {{ int . }}}
     {{- end }}
-  {{- end }}
 {{- end }}
 
 {{- define "resnet-sweep.egressDns" -}}
-# 5353 is where OpenShift's name servers listen behind their service.
-- ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}, {protocol: UDP, port: 5353}, {protocol: TCP, port: 5353}]
+{{- with .Values.networkPolicy.dns -}}
+- to: {{ include "resnet-sweep.peers" . }}
+  ports:
+    {{- range .ports }}
+    - {protocol: UDP, port: {{ int . }}}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "resnet-sweep.egressDatabase" -}}

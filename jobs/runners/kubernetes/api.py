@@ -25,7 +25,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TIMEOUT_SECONDS = (5, 20)  # to connect, to answer
 NOT_FOUND, CONFLICT = 404, 409
 # 401 and 403: a server that has just started may not know its roles and tokens yet, or a quota is used up.
-PASSING = {0, 401, 403, 408, 429}
+PASSING = {401, 403, 408, 429}
 
 
 class ApiUnreachable(Unreachable):
@@ -88,12 +88,21 @@ class Namespace:
     def delete_lost_pod(self, pod: Object) -> None:
         """Marks a pod as failed and deletes it, since its node does not answer any more."""
         uid, path = pod["metadata"]["uid"], f"{self._core}/pods/{pod['metadata']['name']}"
-        gone = (NOT_FOUND, CONFLICT)
         # A Job counts a pod only once it has ended, and the node that would say so is lost.
         lost = {"type": "DisruptionTarget", "status": "True", "reason": "NodeLost", "message": "its lease has run out"}
-        failed = {"metadata": {"uid": uid}, "status": {"phase": "Failed", "conditions": [lost]}}
-        self._ask("PATCH", f"{path}/status", failed, allowed=gone)
-        self._ask("DELETE", path, {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}, allowed=gone)
+        self._patch_pod_status(pod, {"phase": "Failed", "conditions": [lost]})
+        options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
+        self._ask("DELETE", path, options, allowed=(NOT_FOUND, CONFLICT))
+
+    def add_condition(self, pod: Object, condition: Object) -> None:
+        """One of the same type is replaced."""
+        self._patch_pod_status(pod, {"conditions": [condition]})
+
+    def _patch_pod_status(self, pod: Object, status: Object) -> None:
+        """Nothing is changed where the pod is gone, or another has its name."""
+        metadata = pod["metadata"]
+        patch = {"metadata": {"uid": metadata["uid"]}, "status": status}
+        self._ask("PATCH", f"{self._core}/pods/{metadata['name']}/status", patch, allowed=(NOT_FOUND, CONFLICT))
 
     def _list(self, path: str, **selectors: str) -> list[Object]:
         items: list[Object] = self._ask("GET", path, query=list(selectors.items()))["items"]
@@ -127,19 +136,27 @@ class Namespace:
             response = self._client.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
             status, text = response.status, response.read()
         except ApiException as error:  # an error of TLS
-            status, text = 0, json.dumps({"message": " ".join(str(error.reason).split())}, allow_nan=False)
+            raise ApiUnreachable(" ".join(str(error.reason).split())) from error
         except (HTTPError, OSError) as error:
             raise ApiUnreachable(f"{error}") from error
-        try:
-            answer: Object = json.loads(text)
-        except ValueError:  # from a proxy between here and the server
-            answer = {"message": text.decode(errors="replace")[:200]}
+        answer = _kubernetes_object(text)
+        if answer is None:  # from a proxy between here and the server
+            raise ApiUnreachable(f"{status} {' '.join(text.decode(errors='replace').split())[:200]}".strip())
         if 200 <= status < 300 or status in allowed:
             return answer
         words = f"{status} {answer.get('message', '')}"
         if status in PASSING or status >= 500:
             raise ApiUnreachable(words)
         raise ApiRefused(f"{self.location}: {method} {path}: {words}")
+
+
+def _kubernetes_object(text: bytes) -> Object | None:
+    """What the API server answers, errors included, is an object with a kind; None if it is anything else."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) and "kind" in answer else None
 
 
 def open_namespace() -> Namespace:

@@ -21,33 +21,40 @@ class Workers:
     def __init__(self, stages: Stages, lease_seconds: float) -> None:
         self._stages, self._watcher, self._lease_seconds = stages, stages.watcher, lease_seconds
         self._settled_before, self._fruitless = -1, 0
+        self._made, self._has_ended = "", False  # the Job that was made last
         self._idle_since: float | None = None
 
     def see_to(self, status: SweepStatus, count_claimable: Callable[[], int]) -> None:
         """Makes a Job when none works and there are trials to claim; to be called again and again.
 
         Raises:
-            StageFailed: Jobs settle nothing, or one has failed as another would.
+            StageFailed: Jobs end and settle nothing, or one has failed as another would.
 
         """
         self._stages.refresh()
         jobs = self._watcher.jobs("sweep")
         if any(is_live(job) for job in jobs) and not self._hang(jobs, status):
             return
+        self._has_ended = self._has_ended or any(job["metadata"]["name"] == self._made for job in jobs)
         for job in jobs:
             if self._stages.is_of_now(job) and failure_reason(job)[0] in FINAL_REASONS:
                 raise StageFailed(self._stages.why("sweep", job))
         claimable = count_claimable()
         if not claimable:  # a lease has to run out first
             return
-        self._fruitless = self._fruitless + 1 if status.settled == self._settled_before else 0
-        self._settled_before = status.settled
+        if self._made and not self._has_ended:
+            log.warning("job %s was removed before it had ended", self._made)
+        elif status.settled == self._settled_before:
+            self._fruitless += 1
+        if status.settled > self._settled_before:
+            self._settled_before, self._fruitless = status.settled, 0
         if self._fruitless >= FRUITLESS_ROUNDS:
             why = f"; {self._stages.why('sweep', jobs[-1])}" if jobs and job_state(jobs[-1]) == "failed" else ""
             raise StageFailed(f"{self._fruitless} sweep Jobs in a row settled no trial ({status.line()}){why}")
         sweep, round_ = self._stages["sweep"], 1 + max((round_of(job) for job in jobs), default=0)
         workers = min(sweep.workers, -(-claimable // sweep.processes))
-        log.info("job %s: %d workers for %d trials", sweep.name(round_), workers, claimable)
+        self._made, self._has_ended = sweep.name(round_), False
+        log.info("job %s: %d workers for %d trials", self._made, workers, claimable)
         self._stages.create("sweep", round_, workers)
 
     def let_leave(self) -> None:

@@ -35,9 +35,10 @@ class Watcher:
         selector = f"{INSTANCE}={self._release}"
         self._jobs, self._pods = self._namespace.jobs(selector), self._namespace.pods(selector)
         problems = list(self._problems())
-        for problem in problems:
-            self._tell(problem)
-        present = {problem.key for problem in problems} | {_waiting_key(item) for item in (*self._jobs, *self._pods)}
+        for problem, pod in problems:
+            if self._tell(problem) and pod is not None and not problem.passing:
+                self._namespace.add_condition(pod, _told(problem))
+        present = {problem.key for problem, _ in problems} | {_waiting_key(item) for item in (*self._jobs, *self._pods)}
         self._since = {key: since for key, since in self._since.items() if key in present}
         for pod in self._pods:
             self._clear_if_lost(pod)
@@ -66,23 +67,28 @@ class Watcher:
         """The Job's pods as they were at the last refresh, the oldest first."""
         return sorted((pod for pod in self._pods if _job_of(pod) == job["metadata"]["name"]), key=_created)
 
-    def _problems(self) -> Iterator[Problem]:
+    def _problems(self) -> Iterator[tuple[Problem, Object | None]]:
+        """Each with the pod whose status tells it, if one does, without what a pipeline before this one has told."""
         values = {job["metadata"]["name"]: job["metadata"].get("annotations", {}).get(VALUES) for job in self._jobs}
         running = {_job_of(pod) for pod in self._pods if pod["status"].get("phase") == "Running"}
         for pod in self._pods:
             if pod["metadata"]["labels"].get(COMPONENT) == "pipeline":  # ourselves, or who came before us
                 continue
             found = list(pod_problems(pod, values.get(_job_of(pod)), others_run=_job_of(pod) in running))
-            yield from found
+            yield from ((problem, pod) for problem in found if _told(problem)["type"] not in _conditions(pod))
             if not found and pod["status"].get("phase") == "Pending" and self._asks_for_events(pod):
-                yield from event_problems(pod, self._namespace.events(pod["metadata"]["name"]))
+                yield from self._event_problems(pod)
         for job in self._jobs:
             if job_state(job) == "queued":
                 name = job["metadata"]["name"]
                 text = f"job {name} is held back until its queue admits it"
-                yield Problem(f"{_waiting_key(job)}/queued", text, level="info")
+                yield Problem(f"{_waiting_key(job)}/queued", text, level="info"), None
             elif is_live(job) and not job["status"].get("active") and self._asks_for_events(job):
-                yield from event_problems(job, self._namespace.events(job["metadata"]["name"]))
+                yield from self._event_problems(job)
+
+    def _event_problems(self, item: Object) -> Iterator[tuple[Problem, None]]:
+        for problem in event_problems(item, self._namespace.events(item["metadata"]["name"])):
+            yield problem, None
 
     def _asks_for_events(self, item: Object) -> bool:
         """Whether it has waited long enough, and its events were not asked for lately: each asking is a request."""
@@ -92,16 +98,19 @@ class Watcher:
         self._asked[key] = now
         return True
 
-    def _tell(self, problem: Problem) -> None:
+    def _tell(self, problem: Problem) -> bool:
+        """Whether it was told just now."""
         now = time.monotonic()
         since = self._since.setdefault(problem.key, now)
         if problem.passing and now - since < GRACE_SECONDS:
-            return
+            return False
         told = self._told.get(problem.key)
         level = logging.INFO if problem.level == "info" else logging.WARNING
-        if told is None or (problem.passing and level == logging.WARNING and now - told > REPEAT_SECONDS):
-            self._told[problem.key] = now
-            log.log(level, "%s", problem.text)
+        if told is not None and not (problem.passing and level == logging.WARNING and now - told > REPEAT_SECONDS):
+            return False
+        self._told[problem.key] = now
+        log.log(level, "%s", problem.text)
+        return True
 
     def _clear_if_lost(self, pod: Object) -> None:
         """A pod whose node does not answer stays forever, and its Job makes no other in its place.
@@ -124,6 +133,16 @@ class Watcher:
             command = f"kubectl -n {self._namespace.name} delete pod {name} --force"
             text = f"pod {name} has not ended in time; if its node {node} is lost for good: {command}"
             self._tell(Problem(f"{metadata['uid']}/lost", text))
+
+
+def _told(problem: Problem) -> Object:
+    """The condition of a pod by which the next pipeline knows that this has been told."""
+    _, _, what = problem.key.partition("/")
+    return {"type": f"resnet-sweep/{what}", "status": "True", "reason": "Told"}
+
+
+def _conditions(pod: Object) -> set[str]:
+    return {condition["type"] for condition in pod["status"].get("conditions") or ()}
 
 
 def _waiting_key(item: Object) -> str:

@@ -39,6 +39,18 @@ def build(name: str, folder: Path, containerfile: Path, arguments: Mapping[str, 
     return tag
 
 
+def run(tag: str, command: list[str], user: str) -> int:
+    """The exit code of a command in a container of the image, whose /tmp alone can be written to; it prints as it goes."""
+    container = _buildah("from", tag).strip()
+    try:
+        options = [f"--user={user}", "--isolation=chroot", "--mount=type=tmpfs,destination=/tmp,tmpfs-mode=1777"]
+        return subprocess.run(
+            ["buildah", "run", *options, container, "--", *command], env=_environment(), check=False
+        ).returncode
+    finally:
+        _buildah("rm", container)
+
+
 def push(tag: str, registry: str) -> str:
     """Returns the image's digest in the registry; layers that are there are not sent again."""
     name = tag.removeprefix("localhost/")
@@ -71,10 +83,13 @@ def _buildah(*arguments: str) -> str:
 
 
 def _run(command: list[str]) -> str:
-    # without a driver named, buildah may settle for one that copies every layer whole
-    environment = {"STORAGE_DRIVER": "overlay", **os.environ}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         end = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
         raise BuildFailed(f"{' '.join(command)} failed:\n{end}")
     return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    """Without a driver named, buildah may settle for one that copies every layer whole."""
+    return {"STORAGE_DRIVER": "overlay", **os.environ}

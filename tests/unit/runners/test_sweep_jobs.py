@@ -69,3 +69,27 @@ def test_job_that_settles_a_trial_begins_the_count_anew(sweep: Sweep) -> None:
     assert [job["metadata"]["annotations"]["resnet-sweep/round"] for job in sweep.jobs] == list("123456")
     with pytest.raises(StageFailed, match="3 sweep Jobs in a row"):
         sweep.goes_on_with(1)
+
+
+def test_job_that_somebody_removes_is_made_again_and_was_not_fruitless(
+    sweep: Sweep, caplog: pytest.LogCaptureFixture
+) -> None:
+    for removed in range(1, 2 * FRUITLESS_ROUNDS):
+        sweep.workers.see_to(status(4), lambda: TRIALS - 4)
+        assert len(sweep.jobs) == 1
+        sweep.jobs.clear()
+        assert caplog.text.count("was removed before it had ended") == removed - 1
+    for _ in range(3):
+        sweep.goes_on_with(settled=4)
+    with pytest.raises(StageFailed, match="3 sweep Jobs in a row"):
+        sweep.goes_on_with(settled=4)
+
+
+def test_job_that_has_ended_and_is_removed_afterwards_counts(sweep: Sweep) -> None:
+    """As when it is older than ttlSecondsAfterFinished while leases have yet to run out."""
+    for _ in range(3):
+        sweep.goes_on_with(settled=4)
+        sweep.workers.see_to(status(4), lambda: 0)
+        sweep.jobs.clear()
+    with pytest.raises(StageFailed, match="3 sweep Jobs in a row"):
+        sweep.goes_on_with(settled=4)

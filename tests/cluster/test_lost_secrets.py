@@ -1,0 +1,21 @@
+"""The Secrets of the throwaway services are deleted: an upgrade makes others, and their data are still there."""
+
+from tests.cluster.release import Release
+
+SHORT = {"sweep": {"trials": 3, "epochs": 3}, "finalTrain": {"epochs": 2}, "data": {"limit": 300}}
+
+
+def test_deleted_secrets_are_made_anew_and_the_study_goes_on(release: Release) -> None:
+    release.install(experiment=SHORT)
+    release.until_done()
+    services = ("postgresql", "minio")
+    former = [release.secret(service) for service in services]
+    for service in services:
+        release.namespace.kubectl("delete", "secret", f"run1-{service}")
+
+    release.upgrade(experiment={"sweep": {"trials": 4}})
+    log = release.until_done(revision=2)
+    assert "3/4 trials settled" in log
+    for service, before in zip(services, former, strict=True):
+        assert set(before.values()).isdisjoint(release.secret(service).values())
+    release.check(4)
