@@ -31,8 +31,8 @@ def _turn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Nobody waits for those that are alone when they come last."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+    """Those that are alone come first: they mostly wait, while the cores are busy with the tests of other folders."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
 
 
 @pytest.fixture
