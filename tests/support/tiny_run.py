@@ -27,5 +27,5 @@ def run_local(runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """All stages, in processes that end if they open a pickle."""
     command = local_command(runs, *arguments)
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, env=no_pickle.environment()
+        command, capture_output=True, text=True, timeout=600, check=False, env=no_pickle.environment()
     )
