@@ -1,5 +1,6 @@
 """What is left when the cluster's processes have been told to go: containers, shims, mounts, cgroups, links."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -49,9 +50,18 @@ def unmount(layout: Layout) -> None:
 
 
 def remove_cgroups() -> None:
+    """With what still runs in them: if the shims are killed before the containers, nobody else ends these."""
     for top in Path("/sys/fs/cgroup").glob("**/kubepods"):
+        for pid in _members(top):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        poll(lambda top=top: not _members(top), 5)
         for folder, _folders, _files in os.walk(top, topdown=False):
             Path(folder).rmdir()
+
+
+def _members(cgroup: Path) -> list[int]:
+    return [int(pid) for file in cgroup.glob("**/cgroup.procs") for pid in file.read_text().split()]
 
 
 def remove_log_links(layout: Layout) -> None:
