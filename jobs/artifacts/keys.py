@@ -25,7 +25,7 @@ TRIALS = "trials"
 
 # Matches checkpoint_key and outcome_key, of which a training has no need once it is over.
 TEMPORARY = re.compile(r"(?P<prefix>.+)/(?P<kind>checkpoint|outcome)-(?P<fence>\d+)(-(?P<owner>[^/]+))?\.(pt|json)")
-OF_CLAIM = re.compile(r"(?P<folder>(?P<prefix>.+)/claim-(?P<fence>\d+)-[^/]+)/.+")  # an object in a claim_folder
+OF_CLAIM = re.compile(r"(?P<folder>.+/claim-(?P<fence>\d+)-[^/]+)/.+")  # an object in a claim_folder
 
 
 def images_key(source: str, part: str, sha256: str) -> str:

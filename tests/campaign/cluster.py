@@ -9,22 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from tests.campaign.outcome import Outcome, seeds
 from tests.cluster.choice import chosen_cluster
 from tests.cluster.kubernetes_cluster import Cluster, CommandFailed, Namespace
-from tests.cluster.release import NAME, Release
+from tests.cluster.release import EXPERIMENT, NAME, TRIALS, Release
 
 AT_ONCE = 3
-TRIALS = 8
-EXPERIMENT: dict[str, Any] = {
-    "data": {"limit": 300},
-    "model": {"depths": [1, 1], "width": 8, "strides": [2, 2]},
-    "pruning": {"method": "none", "target": None},
-    "sweep": {"trials": TRIALS, "epochs": 32, "earlyStopping": {"name": "none"}},
-    "finalTrain": {"epochs": 20},
-}
 PAUSE_SECONDS = (1.0, 8.0)  # between two faults of a release
 MOST_FAULTS = 14  # of a release, so that it ends
 OURS = ("prepare", "sweep", "final-train", "evaluate", "pipeline")

@@ -1,7 +1,7 @@
 """What came of one schedule of faults."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 
@@ -28,7 +28,3 @@ def seeds(campaign: str) -> Iterator[str]:
     while True:
         yield f"{campaign}-{number}"
         number += 1
-
-
-def total(outcomes: Sequence[Outcome]) -> int:
-    return sum(len(outcome.faults) for outcome in outcomes)

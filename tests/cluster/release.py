@@ -24,6 +24,16 @@ LEASE_SECONDS = 12
 SMALL = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}  # three releases fit on two cores
 POLL_SECONDS = 1.0
 
+TRIALS = 8
+# A network that is trained in seconds, all trials to the end: there is time to do harm, and not much more.
+EXPERIMENT: dict[str, Any] = {
+    "data": {"limit": 300},
+    "model": {"depths": [1, 1], "width": 8, "strides": [2, 2]},
+    "pruning": {"method": "none", "target": None},
+    "sweep": {"trials": TRIALS, "epochs": 20, "earlyStopping": {"name": "none"}},
+    "finalTrain": {"epochs": 4},
+}
+
 
 class Release:
     def __init__(self, namespace: Namespace) -> None:

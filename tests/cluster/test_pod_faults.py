@@ -3,24 +3,13 @@
 import re
 import signal
 import time
-from typing import Any
 
 import pytest
 
 from tests.cluster.kubernetes_cluster import Cluster
-from tests.cluster.release import NAME, Release
+from tests.cluster.release import EXPERIMENT, NAME, TRIALS, Release
 from tests.cluster.single_node.cluster import SingleNode
 from tests.cluster.single_node.layout import NODE
-
-TRIALS = 8
-# A network that is trained in seconds, all trials to the end: there is time to do harm, and not much more.
-EXPERIMENT: dict[str, Any] = {
-    "data": {"limit": 300},
-    "model": {"depths": [1, 1], "width": 8, "strides": [2, 2]},
-    "pruning": {"method": "none", "target": None},
-    "sweep": {"trials": TRIALS, "epochs": 20, "earlyStopping": {"name": "none"}},
-    "finalTrain": {"epochs": 4},
-}
 
 
 def node_of(release: Release) -> SingleNode:
