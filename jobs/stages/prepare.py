@@ -52,6 +52,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
                 store_dataset(guarded, name, experiment.data.source, raw)
             guarded.under(name).write_text(EXPERIMENT, dump_experiment(experiment))
             _tell(experiment, read_dataset(root, name))
+            hold.check()  # the sweep's experiment is replaced here, too
             added, unsettled = create_study_and_slots(experiment, database)
             if unsettled:
                 guarded.under(name).remove(MANIFEST)  # a result of fewer trials is no longer the result

@@ -1,7 +1,7 @@
 """Builds the image with every version of torch that the chart's README names, and trains a small study in each.
 
     python -m tests.cluster.images.versions          # by hand: some 6 GB and several minutes a version
-    python -m tests.cluster.images.versions 2.10.0   # only this one
+    python -m tests.cluster.images.versions 2.15.0   # only this one
 
 With Docker where there is one, over the base image that the Dockerfile names; otherwise with buildah over one of Debian's
 packages, as the root of a Debian. The study runs as a user without a name, on a root file system that cannot be written to.
