@@ -3,6 +3,7 @@
 import re
 
 EXPERIMENT = "experiment.yaml"
+IDENTITY = "identity"  # which `prepare` writes here and into the database, so that both are known to belong together
 DATASET = "dataset.json"
 MANIFEST = "manifest.json"
 LOGS = "logs"

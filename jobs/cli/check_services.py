@@ -9,7 +9,7 @@ from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.cli.run_stage import open_root
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
-from jobs.queue.compatibility import check_result, check_study
+from jobs.queue.compatibility import check_artifacts, check_result, check_study
 from jobs.queue.database import Database
 from jobs.runtime import interrupt
 from jobs.runtime.identity import owner_identity
@@ -61,9 +61,11 @@ def check_change(experiment: Experiment, settings: Settings, root: Artifacts) ->
 
     """
     database = Database.of(settings, PATIENCE, read_only=True)
+    study = WaitingArtifacts(root, PATIENCE).under(experiment.study_name)
     check_study(experiment, database)
+    check_artifacts(experiment, database, study)
     database.close()
-    check_result(experiment, WaitingArtifacts(root, PATIENCE).under(experiment.study_name))
+    check_result(experiment, study)
     say(f"study {experiment.study_name}: can go on with this experiment, {experiment.sweep.trials} trials")
 
 

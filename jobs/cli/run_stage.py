@@ -46,7 +46,7 @@ def run_stage(options: argparse.Namespace, experiment: Experiment) -> int:
     if command == "final-train" and settings.ranks > 1 and settings.launcher_pid is None:
         from jobs.stages.final_train.ranks import run_ranks  # noqa: PLC0415
 
-        return run_ranks(experiment, settings, [command, *experiment_options_of(options)])
+        return run_ranks(experiment, settings, open_root(settings), [command, *experiment_options_of(options)])
     return run_in_this_process(options, experiment, settings)
 
 

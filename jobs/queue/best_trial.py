@@ -1,5 +1,6 @@
 """Which trial the final training takes, once the sweep is over."""
 
+from jobs.artifacts import Artifacts
 from jobs.experiment.experiment import Experiment
 from jobs.queue.compatibility import check_prepared
 from jobs.queue.database import Database
@@ -35,11 +36,18 @@ def best_trial(experiment: Experiment, status: SweepStatus) -> TrialStatus:
     return status.best
 
 
-def read_best_trial(experiment: Experiment, settings: Settings) -> TrialStatus:
-    """The best trial that the database knows of; also raises Failure where the database cannot be reached."""
+def read_best_trial(experiment: Experiment, settings: Settings, study: Artifacts) -> TrialStatus:
+    """The best trial that the database knows of.
+
+    Raises:
+        NotPrepared, ConfigurationError: as `check_prepared`.
+        SweepNotOver, TooFewCompleted: as `best_trial`.
+        Failure: the database cannot be reached.
+
+    """
     database = Database.of(settings)
     try:
-        check_prepared(experiment, database)
+        check_prepared(experiment, database, study)
         return best_trial(experiment, sweep_status(database, experiment.study_name))
     finally:
         database.close()

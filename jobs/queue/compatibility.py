@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from jobs.artifacts import Artifacts
-from jobs.artifacts.keys import EXPERIMENT
+from jobs.artifacts.keys import EXPERIMENT, IDENTITY
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
 from jobs.queue.database import Database
@@ -44,18 +44,21 @@ def _parse(text: str | None, study: str) -> Experiment | None:
     return experiment
 
 
-def check_prepared(experiment: Experiment, database: Database) -> None:
-    """Makes sure that the study was prepared for this experiment; the number of trials may differ.
+def check_prepared(experiment: Experiment, database: Database, study: Artifacts) -> None:
+    """Makes sure that the study was prepared for this experiment and with these artifacts.
+
+    The number of trials may differ.
 
     Raises:
         NotPrepared: there is no such study.
-        ConfigurationError: it was prepared for another experiment; the message names the fields that differ.
+        ConfigurationError: it was prepared for another experiment, or with other artifacts; the message says which.
 
     """
     stored = stored_experiment(database, experiment.study_name)
     if stored is None:
         raise NotPrepared(f"study {experiment.study_name}: not in {database.place}; `resnet-sweep prepare` makes it")
     _refuse(_other_fields(stored, experiment, database.place))
+    check_artifacts(experiment, database, study)
 
 
 def check_extends(stored: Experiment, experiment: Experiment, place: str) -> None:
@@ -78,6 +81,30 @@ def check_result(experiment: Experiment, study: Artifacts) -> None:
         check_extends(parse_experiment(study.read_text(EXPERIMENT)), experiment, study.location)
 
 
+def check_artifacts(experiment: Experiment, database: Database, study: Artifacts) -> str | None:
+    """Makes sure that the study's artifacts are those that it was prepared with.
+
+    Returns:
+        Their identity; None where the database knows of none, as the study is new there.
+
+    Raises:
+        ConfigurationError: they are others.
+
+    """
+    name = experiment.study_name
+    if not _may_be_read(database):
+        return None
+    _text, identity = database.read(lambda connection: read_sweep(connection, name))
+    if identity is not None and (not study.exists(IDENTITY) or study.read_text(IDENTITY) != identity):
+        _refuse(
+            [
+                f"study.name={name}: the study in {database.place} was prepared with other artifacts than those in "
+                f"{study.location}; give the place of those, or choose another name"
+            ]
+        )
+    return identity
+
+
 def check_study(experiment: Experiment, database: Database) -> None:
     """The same for the study in the database, if it is there; raises as `check_extends` does.
 
@@ -90,9 +117,10 @@ def check_study(experiment: Experiment, database: Database) -> None:
 
     def look(connection: Connection) -> tuple[str | None, int]:
         check_tables(connection)
-        return read_sweep(connection, name), count_trials(connection, name)
+        text, _identity = read_sweep(connection, name)
+        return text, count_trials(connection, name)
 
-    if is_sqlite(database.url) and not Path(database.place).exists():  # connecting would make the file
+    if not _may_be_read(database):
         return
     text, trials = database.read(look)
     stored = _parse(text, name)
@@ -100,6 +128,10 @@ def check_study(experiment: Experiment, database: Database) -> None:
         check_extends(stored, experiment, database.place)
     elif trials:  # without one it may be ours, if `prepare` was ended in between
         _refuse([f"study.name={name}: {database.place} has a study of this name from another program; choose another"])
+
+
+def _may_be_read(database: Database) -> bool:
+    return not is_sqlite(database.url) or Path(database.place).exists()  # connecting would make the file
 
 
 def _other_fields(stored: Experiment, experiment: Experiment, place: str) -> list[str]:

@@ -8,6 +8,8 @@ from sqlalchemy import Engine
 
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
+from jobs.queue.claim import Claim
+from jobs.queue.claims import check_fence
 from jobs.queue.connections import connect, exclusive
 from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables as create_optuna_tables
@@ -42,10 +44,21 @@ def make_tables(url: str, engine: Engine) -> None:
     upgrade_tables(engine)
 
 
-def create_study_and_slots(experiment: Experiment, database: Database) -> tuple[int, int]:
+def create_study_and_slots(experiment: Experiment, database: Database, held: Claim, artifacts: str) -> tuple[int, int]:
     """Creates study, sweep and slots, as far as they do not exist.
 
-    Returns how many slots are new, and how many of all are not settled.
+    Args:
+        experiment: of the study.
+        database: with our tables.
+        held: the claim on the study's result.
+        artifacts: the identity of those that the study is prepared with.
+
+    Returns:
+        How many slots are new, and how many of all are not settled.
+
+    Raises:
+        LeaseLost: another process has claimed the result since; the sweep is as that one leaves it.
+
     """
     name, text, fixed = experiment.study_name, dump_experiment(experiment), experiment.fixed_parameters()
 
@@ -53,7 +66,8 @@ def create_study_and_slots(experiment: Experiment, database: Database) -> tuple[
         with _alone(database):
             create_study(experiment, database.storage)
             with database.engine.begin() as connection:
-                added = create_sweep(connection, name, text, fixed)
+                check_fence(connection, held)
+                added = create_sweep(connection, name, text, fixed, artifacts)
                 return added, sum(not row.state.settled for row in read_slots(connection, name))
 
     return database.run(create)

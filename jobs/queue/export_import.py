@@ -180,6 +180,8 @@ def _clean(trial: FrozenTrial) -> FrozenTrial:
 def _insert(connection: Connection, tables: Rows, ids: dict[int, int]) -> None:
     for row in tables[ledger]:
         del row["id"]
+    for row in tables[sweeps]:  # it may go on with artifacts of its own
+        row["artifacts"] = None
     running = [row for row in tables[slots] if row["state"] == SlotState.RUNNING]
     held = [(Claim.of(row), row["lease_end"]) for row in running]
     for row in tables[slots]:

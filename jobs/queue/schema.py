@@ -21,6 +21,7 @@ UPGRADES: dict[int, tuple[str, ...]] = {
         "ALTER TABLE resnet_sweep_slots ADD COLUMN failed_at VARCHAR(128)",
         "ALTER TABLE resnet_sweep_slots ADD COLUMN failed_elsewhere BOOLEAN",
     ),
+    2: ("ALTER TABLE resnet_sweep_sweeps ADD COLUMN artifacts VARCHAR(32)",),
 }
 VERSION = max(UPGRADES) + 1
 OPTUNA_REVISION = re.compile(r"v\d+\.\d+\.\d+.*")  # what Optuna writes into alembic_version
@@ -84,13 +85,16 @@ def check_tables(connection: Connection) -> None:
             raise Unsuitable(_not_ours("alembic_version"))
 
 
-def read_sweep(connection: Connection, study: str) -> str | None:
-    """The experiment of a sweep as `read_experiment` returns it, also from tables that are still to be upgraded."""
+def read_sweep(connection: Connection, study: str) -> tuple[str | None, str | None]:
+    """Experiment and identity of the artifacts of a sweep, also from tables that are still to be upgraded."""
     version = _version(connection)
     if version is None:
-        return None
-    table = sa.table("sweeps" if version == 1 else sweeps.name, sa.column("study"), sa.column("experiment"))
-    return connection.scalar(sa.select(table.c.experiment).where(table.c.study == study))
+        return None, None
+    columns: list[sa.ColumnClause[str]] = [sa.column(name) for name in ("study", "experiment", "artifacts")]
+    table = sa.table("sweeps" if version == 1 else sweeps.name, *columns)
+    artifacts = table.c.artifacts if version > 2 else sa.null()
+    row = connection.execute(sa.select(table.c.experiment, artifacts).where(table.c.study == study)).one_or_none()
+    return (None, None) if row is None else (row[0], row[1])
 
 
 def _version(connection: Connection) -> int | None:

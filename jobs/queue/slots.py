@@ -28,15 +28,31 @@ class SlotRow:
     traceback: str | None = None
 
 
-def create_sweep(connection: Connection, study: str, experiment: str, parameters: Sequence[dict[str, Any]]) -> int:
+def create_sweep(
+    connection: Connection,
+    study: str,
+    experiment: str,
+    parameters: Sequence[dict[str, Any]],
+    artifacts: str | None = None,
+) -> int:
     """Creates the sweep, and a slot for each set of fixed parameters; slots that exist stay as they are.
 
-    Returns how many slots are new.
+    Args:
+        connection: with a transaction.
+        study: its name.
+        experiment: as YAML.
+        parameters: of each trial, as far as a grid or a list fixes them.
+        artifacts: the identity of those it is prepared with.
+
+    Returns:
+        How many slots are new.
+
     """
+    row = {"experiment": experiment, "artifacts": artifacts}
     if read_experiment(connection, study) is None:
-        connection.execute(sa.insert(sweeps).values(study=study, experiment=experiment))
+        connection.execute(sa.insert(sweeps).values(row | {"study": study}))
     else:  # this locks the row, so that a second process that prepares the study finds these slots
-        connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(experiment=experiment))
+        connection.execute(sa.update(sweeps).where(sweeps.c.study == study).values(row))
     count = sa.select(sa.func.count()).where(slots.c.study == study).select_from(slots)
     existing = connection.scalar(count) or 0
     new = UNCLAIMED | {"study": study}

@@ -15,6 +15,7 @@ sweeps = sa.Table(
     metadata,
     sa.Column("study", sa.String(128), primary_key=True),
     sa.Column("experiment", sa.Text, nullable=False),  # YAML, every field
+    sa.Column("artifacts", sa.String(32)),  # what `keys.IDENTITY` holds in the study's folder or bucket
 )
 
 slots = sa.Table(

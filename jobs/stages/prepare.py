@@ -1,17 +1,18 @@
 """The stage `prepare`: checks everything, then writes data set, study and slots."""
 
 import logging
+import secrets
 from contextlib import closing
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_images import divide, store_dataset
 from jobs.artifacts.dataset_record import StoredDataset, dataset_is_stored, read_dataset
 from jobs.artifacts.guarded import GuardedArtifacts
-from jobs.artifacts.keys import EXPERIMENT, MANIFEST
+from jobs.artifacts.keys import EXPERIMENT, IDENTITY, MANIFEST
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
 from jobs.experiment.search_space import end_points
-from jobs.queue.compatibility import check_result, check_study
+from jobs.queue.compatibility import check_artifacts, check_result, check_study
 from jobs.queue.create import create_study_and_slots, create_tables
 from jobs.queue.database import Database
 from jobs.queue.exclusive import RESULT, exclusively
@@ -32,7 +33,8 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     """Can be repeated: what exists already stays as it is, and trials that are more than before are added.
 
     Raises:
-        ConfigurationError: the experiment cannot be run, or the study belongs to another one; nothing is written.
+        ConfigurationError: the experiment cannot be run, or the study belongs to another one or to other
+            artifacts; nothing is written.
         LeaseLost: another process prepares or evaluates the study.
         OutageTooLong: database or artifacts were away for longer than OUTAGE_DEADLINE_SECONDS.
         Refused: the database will not have this process.
@@ -44,16 +46,20 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     raw = None if dataset_is_stored(root, name) else _read_checked(experiment, settings)
     with closing(Database.of(settings)) as database:
         check_study(experiment, database)
+        check_artifacts(experiment, database, root.under(name))
         create_tables(database)
         with exclusively(database, settings, name, RESULT) as hold:
             guarded = GuardedArtifacts(root, hold.check)
             check_study(experiment, database)  # again, as another process may have prepared the study meanwhile
+            identity = check_artifacts(experiment, database, root.under(name))
+            if identity is None:
+                identity = secrets.token_hex(16)
+                guarded.under(name).write_text(IDENTITY, identity)
             if raw is not None:
                 store_dataset(guarded, name, experiment.data.source, raw)
             guarded.under(name).write_text(EXPERIMENT, dump_experiment(experiment))
             _tell(experiment, read_dataset(root, name))
-            hold.check()  # the sweep's experiment is replaced here, too
-            added, unsettled = create_study_and_slots(experiment, database)
+            added, unsettled = create_study_and_slots(experiment, database, hold.claim, identity)
             if unsettled:
                 guarded.under(name).remove(MANIFEST)  # a result of fewer trials is no longer the result
     sweep = experiment.sweep

@@ -8,7 +8,9 @@ from urllib.error import URLError
 import numpy as np
 import torch
 from torchvision import datasets
+from torchvision.datasets.utils import download_and_extract_archive
 
+from resnet_core.data.cifar_python import has_official_files, read_batch, read_class_names
 from resnet_core.data.images import Images, RawDataset
 
 PIXELS = 3 * 32 * 32  # a row holds red, green and blue planes of 32x32 bytes, after its label bytes
@@ -62,8 +64,8 @@ TEST_ROWS = 10_000
 def read_folder(layout: Layout, path: Path) -> RawDataset:
     """The data set in `path`, which contains one of the official folders or is one of them.
 
-    Files are unpickled only after torchvision has compared them with the official checksums. For the binary layout
-    there are no official checksums, so the title of the data set says that it is not verified.
+    Files of the Python layout must have the official checksums. For the binary layout there are none, so the title of
+    the data set says that it is not verified.
 
     Raises:
         ValueError: there is no such folder, or a file is missing, cut short or damaged.
@@ -74,9 +76,9 @@ def read_folder(layout: Layout, path: Path) -> RawDataset:
     if any((path / name).exists() for name in (*layout.train_files, layout.test_file)):
         return _read_binary(layout, path)
     if (path / layout.python_folder).is_dir():
-        return _read_python(layout, path)
+        return _read_python(layout, path / layout.python_folder)
     if path.is_dir() and path.absolute().name == layout.python_folder:
-        return _read_python(layout, path.absolute().parent)
+        return _read_python(layout, path)
     raise ValueError(f"data.path={path}: no {layout.binary_folder} or {layout.python_folder} there")
 
 
@@ -87,14 +89,16 @@ def download(layout: Layout, cache: Path) -> RawDataset:
         ValueError: the archive cannot be downloaded or stored.
 
     """
+    official = layout.torchvision
     try:
-        layout.torchvision(str(cache), train=True, download=True)
+        if not has_official_files(official, cache / layout.python_folder):
+            download_and_extract_archive(official.url, str(cache), filename=official.filename, md5=official.tgz_md5)
     except (URLError, OSError, RuntimeError) as error:
         raise ValueError(
             f"data.path=null: {layout.title} could not be downloaded ({error}); "
             f"set it to a folder that holds {layout.binary_folder} or {layout.python_folder}"
         ) from None
-    return _read_python(layout, cache)
+    return _read_python(layout, cache / layout.python_folder)
 
 
 def _read_binary(layout: Layout, folder: Path) -> RawDataset:
@@ -129,20 +133,15 @@ def _read_rows(layout: Layout, file: Path, rows: int) -> tuple[np.ndarray, np.nd
     return table[:, layout.label_bytes :].reshape(rows, 3, 32, 32), labels
 
 
-def _read_python(layout: Layout, root: Path) -> RawDataset:
-    try:
-        train = layout.torchvision(str(root), train=True, download=False)
-        test = layout.torchvision(str(root), train=False, download=False)
-    except RuntimeError:  # torchvision raises it for a wrong checksum, before anything is unpickled
-        raise ValueError(
-            f"data.path={root / layout.python_folder}: a file is missing or its checksum is not the official one"
-        ) from None
-    return RawDataset(
-        layout.title,
-        tuple(train.classes),
-        _images([(train.data.transpose(0, 3, 1, 2), np.array(train.targets))]),
-        _images([(test.data.transpose(0, 3, 1, 2), np.array(test.targets))]),
+def _read_python(layout: Layout, folder: Path) -> RawDataset:
+    official = layout.torchvision
+    if not has_official_files(official, folder):
+        raise ValueError(f"data.path={folder}: a file is missing or its checksum is not the official one")
+    train, test = (
+        _images([read_batch(folder / name) for name, _ in listed])
+        for listed in (official.train_list, official.test_list)
     )
+    return RawDataset(layout.title, read_class_names(folder / official.meta["filename"]), train, test)
 
 
 def _images(parts: list[tuple[np.ndarray, np.ndarray]]) -> Images:

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.queue.compatibility import stored_experiment
 from jobs.queue.connections import connect
-from jobs.queue.create import create_study_and_slots, create_tables, make_tables
+from jobs.queue.create import create_tables, make_tables
 from jobs.queue.database import Database
 from jobs.queue.database_errors import Unsuitable
 from jobs.queue.tables import metadata, schema, sweeps
@@ -67,7 +67,7 @@ def test_reader_cannot_keep_studies_from_being_made(place: Place) -> None:
             cursor.execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
         database = Database(place.url(), Patience(10), 2)
         create_tables(database)
-        assert create_study_and_slots(reporting.experiment(2, 1), database) == (2, 2)
+        assert reporting.extend(reporting.experiment(2, 1), database) == (2, 2)
         database.close()
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             cursor.execute(f"LOCK TABLE {schema.name} IN SHARE UPDATE EXCLUSIVE MODE")

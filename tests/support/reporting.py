@@ -21,7 +21,9 @@ from jobs.experiment.load import dump_experiment, load_experiment
 from jobs.queue import claims
 from jobs.queue import fenced_storage as storage_module
 from jobs.queue.claim import Claim
+from jobs.queue.create import create_study_and_slots
 from jobs.queue.database import Database
+from jobs.queue.exclusive import RESULT, exclusively
 from jobs.queue.fenced_storage import create_tables
 from jobs.queue.schema import upgrade_tables
 from jobs.queue.slots import create_sweep
@@ -60,6 +62,13 @@ def prepare(sweep: Experiment, url: str) -> None:
     database = opened(url)
     add_study(sweep, database)
     database.close()
+
+
+def extend(sweep: Experiment, database: Database) -> tuple[int, int]:
+    """Study and slots, as the stage `prepare` makes them in tables that are there."""
+    settings = place(database.url, "nowhere")
+    with exclusively(database, settings, sweep.study_name, RESULT) as hold:
+        return create_study_and_slots(sweep, database, hold.claim, "0" * 32)
 
 
 def add_study(sweep: Experiment, database: Database) -> None:

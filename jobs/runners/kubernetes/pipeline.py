@@ -20,7 +20,7 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
 from jobs.queue.best_trial import best_trial
 from jobs.queue.claims import claimable
-from jobs.queue.compatibility import check_result, check_study, stored_experiment
+from jobs.queue.compatibility import check_artifacts, check_result, check_study, stored_experiment
 from jobs.queue.database import Database
 from jobs.queue.slots import read_slots
 from jobs.queue.status import SweepStatus, sweep_status
@@ -146,6 +146,8 @@ class _Pipeline:
         """
         check_study(self._experiment, self._database)
         check_result(self._experiment, self._study)
+        if check_artifacts(self._experiment, self._database, self._study) is None:
+            return False
         if stored_experiment(self._database, self._experiment.study_name) != self._experiment:
             return False
         if not self._study.exists(EXPERIMENT) or not dataset_is_stored(self._root, self._experiment.study_name):

@@ -44,7 +44,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     """
     root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
     with closing(Database.of(settings)) as database:
-        check_prepared(experiment, database)
+        check_prepared(experiment, database, root.under(experiment.study_name))
         with exclusively(database, settings, experiment.study_name, RESULT) as hold:
             artifacts = GuardedArtifacts(root.under(experiment.study_name), hold.check)
             _evaluate(experiment, settings, root, artifacts, database)

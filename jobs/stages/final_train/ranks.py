@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.experiment.experiment import Experiment
 from jobs.queue.best_trial import read_best_trial
+from jobs.queue.status import TrialStatus
 from jobs.runtime import interrupt
 from jobs.runtime.child_processes import ChildProcesses, shell_exit_code
 from jobs.runtime.errors import ConfigurationError
+from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from resnet_core.cores import threads_each
 
@@ -26,7 +29,7 @@ INTERRUPTED = (interrupt.EXIT_INTERRUPTED, -signal.SIGTERM)  # the second if SIG
 HERE = "127.0.0.1"
 
 
-def run_ranks(experiment: Experiment, settings: Settings, arguments: Sequence[str]) -> int:
+def run_ranks(experiment: Experiment, settings: Settings, root: Artifacts, arguments: Sequence[str]) -> int:
     """Runs `python -m jobs` with `arguments` in one process for each rank and waits for all; SIGTERM is passed on.
 
     If one fails, the others are ended too, because none can go on alone. Returns 0, 75 after an interruption, 128 + N
@@ -38,7 +41,9 @@ def run_ranks(experiment: Experiment, settings: Settings, arguments: Sequence[st
         Failure: there is no best trial, or it cannot be read.
 
     """
-    _check_ranks_can_share(experiment, settings)
+    root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
+    best = read_best_trial(experiment, settings, root.under(experiment.study_name))
+    _check_ranks_can_share(experiment, settings, best)
     interrupt.end()  # from here on each rank has a heartbeat of its own
     codes: dict[int, int] = {}
     with _free_port() as port, ChildProcesses(GRACE_SECONDS, settings.heartbeat_dir) as ranks:
@@ -69,9 +74,8 @@ def end_with(launcher: int) -> None:
     threading.Thread(target=watch, name="launcher", daemon=True).start()
 
 
-def _check_ranks_can_share(experiment: Experiment, settings: Settings) -> None:
+def _check_ranks_can_share(experiment: Experiment, settings: Settings, best: TrialStatus) -> None:
     """Checks here what each rank would find wrong, so that the message appears once."""
-    best = read_best_trial(experiment, settings)
     recipe, _ = experiment.with_parameters(best.parameters)
     try:
         share = recipe.rank_batch_size(settings.ranks)

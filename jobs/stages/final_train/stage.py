@@ -47,7 +47,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
     try:
         with _group(settings, device) as group, closing(Database.of(settings)) as database:
-            best = read_best_trial(experiment, settings)
+            best = read_best_trial(experiment, settings, root.under(experiment.study_name))
             logs.add_context(trial=best.number)
             trial = ChosenTrial(number=best.number, parameters=best.parameters)
             course = Course(experiment, root, database, trial, device, group)

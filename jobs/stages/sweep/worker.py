@@ -50,7 +50,7 @@ class Worker:
         self._sweep, self._study_name = experiment.sweep, experiment.study_name
         self._artifacts = WaitingArtifacts(artifacts, Patience(settings.outage_deadline_seconds))
         self._database = Database.of(settings)
-        check_prepared(experiment, self._database)
+        check_prepared(experiment, self._database, self._artifacts)
         self._lease_engine = connect(settings.database_url, settings.database_timeout_seconds)
         self._place = Workplace(experiment, settings, self._artifacts, self._database)
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.queue.compatibility import check_study
-from jobs.queue.create import create_study_and_slots, create_tables
+from jobs.queue.create import create_tables
 from jobs.queue.database import Database
 from jobs.queue.tables import schema
 from jobs.runtime.errors import ConfigurationError, Refused
@@ -54,7 +54,7 @@ def test_study_of_version_1_can_be_extended(tmp_path: Path) -> None:
     assert digest(tmp_path / "study.db") == before
     database = opened(url)
     create_tables(database)
-    assert create_study_and_slots(sweep, database) == (2, 4)
+    assert reporting.extend(sweep, database) == (2, 4)
     check_study(sweep, database)
     database.close()
 

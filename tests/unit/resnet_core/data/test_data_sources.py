@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from torchvision import datasets
 
 from resnet_core.config import DataConfig
 from resnet_core.data import Images, cifar, load, read_source, save
+from resnet_core.data.cifar_python import read_batch, read_class_names
 
 ROW = 1 + 3072
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +171,32 @@ def test_cifar_python_layout_is_read_where_the_checksums_match(python_folder: Pa
     assert dataset.test.images[0, :, 0, 0].tolist() == [0, 100, 200]
 
 
+def test_official_file_is_read_as_python_2_has_written_it(tmp_path: Path) -> None:
+    """Its bytes are those that its checksum is of, so that its form, and that of the others, is known."""
+    content, numbers = b"\x80\x02}q\x01(", itertools.count(2)
+
+    def text(word: str) -> bytes:
+        return b"U%c%bq%c" % (len(word), word.encode(), next(numbers))
+
+    content += text("num_cases_per_batch") + b"M\x10\x27" + text("label_names") + b"]q%c(" % next(numbers)
+    content += b"".join(text(name) for name in CIFAR10_CLASSES) + b"e" + text("num_vis") + b"M\x00\x0cu."
+    assert hashlib.md5(content).hexdigest() == datasets.CIFAR10.meta["md5"]
+    (tmp_path / "batches.meta").write_bytes(content)
+    assert read_class_names(tmp_path / "batches.meta") == CIFAR10_CLASSES
+
+
+def test_pixels_of_python_2_are_read_as_bytes(tmp_path: Path) -> None:
+    pixels, state = bytes(range(256)) * 12, b"(K\x01K\x01M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R\x89"
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R" + state
+    array += b"T" + len(pixels).to_bytes(4, "little") + pixels + b"tb"
+    content = b"\x80\x02}(U\x06labels](K\x07eU\x04data" + array + b"U\x09filenames](U\x05a.pngeu."
+    assert np.array_equal(pickle.loads(content, encoding="latin1")["data"][0], np.frombuffer(pixels, np.uint8))
+    (tmp_path / "batch").write_bytes(content)
+    images, labels = read_batch(tmp_path / "batch")
+    assert images.tobytes() == pixels
+    assert labels.tolist() == [7]
+
+
 def test_python_folder_is_found_from_inside(python_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(python_folder / "cifar-10-batches-py")
     assert read_source(DataConfig(source="cifar10", path=".")).title == "CIFAR-10"
@@ -190,6 +219,15 @@ def test_single_pickle_with_another_checksum_is_never_loaded(python_folder: Path
     (python_folder / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(_Trap(sprung)))
     with pytest.raises(ValueError, match=r"data\.path=.*its checksum is not the official one"):
         read_source(DataConfig(source="cifar10", path=str(python_folder)))
+    assert not sprung.exists()
+
+
+def test_pickle_with_the_official_checksum_runs_nothing(python_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, sprung = python_folder / "cifar-10-batches-py/batches.meta", python_folder / "sprung"
+    content = {"label_names": list("abcdefghij"), "filenames": [_Trap(sprung)]}
+    file.write_bytes(pickle.dumps(content))
+    monkeypatch.setitem(datasets.CIFAR10.meta, "md5", hashlib.md5(file.read_bytes()).hexdigest())
+    assert read_source(DataConfig(source="cifar10", path=str(python_folder))).classes == tuple("abcdefghij")
     assert not sprung.exists()
 
 
