@@ -6,8 +6,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from jobs.experiment.experiment import Experiment
 from tests.campaign.outcome import Outcome, seeds
 from tests.support import reporting
 from tests.support.crew import Crew
@@ -15,8 +18,10 @@ from tests.support.minio import Minio
 from tests.support.place import Place
 from tests.support.postgres import Postgres
 from tests.support.reporting import LEASE
+from tests.support.standby import Standby, primary_and_standby, url_of_both
 
 TRIALS, EPOCHS, WORKERS = 6, 4, 3
+WITH_STANDBY = 0.25  # of the schedules: their database fails over
 EPOCH_SECONDS = 0.15
 FAULTS = (3, 9)  # of one schedule
 PAUSE_SECONDS = (0.0, 0.8)  # between two
@@ -25,27 +30,60 @@ PAUSE_SECONDS = (0.0, 0.8)  # between two
 def run(faults: int, campaign: str) -> Iterator[Outcome]:
     made = 0
     with ExitStack() as servers:
-        postgres = Postgres(Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="postgres-"))))
-        postgres.start()
-        servers.callback(postgres.stop)
+        alone = Postgres(Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="postgres-"))))
+        alone.start()
+        servers.callback(alone.stop)
         minio = Minio(Path(servers.enter_context(tempfile.TemporaryDirectory(prefix="minio-"))))
         minio.start()
         servers.callback(minio.stop)
         for seed in seeds(campaign):
-            with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
-                outcome = _Schedule(seed, postgres, minio, Path(folder)).run()
+            draw = random.Random(seed)
+            with ExitStack() as stack:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-")))
+                if draw.random() < WITH_STANDBY:
+                    primary, standby = stack.enter_context(primary_and_standby())
+                    place: Place = PlaceWithStandby(primary, primary.new_database(), folder, standby)
+                else:
+                    place = Place(alone, alone.new_database(), folder)
+                outcome = _Schedule(seed, draw, place, minio).run()
             yield outcome
             made += len(outcome.faults)
             if made >= faults:
                 return
 
 
+@dataclass
+class PlaceWithStandby(Place):
+    """A database on a primary, then on its standby, which has not received all."""
+
+    standby: Standby
+    failed_over: bool = False
+
+    def __post_init__(self) -> None:
+        self._url = url_of_both(self.server, self.standby, self.database)
+
+    def url(self, port: int | None = None) -> str:
+        assert port is None
+        return self._url
+
+    def prepare(self, sweep: Experiment) -> None:
+        super().prepare(sweep)
+        self.standby.wait_for_all_of(self.server)
+
+    def fail_over(self, seconds: float) -> None:
+        """What the primary writes for so many seconds is lost with it."""
+        self.standby.cut_off()
+        time.sleep(seconds)
+        self.server.stop()
+        self.standby.promote()
+        self.server, self.failed_over = self.standby, True
+
+
 class _Schedule:
-    def __init__(self, seed: str, postgres: Postgres, minio: Minio, folder: Path) -> None:
-        self._draw = random.Random(seed)
+    def __init__(self, seed: str, draw: random.Random, place: Place, minio: Minio) -> None:
+        self._draw = draw
         self._outcome = Outcome(seed)
-        self._minio = minio
-        self._place = Place(postgres, postgres.new_database(), folder)
+        self._place, self._minio = place, minio
         self._sweep = reporting.experiment(TRIALS, EPOCHS)
         self._left = self._draw.randint(*FAULTS)
         self._next = time.monotonic() + self._draw.uniform(*PAUSE_SECONDS)
@@ -88,7 +126,11 @@ class _Schedule:
             "bucket away": self._stop_bucket,
             "bucket that does not answer": self._freeze_bucket,
         }
-        kind = self._draw.choices(list(kinds), weights=[6, 3, 4, 2, 1, 1, 1, 1])[0]
+        weights = [6, 3, 4, 2, 1, 1, 1, 1]
+        if isinstance(self._place, PlaceWithStandby) and not self._place.failed_over:
+            kinds["failover"] = partial(self._place.fail_over, self._draw.uniform(0, LEASE))
+            weights.append(10)
+        kind = self._draw.choices(list(kinds), weights=weights)[0]
         self._outcome.faults.append(kind)
         kinds[kind]()
         self._left -= 1

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
@@ -14,16 +13,11 @@ from resnet_core.epoch import EpochResult
 from tests.support import reporting
 from tests.support.checker import check_sweep
 from tests.support.databases import opened
-from tests.support.postgres import PASSWORD, USER, Postgres
+from tests.support.postgres import Postgres
 from tests.support.reporting import Reporting
-from tests.support.standby import Standby, primary_and_standby
+from tests.support.standby import primary_and_standby, url_of_both
 
 ONLY_READ = "ALTER SYSTEM SET default_transaction_read_only = on"
-
-
-def url_of_both(primary: Postgres, standby: Standby, database: str) -> str:
-    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
-    return f"postgresql://{USER}:{quote(PASSWORD, safe='')}@{hosts}/{database}?target_session_attrs=read-write"
 
 
 def test_primary_that_may_only_be_read_is_left_for_the_one_that_can_be_written_to(tmp_path: Path) -> None:
@@ -35,7 +29,7 @@ def test_primary_that_may_only_be_read_is_left_for_the_one_that_can_be_written_t
 
         def body(run: RunningTrial) -> None:
             if run.slot == 1 and not run.epochs:  # the worker's sessions are open; they see this at once
-                until_followed(primary, standby)
+                standby.wait_for_all_of(primary)
                 primary.execute(ONLY_READ)
                 primary.execute("SELECT pg_reload_conf()")
                 standby.promote()
@@ -57,9 +51,8 @@ def test_owner_whose_claim_the_standby_never_received_settles_nothing(
         name = primary.new_database()
         url = url_of_both(primary, standby, name)
         reporting.prepare(sweep, url)
-        until_followed(primary, standby)
-        standby.execute("ALTER SYSTEM SET primary_conninfo = ''")  # the link is cut
-        standby.execute("SELECT pg_reload_conf()")
+        standby.wait_for_all_of(primary)
+        standby.cut_off()
         # The thread that renews the lease does not look in the moment in which nobody holds the slot.
         settings = reporting.place(url, tmp_path, lease_seconds=60, renewal_seconds=15, outage_deadline_seconds=20)
         others: list[BaseProcess] = []
@@ -101,11 +94,4 @@ def wait_until(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not reached():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def until_followed(primary: Postgres, standby: Standby) -> None:
-    """The standby lags behind by what is on its way, which is another test's subject."""
-    ((written,),) = primary.execute("SELECT pg_current_wal_lsn()")
-    while standby.execute(f"SELECT pg_last_wal_replay_lsn() < '{written}'") == [(True,)]:
         time.sleep(0.05)

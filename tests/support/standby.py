@@ -3,9 +3,11 @@
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from tests.support.postgres import PASSWORD, SETTINGS, USER, Postgres, binaries, free_port, unprivileged
 
@@ -28,9 +30,25 @@ class Standby(Postgres):
             env={**os.environ, "PGPASSWORD": PASSWORD},
         )  # fmt: skip
 
+    def wait_for_all_of(self, primary: Postgres) -> None:
+        """Until it has all that the primary has written by now."""
+        ((written,),) = primary.execute("SELECT pg_current_wal_lsn()")
+        while self.execute(f"SELECT pg_last_wal_replay_lsn() < '{written}'") == [(True,)]:
+            time.sleep(0.05)
+
+    def cut_off(self) -> None:
+        """What the primary writes from now on never comes here."""
+        self.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        self.execute("SELECT pg_reload_conf()")
+
     def promote(self) -> None:
         """It is a primary once this returns."""
         assert self.execute("SELECT pg_promote()") == [(True,)]
+
+
+def url_of_both(primary: Postgres, standby: Standby, database: str) -> str:
+    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+    return f"postgresql://{USER}:{quote(PASSWORD, safe='')}@{hosts}/{database}?target_session_attrs=read-write"
 
 
 @contextmanager
