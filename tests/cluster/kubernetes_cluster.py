@@ -73,7 +73,7 @@ class Namespace:
         def phase() -> str:
             return str(self.get("pod", pod)["status"]["phase"])
 
-        ended = poll(lambda: phase() in ("Succeeded", "Failed"), seconds)
+        ended = poll(lambda: phase() in ("Succeeded", "Failed"), seconds, pause=1.0)
         if ended and phase() == "Succeeded":
             return self.kubectl("logs", pod)
         log = self.kubectl("logs", pod) if ended else ""

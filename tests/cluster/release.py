@@ -22,7 +22,7 @@ CHART = Path(__file__).parents[2] / "charts/resnet-sweep"
 NAME = "run1"
 LEASE_SECONDS = 12
 SMALL = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}  # three releases fit on two cores
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0  # each look starts a kubectl or two, which take a tenth of a second of a core
 
 TRIALS = 8
 # A network that is trained in seconds, all trials to the end: there is time to do harm, and not much more.

@@ -76,11 +76,11 @@ def _started(pid: int) -> str:
     return fields[19]
 
 
-def poll(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether it came true within that time."""
+def poll(condition: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:
+    """Whether it came true within that time; looks again after each pause."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.1)
+        time.sleep(pause)
     return True
