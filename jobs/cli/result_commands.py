@@ -16,7 +16,6 @@ from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import read_settings
 from jobs.runtime.terminal import can_redraw, say
-from resnet_core.shown_text import visible
 
 PATIENCE = Patience(10)  # a person is waiting
 
@@ -71,4 +70,4 @@ def open_result(result: str) -> WaitingArtifacts:
     try:
         return WaitingArtifacts(open_artifacts(settings), PATIENCE)
     except ValueError as error:
-        raise ConfigurationError(visible(str(error)).replace("ARTIFACTS_URL=", "")) from None
+        raise ConfigurationError(str(error).replace("ARTIFACTS_URL=", "")) from None

@@ -30,7 +30,6 @@ from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings, read_settings
 from jobs.runtime.terminal import say
-from resnet_core.shown_text import visible
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +128,9 @@ def _local_study(study: str | None, runs: Path) -> str:
     if study is None and len(found) == 1:
         return found[0]
     if study is None or study not in found:
-        there = ", ".join(map(visible, found)) or "none"
+        there = ", ".join(found) or "none"
         raise ConfigurationError(
-            f"STUDY={visible(study or '')}: DATABASE_URL is not set, and the studies below {runs} are: {there}"
+            f"STUDY={study or ''}: DATABASE_URL is not set, and the studies below {runs} are: {there}"
         )
     return study
 
@@ -146,6 +145,6 @@ def _find(database: Database, study: str | None, *, sole_one: bool) -> Experimen
     name = found[0] if sole_one and len(found) == 1 else study
     experiment = stored_experiment(database, name) if name in found else None
     if experiment is None:
-        there = ", ".join(map(visible, found)) or "none"
-        raise ConfigurationError(f"STUDY={visible(study or '')}: the studies in {database.place} are: {there}")
+        there = ", ".join(found) or "none"
+        raise ConfigurationError(f"STUDY={study or ''}: the studies in {database.place} are: {there}")
     return experiment

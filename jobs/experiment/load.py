@@ -61,7 +61,7 @@ def validate_experiment(tree: Any) -> Experiment:
     try:
         return Experiment.model_validate(tree, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(explain(error, Experiment))) from None
+        raise ConfigurationError(*explain(error, Experiment)) from None
 
 
 def dump_experiment(experiment: Experiment) -> str:

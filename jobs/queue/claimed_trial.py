@@ -126,8 +126,13 @@ class ClaimedTrial:
 
     def _run(self, action: Callable[[], T]) -> T:
         def fenced() -> T:
-            with self._database.storage.under(self._held):
-                return action()
+            try:
+                with self._database.storage.under(self._held):
+                    return action()
+            except KeyError:  # Optuna finds no such trial: a database that has failed over may have forgotten it
+                with self._database.engine.begin() as connection:
+                    claims.check_fence(connection, self._held)
+                raise
 
         return self._database.run(fenced)
 

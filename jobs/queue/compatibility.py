@@ -155,4 +155,4 @@ def _differences(before: Any, after: Any, key: str = "") -> list[tuple[str, Any,
 
 def _refuse(lines: list[str]) -> None:
     if lines:
-        raise ConfigurationError("\n".join(lines))
+        raise ConfigurationError(*lines)

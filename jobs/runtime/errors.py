@@ -1,5 +1,7 @@
 """Errors that end a command with one line for the user."""
 
+from resnet_core.shown_text import visible
+
 
 class Failure(Exception):
     """Something outside the program is wrong. The message says what it is; a traceback would not help."""
@@ -14,4 +16,8 @@ class Unreachable(Exception):
 
 
 class ConfigurationError(ValueError):
-    """What the user has configured cannot be run. The message is for the user and has one line for each fault."""
+    """What the user has configured cannot be run. The message is for the user."""
+
+    def __init__(self, *faults: str) -> None:
+        """Each fault is a line, whatever stands in the paths and values that it quotes."""
+        super().__init__("\n".join(map(visible, faults)))

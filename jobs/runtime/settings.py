@@ -120,4 +120,4 @@ def read_settings(**place: Any) -> Settings:
         return Settings(**place)
     except ValidationError as error:
         lines = explain(error, Settings, spell=str.upper, missing="needed in the environment, but not set")
-        raise ConfigurationError("\n".join(lines)) from None
+        raise ConfigurationError(*lines) from None

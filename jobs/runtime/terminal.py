@@ -3,6 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
+from jobs.runtime.errors import ConfigurationError
 from resnet_core.shown_text import visible, visible_lines
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ def say(line: object) -> None:
 
 
 def complain(error: Exception) -> None:
-    """Prints why a command has failed: a line for each fault."""
-    print(visible_lines(f"resnet-sweep: {error}"), file=sys.stderr)
+    """Prints why a command has failed: one line, or of a ConfigurationError one for each fault."""
+    shown = visible_lines if isinstance(error, ConfigurationError) else visible
+    print(shown(f"resnet-sweep: {error}"), file=sys.stderr)
 
 
 def can_redraw(console: "Console") -> bool:

@@ -84,9 +84,9 @@ def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
         _check_data(experiment, raw)
         _check_networks(experiment, NetworkConfig.from_model(experiment.model, len(raw.classes)))
     except ValueError as error:
-        raise ConfigurationError(visible(str(error))) from None
+        raise ConfigurationError(str(error)) from None
     except OSError as error:
-        raise ConfigurationError(visible(f"data.path={error.filename}: {error.strerror}")) from None
+        raise ConfigurationError(f"data.path={error.filename}: {error.strerror}") from None
     return raw
 
 

@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.artifacts import FolderArtifacts, keys
-from jobs.artifacts.final_training import trained_model, weights_key
 from jobs.artifacts.manifest import read_manifest, verify
 from jobs.experiment.load import parse_experiment
 from jobs.queue.claim import LeaseLost
@@ -18,7 +17,6 @@ from jobs.queue.create import create_tables
 from jobs.queue.database import Database
 from jobs.queue.exclusive import RESULT, exclusively
 from jobs.queue.tables import slots
-from jobs.report.model_folder import WeightsChanged
 from jobs.runtime.settings import Settings
 from jobs.stages import prepare
 from jobs.stages.evaluate import stage as evaluate
@@ -131,15 +129,3 @@ def test_prepare_that_thaws_after_trials_were_added_takes_none_away(
     with pytest.raises(LeaseLost):
         prepare.run(TINY, settings, Freezing(root.root, keys.EXPERIMENT, [let_another_add_trials]))
     assert parse_experiment(root.under("quick").read_text(keys.EXPERIMENT)) == more
-
-
-def test_weights_that_are_not_those_that_were_trained_are_not_tested(settings: Settings, root: FolderArtifacts) -> None:
-    run(prepare, sweep, final_train, settings=settings, root=root)
-    study = root.under("quick")
-    model = trained_model(study, 0)
-    assert model is not None
-    file = study.path(weights_key(model))
-    file.write_bytes(file.read_bytes()[:-4] + b"lies")
-    with pytest.raises(WeightsChanged, match=r"model.safetensors: sha256 \w+, but \w+ was trained"):
-        evaluate.run(TINY, settings, root)
-    assert study.listing(keys.EVALUATION) == []

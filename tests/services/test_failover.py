@@ -2,11 +2,16 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 
+from jobs.queue import claims
+from jobs.queue.claim import Claim
+from jobs.queue.database import Database
+from jobs.queue.slots import read_slots
 from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.worker import Worker
 from resnet_core.epoch import EpochResult
@@ -75,6 +80,43 @@ def test_owner_whose_claim_the_standby_never_received_settles_nothing(
         check_sweep(there, sweep.study_name, 2)
         there.close()
     assert [line for line in caplog.messages if line.endswith("; the trial is dropped")]
+
+
+def test_trial_that_the_standby_never_received_is_dropped_and_not_failed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another owner has claimed the slot, and has made no trial for it yet."""
+    sweep = reporting.experiment(2, 2)
+    with primary_and_standby() as (primary, standby):
+        name = primary.new_database()
+        url = url_of_both(primary, standby, name)
+        reporting.prepare(sweep, url)
+        standby.wait_for_all_of(primary)
+        standby.cut_off()
+        settings = reporting.place(url, tmp_path, lease_seconds=60, renewal_seconds=15, outage_deadline_seconds=20)
+        there: list[Database] = []
+        claimed: list[Claim | None] = []
+
+        def body(run: RunningTrial) -> None:
+            if not there:
+                finish(run, 1)
+                primary.stop()
+                standby.promote()
+                there.append(opened(standby.url(name)))
+                claimed.append(there[0].write(lambda on: claims.claim(on, sweep.study_name, "other", 60)))
+            elif claimed[0] is not None:
+                there[0].write(partial(claims.give_back, held=claimed[0]))
+            for epoch in range(len(run.epochs) + 1, 3):
+                finish(run, epoch)
+
+        Worker(sweep, settings, reporting.artifacts(settings, sweep)).work(body)
+        assert claimed[0] is not None
+        assert claimed[0].slot == 0
+        check_sweep(there[0], sweep.study_name, 2)
+        assert [row.attempts for row in there[0].read(lambda on: read_slots(on, sweep.study_name))] == [0, 0]
+        there[0].close()
+    assert [line for line in caplog.messages if line.endswith("; the trial is dropped")]
+    assert not [line for line in caplog.messages if line.endswith(" failed")]
 
 
 def finish(run: RunningTrial, epoch: int) -> None:

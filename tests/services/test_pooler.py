@@ -24,7 +24,7 @@ def test_sweep_behind_a_pooler_leaves_nothing_in_its_sessions(place: Place) -> N
     with pgbouncer(place.server, place.database, SESSIONS) as url:
         database = opened(url)
         create_tables(database)
-        assert reporting.extend(sweep, database) == (12, 12)
+        assert reporting.extend(sweep, database, place.folder) == (12, 12)
         settings = reporting.place(url, place.folder)
         workers = [reporting.start(sweep, settings, Reporting(2, 0.05)) for _ in range(2)]
         seen, rounds = set(), 0

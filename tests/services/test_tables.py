@@ -67,7 +67,7 @@ def test_reader_cannot_keep_studies_from_being_made(place: Place) -> None:
             cursor.execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
         database = Database(place.url(), Patience(10), 2)
         create_tables(database)
-        assert reporting.extend(reporting.experiment(2, 1), database) == (2, 2)
+        assert reporting.extend(reporting.experiment(2, 1), database, place.folder) == (2, 2)
         database.close()
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             cursor.execute(f"LOCK TABLE {schema.name} IN SHARE UPDATE EXCLUSIVE MODE")

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.artifacts import Artifacts, open_artifacts
+from jobs.artifacts.keys import IDENTITY
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, load_experiment
 from jobs.queue import claims
@@ -64,11 +65,12 @@ def prepare(sweep: Experiment, url: str) -> None:
     database.close()
 
 
-def extend(sweep: Experiment, database: Database) -> tuple[int, int]:
+def extend(sweep: Experiment, database: Database, folder: Path) -> tuple[int, int]:
     """Study and slots, as the stage `prepare` makes them in tables that are there."""
-    settings = place(database.url, "nowhere")
+    settings, identity = place(database.url, folder), "0" * 32
+    artifacts(settings, sweep).write_text(IDENTITY, identity)
     with exclusively(database, settings, sweep.study_name, RESULT) as hold:
-        return create_study_and_slots(sweep, database, hold.claim, "0" * 32)
+        return create_study_and_slots(sweep, database, hold.claim, identity)
 
 
 def add_study(sweep: Experiment, database: Database) -> None:

@@ -16,6 +16,7 @@ from jobs.experiment.experiment import Experiment
 from jobs.report.model_folder import WeightsChanged
 from jobs.report.predictions import write_predictions
 from jobs.runtime.device import select_device
+from jobs.runtime.errors import Failure
 from jobs.runtime.settings import Settings
 from resnet_core.count import check_budget
 from resnet_core.data import Images
@@ -26,6 +27,10 @@ from resnet_core.predict import predict
 from resnet_core.provenance import describe_environment
 
 OF_CHOSEN = {"test", "weights_sha256", "test_with_flip"}  # what metrics.json repeats of the chosen seed
+
+
+class NotFinite(Failure):
+    """A network gives numbers of which no metric can be computed."""
 
 
 def run_final_test(
@@ -44,6 +49,7 @@ def run_final_test(
 
     Raises:
         WeightsChanged: weights are not those that the final training has left.
+        NotFinite: a network gives something else than finite numbers for a test image.
         BudgetExceeded: a network has more parameters than it may.
 
     """
@@ -95,4 +101,9 @@ def _load(model: ModelDocument, weights: Path) -> tuple[ResNet, str]:
 
 def _logits(network: ResNet, model: ModelDocument, test: Images, *, flip: bool = False) -> torch.Tensor:
     mean, std = (torch.tensor(values, device=test.images.device) for values in (model.mean, model.std))
-    return predict(network, test.images, mean, std, getattr(torch, model.precision), flip=flip)
+    logits = predict(network, test.images, mean, std, getattr(torch, model.precision), flip=flip)
+    finite = logits.isfinite().all(dim=1)
+    if not finite.all():
+        count = f"{int((~finite).sum())} of {len(test)} test images"
+        raise NotFinite(f"seed {model.seed}: the network gives numbers that are not finite for {count}")
+    return logits

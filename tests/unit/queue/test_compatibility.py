@@ -54,7 +54,7 @@ def test_study_of_version_1_can_be_extended(tmp_path: Path) -> None:
     assert digest(tmp_path / "study.db") == before
     database = opened(url)
     create_tables(database)
-    assert reporting.extend(sweep, database) == (2, 4)
+    assert reporting.extend(sweep, database, tmp_path) == (2, 4)
     check_study(sweep, database)
     database.close()
 

@@ -23,7 +23,7 @@ def test_process_that_has_lost_its_claim_takes_no_trial_away(tmp_path: Path) -> 
         create_tables(database)
         with exclusively(database, settings, "quick", RESULT) as frozen:
             database.write(lambda connection: connection.execute(sa.update(slots).values(lease_end=0.0)))
-            assert reporting.extend(more, database) == (3, 3)
+            assert reporting.extend(more, database, tmp_path) == (3, 3)
             before = database.read(lambda connection: connection.execute(sa.select(sweeps)).all())
             with pytest.raises(LeaseLost):
                 create_study_and_slots(few, database, frozen.claim, "1" * 32)
