@@ -19,7 +19,7 @@ def node_of(release: Release) -> SingleNode:
     return node
 
 
-def test_worker_pod_and_pipeline_pod_deleted_and_worker_process_killed(release: Release) -> None:
+def test_pods_of_every_kind_deleted_and_worker_process_killed(release: Release) -> None:
     node_of(release)
     release.install(experiment=EXPERIMENT)
     deleted, killed = release.until_all_work()
@@ -28,6 +28,9 @@ def test_worker_pod_and_pipeline_pod_deleted_and_worker_process_killed(release: 
     release.until_log_has(rf"pod {killed} on node {NODE} was killed \(SIGKILL\)", 60)
     former = release.running("pipeline")[0]
     release.namespace.kubectl("delete", "pod", former, "--wait=false")
+    for service in ("postgresql", "minio"):
+        release.namespace.kubectl("delete", "pod", f"{NAME}-{service}-0", "--grace-period=0", "--force")
+        release.namespace.wait(f"pod/{NAME}-{service}-0", "condition=Ready", 60)
     log = release.until_done()
     assert [pod["metadata"]["name"] for pod in release.pods("pipeline")] != [former]
     assert log.count("2 workers for") <= 1  # the second one found the sweep's Job and made no other
@@ -51,44 +54,25 @@ def test_one_worker_frozen_for_a_while_and_then_one_for_good(release: Release) -
     release.check(trials)
 
 
-def test_database_and_bucket_deleted_in_mid_sweep(release: Release) -> None:
-    release.install(experiment=EXPERIMENT)
-    release.until_half_way()
-    for service in ("postgresql", "minio"):
-        release.namespace.kubectl("delete", "pod", f"run1-{service}-0", "--grace-period=0", "--force")
-        release.namespace.wait(f"pod/run1-{service}-0", "condition=Ready", 60)
-    release.until_done()
-    release.check(TRIALS)
-
-
 @pytest.mark.alone
-def test_node_drained_and_uncordoned(release: Release, cluster: Cluster) -> None:
+def test_node_drained_and_its_kubelet_and_the_api_server_restarted(release: Release, cluster: Cluster) -> None:
     release.install(experiment=EXPERIMENT)
     release.until_half_way()
     before = release.pods("sweep")
     node = before[0]["spec"]["nodeName"]
     drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s")
-    selector = f"--pod-selector=app.kubernetes.io/instance={NAME}"
     try:
-        cluster.kubectl(*drain, selector)
+        cluster.kubectl(*drain, f"--pod-selector=app.kubernetes.io/instance={NAME}")
         assert release.running("sweep") == []
     finally:
         cluster.kubectl("uncordon", node)
+    if (processes := cluster.single_node) is not None:  # else they are out of reach
+        processes.stop_kubelet()
+        time.sleep(5)
+        processes.start_kubelet()
+        processes.restart_api_server(seconds_down=5)
     release.until_done()
     assert {pod["metadata"]["uid"] for pod in before}.isdisjoint(p["metadata"]["uid"] for p in release.pods("sweep"))
-    release.check(TRIALS)
-
-
-@pytest.mark.alone
-def test_kubelet_and_api_server_restarted(release: Release) -> None:
-    node = node_of(release)
-    release.install(experiment=EXPERIMENT)
-    release.until_half_way()
-    node.stop_kubelet()
-    time.sleep(5)
-    node.start_kubelet()
-    node.restart_api_server(seconds_down=5)
-    release.until_done()
     release.check(TRIALS)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.experiment.load import load_experiment
 from tests.cluster.kubernetes_cluster import CommandFailed
 from tests.cluster.release import NAME, Release
 from tests.support.asking import ask
@@ -19,10 +18,11 @@ SHORT = {"sweep": {"trials": 4, "epochs": 3}, "finalTrain": {"epochs": 2}, "data
 
 
 def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Release, tmp_path: Path) -> None:
-    notes = release.install(experiment={"finalTrain": {"seeds": 2}}, dashboard={"enabled": True})
+    trials = 6
+    seeds = {"finalTrain": {"seeds": 2}}
+    notes = release.install(experiment={"sweep": {"trials": trials}, **seeds}, dashboard={"enabled": True})
     assert "throwaway" in notes
     log = release.until_done(900)
-    trials = load_experiment("quick", None, []).sweep.trials
     for stage in ("prepare", "sweep", "final-train", "evaluate"):
         assert re.search(rf"stage {stage}:? ", log), log
     settled = re.findall(r"INFO    trial (\d+) (?:complete|stopped early|infeasible|diverged)", log)
