@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from jobs.experiment.experiment import Experiment
 from jobs.queue import claims
-from jobs.queue.claim import Claim, TrialAttached
+from jobs.queue.claim import Claim, LeaseLost, TrialAttached
 from jobs.queue.database import Database
-from jobs.queue.optuna_internals import known_state, known_values, trial_id
+from jobs.queue.optuna_internals import known_trial, trial_id
 from jobs.queue.outcomes import SLOT_STATES, Outcome, optuna_state
 from jobs.queue.study import load_study, suggest
 from jobs.runtime import logs
@@ -85,7 +85,10 @@ class ClaimedTrial:
         self._trial = optuna.trial.Trial(study, key)
         self.number = self._trial.number
         logs.add_context(trial=self.number)
-        state = known_state(self._trial)
+        state = known_trial(self._trial).state
+        if state.is_finished() and self._database.storage.is_running(key):
+            self._database.forget_cached()  # it is of a database that has failed over since, and has forgotten the end
+            return self._attach()
         if state.is_finished():
             return Outcome(SLOT_STATES[state], "Optuna had it as finished")
         self.parameters = suggest(self._trial, self._experiment, json.loads(self._held.parameters))
@@ -102,15 +105,14 @@ class ClaimedTrial:
         return storage.create_new_trial(storage.get_study_id_from_name(study.study_name), template)
 
     def _report(self, accuracies: Mapping[int, float]) -> bool:
-        storage, key = self._database.storage, trial_id(self._attached)
-        if self._uncertain:  # a database that has failed over may have forgotten what it had acknowledged
-            self._trial = optuna.trial.Trial(self._attached.study, key)
+        storage, trial = self._database.storage, known_trial(self._attached)
+        if self._uncertain:
+            storage.write_missing(trial)
         self._uncertain = True
-        known = known_values(self._attached)
         for epoch, accuracy in accuracies.items():
-            if epoch not in known:
-                storage.set_trial_intermediate_value(key, epoch, accuracy)
-                known[epoch] = accuracy
+            if epoch not in trial.intermediate_values:
+                storage.set_trial_intermediate_value(trial_id(trial), epoch, accuracy)
+                trial.intermediate_values[epoch] = accuracy
         last, sweep, stops = max(accuracies), self._experiment.sweep, False
         if last < sweep.epochs and sweep.early_stopping.name != "none":
             stops = bool(self._attached.should_prune())  # some pruners return numpy's bool
@@ -118,6 +120,11 @@ class ClaimedTrial:
                 stops = claims.decide_stop(connection, self._held, last, stops=stops)
         self._uncertain = False
         return stops
+
+    @property
+    def known(self) -> FrozenTrial | None:
+        """The trial with all that Optuna has been told of it; None before it is attached."""
+        return known_trial(self._trial) if self._trial is not None else None
 
     @property
     def _attached(self) -> optuna.trial.Trial:
@@ -132,13 +139,21 @@ class ClaimedTrial:
             except KeyError:  # Optuna finds no such trial: a database that has failed over may have forgotten it
                 with self._database.engine.begin() as connection:
                     claims.check_fence(connection, self._held)
+                if self._trial is not None and not self._database.storage.is_running(trial_id(self._trial)):
+                    raise LeaseLost(f"slot {self._held.slot}: the database has forgotten its trial") from None
                 raise
 
         return self._database.run(fenced)
 
 
 def settle_trial(
-    database: Database, held: Claim, outcome: Outcome, values: list[float] | None = None, *, objectives: int = 1
+    database: Database,
+    held: Claim,
+    outcome: Outcome,
+    values: list[float] | None = None,
+    *,
+    trial: FrozenTrial | None = None,
+    objectives: int = 1,
 ) -> None:
     """Ends a trial and its slot in one transaction, unless an earlier try has done so.
 
@@ -147,10 +162,11 @@ def settle_trial(
         held: the slot.
         outcome: what became of the trial.
         values: one for each objective, of a complete trial.
+        trial: what its owner has told Optuna of it, of which the database may have forgotten some.
         objectives: how many the study has.
 
     Raises:
-        LeaseLost: somebody else has claimed the slot since.
+        LeaseLost: somebody else has claimed the slot since, or the database has forgotten the trial.
 
     """
 
@@ -160,11 +176,15 @@ def settle_trial(
             state, key = claims.read_own(connection, held)
         if state.settled:
             return
+        if key is None and trial is not None:
+            raise LeaseLost(f"slot {held.slot}: the database has forgotten its trial")
         if key is None or not storage.is_running(key):
             with database.engine.begin() as connection:
                 claims.settle(connection, held, outcome)
             return
         with storage.under(held, outcome):
+            if trial is not None:
+                storage.write_missing(trial)
             if not storage.set_trial_state_values(key, optuna_state(outcome.state, objectives), values):
                 raise NotAcknowledged(f"slot {held.slot}: Optuna has not taken the trial's end")
 

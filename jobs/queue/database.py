@@ -86,5 +86,9 @@ class Database:
         """The same, which reads finished trials only once."""
         return self._cached_storage()
 
+    def forget_cached(self) -> None:
+        """Has `cached_storage` read all trials anew."""
+        self._cached_storage.cache_clear()
+
     def close(self) -> None:
         self.engine.dispose()

@@ -7,14 +7,14 @@ from typing import Any
 import optuna
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import ORMExecuteState, Session, scoped_session, sessionmaker
 
 from jobs.queue.claim import Claim, LeaseLost
 from jobs.queue.claims import attach_trial, check_fence, forget_crashes, settle
 from jobs.queue.connections import TIMEOUT_SECONDS, engine_options
-from jobs.queue.optuna_internals import TrialRow, ValueRow
+from jobs.queue.optuna_internals import TrialRow, ValueRow, trial_id
 from jobs.queue.outcomes import Outcome
 from jobs.runtime.database_url import engine_url
 
@@ -62,6 +62,17 @@ class FencedStorage(RDBStorage):
         with self.engine.connect() as connection:
             query = sa.select(TrialRow.state).where(TrialRow.trial_id == trial_id)
             return connection.scalar(query) is TrialState.RUNNING
+
+    def write_missing(self, trial: FrozenTrial) -> None:
+        """Writes what the trial has and the database has not, which may have failed over and forgotten some of it."""
+        key, stored = trial_id(trial), self.get_trial(trial_id(trial))
+        for name in trial.distributions.keys() - stored.distributions.keys():
+            space = trial.distributions[name]
+            self.set_trial_param(key, name, space.to_internal_repr(trial.params[name]), space)
+        for name in trial.user_attrs.keys() - stored.user_attrs.keys():
+            self.set_trial_user_attr(key, name, trial.user_attrs[name])
+        for step in sorted(trial.intermediate_values.keys() - stored.intermediate_values.keys()):
+            self.set_trial_intermediate_value(key, step, trial.intermediate_values[step])
 
     def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
         """Optuna asks this before it writes. Under a claim, a finished trial was finished by somebody else."""

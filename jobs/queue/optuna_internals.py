@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from optuna.storages import BaseStorage, RDBStorage, get_storage
 from optuna.storages._rdb.models import BaseModel, StudyModel, TrialIntermediateValueModel, TrialModel
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
 from sqlalchemy import Connection
 
 StudyRow, TrialRow, ValueRow = StudyModel, TrialModel, TrialIntermediateValueModel  # what the storage's session writes
@@ -31,11 +31,9 @@ def trial_id(trial: FrozenTrial | Trial) -> int:
     return trial._trial_id
 
 
-def known_state(trial: Trial) -> TrialState:
-    """The state as it was when this process took the trial up."""
-    return trial._cached_frozen_trial.state
+def known_trial(trial: Trial) -> FrozenTrial:
+    """The trial as it was when this process took it up, and with what Optuna has been told since.
 
-
-def known_values(trial: Trial) -> dict[int, float]:
-    """The reported values by epoch that this process knows of; the caller adds what it reports itself."""
-    return trial._cached_frozen_trial.intermediate_values
+    Optuna adds parameters and attributes to it; the caller adds the values by epoch that it reports.
+    """
+    return trial._cached_frozen_trial

@@ -1,5 +1,6 @@
 """A primary that gives way to another server while it still answers."""
 
+import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -119,11 +120,43 @@ def test_trial_that_the_standby_never_received_is_dropped_and_not_failed(
     assert not [line for line in caplog.messages if line.endswith(" failed")]
 
 
+def test_trial_that_had_ended_on_the_primary_ends_anew_with_all_its_values(tmp_path: Path) -> None:
+    """Its worker has it in Optuna's cache as finished."""
+    sweep = reporting.experiment(2, 3)
+    with primary_and_standby() as (primary, standby):
+        name = primary.new_database()
+        url = url_of_both(primary, standby, name)
+        reporting.prepare(sweep, url)
+        bodies: list[int] = []
+
+        def body(run: RunningTrial) -> None:
+            bodies.append(run.slot)
+            done = run.resume(lambda path: json.loads(path.read_text()))
+            if done:
+                run.take_up([EpochResult(**row) for row in done])
+            if bodies == [0]:
+                finish(run, 1)
+                standby.wait_for_all_of(primary)
+                standby.cut_off()
+            elif bodies == [0, 1]:
+                primary.stop()
+                standby.promote()
+            for epoch in range(len(run.epochs) + 1, 4):
+                finish(run, epoch)
+
+        settings = reporting.place(url, tmp_path, lease_seconds=60, renewal_seconds=15, outage_deadline_seconds=20)
+        Worker(sweep, settings, reporting.artifacts(settings, sweep)).work(body)
+        assert bodies == [0, 1, 0, 1]
+        there = opened(standby.url(name))
+        check_sweep(there, sweep.study_name, 2)
+        there.close()
+
+
 def finish(run: RunningTrial, epoch: int) -> None:
-    """An epoch, with a checkpoint that nobody should go on from."""
     run.step()
     result = EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 0.1)
-    run.finish_epoch(result, lambda path: path.write_text("[]"))
+    rows = json.dumps([vars(row) for row in (*run.epochs, result)])
+    run.finish_epoch(result, lambda path: path.write_text(rows))
 
 
 def ledger(server: Postgres, database: str) -> list[tuple[object, ...]]:

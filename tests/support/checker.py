@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from jobs.queue.compatibility import stored_experiment
 from jobs.queue.database import Database
 from jobs.queue.ledger import Change, read_ledger
 from jobs.queue.optuna_internals import trial_id
@@ -76,6 +77,9 @@ def check_settled(rows: list[SlotRow], changes: list[Change]) -> None:
 def check_trials(database: Database, study: str, rows: list[SlotRow]) -> None:
     """Each slot has a trial of its own in the state that belongs to it, and there are no others."""
     trials = {trial_id(trial): trial for trial in read_trials(database, study)}
+    experiment = stored_experiment(database, study)
+    assert experiment is not None
+    always = {name for name, parameter in experiment.searched.items() if not parameter.when}
     attached = [row.trial_id for row in rows if row.trial_id is not None]
     if sorted(attached) != sorted(trials):
         raise Violation(f"the slots have the trials {sorted(attached)}, Optuna has {sorted(trials)}")
@@ -90,5 +94,7 @@ def check_trials(database: Database, study: str, rows: list[SlotRow]) -> None:
         steps = sorted(trial.intermediate_values)
         if steps != list(range(1, len(steps) + 1)):
             raise Violation(f"trial {trial.number}: steps {steps}")
+        if row.state is SlotState.COMPLETE and (missing := always - trial.params.keys()):
+            raise Violation(f"trial {trial.number}: complete without the parameters {sorted(missing)}")
         if row.state is SlotState.COMPLETE and trial.value != trial.intermediate_values[steps[-1]]:
             raise Violation(f"trial {trial.number}: value {trial.value}, last of {trial.intermediate_values}")

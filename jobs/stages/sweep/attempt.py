@@ -117,7 +117,8 @@ class Attempt:
         objectives, values = self._place.experiment.sweep.objectives, None
         if outcome.state is SlotState.COMPLETE and self._running is not None:
             values = [self._running.accuracy, *(self._running.facts[objective] for objective in objectives[1:])]
-        settle_trial(self._place.database, self._held, outcome, values, objectives=len(objectives))
+        known = self._claimed.known
+        settle_trial(self._place.database, self._held, outcome, values, trial=known, objectives=len(objectives))
 
 
 def _failure(slot: int, error: Exception) -> Outcome:

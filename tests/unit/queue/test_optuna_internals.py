@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from jobs.queue.optuna_internals import TrialRow, ValueRow, known_state, known_values, trial_id, with_cache
+from jobs.queue.optuna_internals import TrialRow, ValueRow, known_trial, trial_id, with_cache
 
 JOBS = Path(__file__).parents[3] / "jobs"
 PRIVATE = {"_rdb", "_trial_id", "_study_id", "_cached_frozen_trial", "_storage", "get_storage"}
@@ -34,12 +34,12 @@ def test_state_and_values_are_those_of_when_the_trial_was_taken_up(storage: RDBS
     first = study.ask()
     first.report(0.25, 1)
     again = optuna.trial.Trial(study, trial_id(first))
-    assert known_state(again) is TrialState.RUNNING
-    assert known_values(again) == {1: 0.25}
+    assert known_trial(again).state is TrialState.RUNNING
+    assert known_trial(again).intermediate_values == {1: 0.25}
     first.report(0.5, 2)
-    assert known_values(again) == {1: 0.25}
-    known_values(again)[2] = 0.5
-    assert known_values(again) == {1: 0.25, 2: 0.5}
+    assert known_trial(again).intermediate_values == {1: 0.25}
+    known_trial(again).intermediate_values[2] = 0.5
+    assert known_trial(again).intermediate_values == {1: 0.25, 2: 0.5}
 
 
 def test_cache_takes_writes_only_for_trials_that_it_has_read(storage: RDBStorage) -> None:
