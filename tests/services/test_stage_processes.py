@@ -118,18 +118,22 @@ def test_stages_end_with_a_result_that_verifies_and_can_be_fetched(cluster: Clus
     ]
 
 
-@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 75), (signal.SIGKILL, -9)])
-def test_interrupted_sweep_comes_to_the_very_same_results(
-    cluster: Cluster, tmp_path: Path, number: signal.Signals, expected: int
-) -> None:
-    undisturbed, disturbed = (tiny(SAMPLED_ALONE, f"study.name={name}") for name in ("undisturbed", "disturbed"))
-    for experiment in (undisturbed, disturbed):
+def test_interrupted_sweep_comes_to_the_very_same_results(cluster: Cluster, tmp_path: Path) -> None:
+    undisturbed, terminated, killed = (
+        tiny(SAMPLED_ALONE, f"study.name={name}") for name in ("undisturbed", "terminated", "killed")
+    )
+    for experiment in (undisturbed, terminated, killed):
         prepare.run(experiment, cluster.settings(), cluster.bucket.artifacts())
-        written(experiment, tmp_path)
-    cluster.stage("sweep", tmp_path / "undisturbed.yaml")
+    cluster.stage("sweep", written(undisturbed, tmp_path))
+    for disturbed, number, expected in ((terminated, signal.SIGTERM, 75), (killed, signal.SIGKILL, -9)):
+        run_interrupted(cluster, disturbed, written(disturbed, tmp_path), number, expected)
+        assert cluster.results(disturbed) == cluster.results(undisturbed)
 
-    worker = cluster.start("sweep", "--config", str(tmp_path / "disturbed.yaml"))
-    epochs = cluster.bucket.artifacts().under("disturbed")
+
+def run_interrupted(cluster: Cluster, disturbed: Experiment, file: Path, number: signal.Signals, expected: int) -> None:
+    """A sweep whose worker gets a signal in a trial and ends with that exit code; the next goes on to the end."""
+    worker = cluster.start("sweep", "--config", str(file))
+    epochs = cluster.bucket.artifacts().under(disturbed.study_name)
     until(lambda: any("checkpoint" in key for key in epochs.listing("trials")))
     worker.send_signal(number)
     started = time.monotonic()
@@ -139,49 +143,47 @@ def test_interrupted_sweep_comes_to_the_very_same_results(
     if number == signal.SIGTERM:
         assert not any(row.state == "running" for row in cluster.place.rows(disturbed)), "the lease is not given back"
     until(lambda: cluster.place.claimable(disturbed) == 3 - settled(cluster, disturbed))
-    cluster.stage("sweep", tmp_path / "disturbed.yaml")
+    cluster.stage("sweep", file)
     cluster.place.check(disturbed)
-    assert cluster.results(disturbed) == cluster.results(undisturbed)
     assert any(change.fence > 1 for change in cluster.place.ledger(disturbed)), "it was not interrupted in a trial"
 
 
 class Cut(S3Artifacts):
-    """A bucket whose service dies when a certain object is about to be sent, once."""
+    """A bucket whose service dies when an object is about to be sent, as `die` decides by its name."""
 
-    key = ""
-    die: Callable[[], None]
+    die: Callable[[str], None]
 
     def under(self, prefix: str) -> "Cut":
         found = Cut(self._client, self._bucket, self._name(prefix))
-        found.key, found.die = self.key, self.die
+        found.die = self.die
         return found
 
     def write(self, key: str, write: Callable[[Path], object]) -> None:
         def write_and_die(path: Path) -> None:
             write(path)
-            if self._name(key).endswith(f"/{self.key}"):
-                self.die()
+            self.die(self._name(key))
 
         super().write(key, write_and_die)
 
 
-@pytest.mark.parametrize("key", ["model.safetensors", model_key(0), "evaluation/metrics.json", "manifest.json"])
-def test_service_that_dies_in_an_upload_of_the_result_is_waited_for(cluster: Cluster, key: str) -> None:
+def test_service_that_dies_in_an_upload_of_the_result_is_waited_for(cluster: Cluster) -> None:
     experiment = tiny("study.name=cut", "sweep={trials: 1, epochs: 1}", "finalTrain.epochs=1")
+    names = ["/model.safetensors", f"/{model_key(0)}", "/evaluation/metrics.json", "/manifest.json"]
     server, deaths = cluster.bucket.server, []
 
-    def die() -> None:
-        if not deaths:
-            deaths.append(key)
-            server.stop()
-            threading.Timer(1.5, server.start).start()
+    def die(object_name: str) -> None:
+        for name in set(names) - set(deaths):
+            if object_name.endswith(name):
+                deaths.append(name)
+                server.stop()
+                threading.Timer(1.5, server.start).start()
 
     root = cluster.bucket.artifacts()
     cut = Cut(root._client, root._bucket, root._prefix)
-    cut.key, cut.die = key, die
+    cut.die = die
     for stage in (prepare, sweep, final_train, evaluate):
         stage.run(experiment, cluster.settings(), cut)
-    assert deaths == [key]
+    assert deaths == names
     study = root.under("cut")
     assert verify(study, read_manifest(study)) == []
 
