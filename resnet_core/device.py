@@ -15,6 +15,7 @@ def use_threads(threads: int | None) -> None:
 def select_device(name: str = "auto", rank: int = 0) -> torch.device:
     """The device called `name`; `auto` is a CUDA GPU, or the CPU where there is none.
 
+    A CUDA device always has an index, without which some functions of torch refuse it: 0 unless the name has another.
     Of several ranks on CUDA GPUs, each gets the GPU of its own number.
 
     Raises:
@@ -24,9 +25,10 @@ def select_device(name: str = "auto", rank: int = 0) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    if rank and device.type == "cuda":
-        device = torch.device("cuda", rank)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if device.type != "cuda":
+        return device
+    device = torch.device("cuda", rank or device.index or 0)
+    if device.index >= torch.cuda.device_count():
         raise ValueError(f"{device}: this machine has {torch.cuda.device_count()} CUDA devices")
     return device
 
