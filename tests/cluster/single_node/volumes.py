@@ -1,11 +1,11 @@
-"""The default storage class: folders on the node, enough for every test; one that was released is not used again."""
+"""The default storage class: folders on the node, enough for every test and campaign; one that was released is not used again."""
 
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.single_node.layout import NODE
 
-COUNT = 40
+COUNT = 120
 CLASS = "standard"
 
 
