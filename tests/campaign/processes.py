@@ -6,11 +6,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from jobs.experiment.experiment import Experiment
 from tests.campaign.outcome import Outcome, seeds
 from tests.support import reporting
 from tests.support.crew import Crew
@@ -18,7 +16,7 @@ from tests.support.minio import Minio
 from tests.support.place import Place
 from tests.support.postgres import Postgres
 from tests.support.reporting import LEASE
-from tests.support.standby import Standby, primary_and_standby, url_of_both
+from tests.support.standby import PlaceWithStandby, place_with_standby
 
 TRIALS, EPOCHS, WORKERS = 6, 4, 3
 WITH_STANDBY = 0.25  # of the schedules: their database fails over
@@ -41,8 +39,7 @@ def run(faults: int, campaign: str) -> Iterator[Outcome]:
             with ExitStack() as stack:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-")))
                 if draw.random() < WITH_STANDBY:
-                    primary, standby = stack.enter_context(primary_and_standby())
-                    place: Place = PlaceWithStandby(primary, primary.new_database(), folder, standby)
+                    place: Place = stack.enter_context(place_with_standby(folder))
                 else:
                     place = Place(alone, alone.new_database(), folder)
                 outcome = _Schedule(seed, draw, place, minio).run()
@@ -50,33 +47,6 @@ def run(faults: int, campaign: str) -> Iterator[Outcome]:
             made += len(outcome.faults)
             if made >= faults:
                 return
-
-
-@dataclass
-class PlaceWithStandby(Place):
-    """A database on a primary, then on its standby, which has not received all."""
-
-    standby: Standby
-    failed_over: bool = False
-
-    def __post_init__(self) -> None:
-        self._url = url_of_both(self.server, self.standby, self.database)
-
-    def url(self, port: int | None = None) -> str:
-        assert port is None
-        return self._url
-
-    def prepare(self, sweep: Experiment) -> None:
-        super().prepare(sweep)
-        self.standby.wait_for_all_of(self.server)
-
-    def fail_over(self, seconds: float) -> None:
-        """What the primary writes for so many seconds is lost with it."""
-        self.standby.cut_off()
-        time.sleep(seconds)
-        self.server.stop()
-        self.standby.promote()
-        self.server, self.failed_over = self.standby, True
 
 
 class _Schedule:
@@ -128,7 +98,7 @@ class _Schedule:
         }
         weights = [6, 3, 4, 2, 1, 1, 1, 1]
         if isinstance(self._place, PlaceWithStandby) and not self._place.failed_over:
-            kinds["failover"] = partial(self._place.fail_over, self._draw.uniform(0, LEASE))
+            kinds["failover"] = partial(self._fail_over, self._place)
             weights.append(10)
         kind = self._draw.choices(list(kinds), weights=weights)[0]
         self._outcome.faults.append(kind)
@@ -148,6 +118,12 @@ class _Schedule:
     def _freeze_database(self) -> None:
         with self._place.server.frozen():
             time.sleep(self._draw.uniform(0.2, 2 * LEASE))
+
+    def _fail_over(self, place: PlaceWithStandby) -> None:
+        """What the primary writes meanwhile is lost with it."""
+        place.standby.cut_off()
+        time.sleep(self._draw.uniform(0, LEASE))
+        place.fail_over()
 
     def _only_read(self) -> None:
         for value in ("on", "off"):

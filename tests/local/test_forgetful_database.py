@@ -4,7 +4,9 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.artifacts import Artifacts
+from jobs.queue.slots import read_slots
 from jobs.queue.status import read_trials
+from jobs.queue.tables import slots
 from jobs.runtime.settings import Settings
 from jobs.stages import prepare
 from jobs.stages.sweep.running_trial import RunningTrial
@@ -20,6 +22,43 @@ SWEEP = tiny("sweep={trials: 2, epochs: 3}")
 def finish(run: RunningTrial, epoch: int) -> None:
     result = EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, epoch / 10, 0.1)
     run.finish_epoch(result, lambda path: path.write_text(""))
+
+
+def test_trial_that_it_has_forgotten_itself_begins_anew_and_has_failed_nothing(
+    settings: Settings, root: Artifacts
+) -> None:
+    """The claim still holds: it was made in an earlier transaction than the trial."""
+    prepare.run(SWEEP, settings, root)
+    database = opened(settings.database_url)
+    bodies: list[int] = []
+
+    def body(run: RunningTrial) -> None:
+        bodies.append(run.slot)
+        finish(run, 1)
+        if len(bodies) in (1, 2):  # before a report, and before the end
+            for epoch in (2, 3)[: len(bodies) * 2 - 2]:
+                finish(run, epoch)
+            database.write(forget_trials)
+        for epoch in range(len(run.epochs) + 1, 4):
+            finish(run, epoch)
+
+    Worker(SWEEP, settings, root.under(SWEEP.study_name)).work(body)
+    assert bodies == [0, 0, 0, 1]
+    check_sweep(database, SWEEP.study_name, 2)
+    assert [row.attempts for row in database.read(lambda on: read_slots(on, SWEEP.study_name))] == [0, 0]
+    database.close()
+
+
+def forget_trials(connection: sa.Connection) -> None:
+    for table in (
+        "trials",
+        "trial_params",
+        "trial_user_attributes",
+        "trial_system_attributes",
+        "trial_intermediate_values",
+    ):
+        connection.execute(sa.text(f"DELETE FROM {table}"))
+    connection.execute(sa.update(slots).values(trial_id=None))
 
 
 @pytest.mark.parametrize("table", ["trial_params", "trial_user_attributes", "trial_intermediate_values"])

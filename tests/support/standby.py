@@ -6,9 +6,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from jobs.experiment.experiment import Experiment
+from tests.support.place import Place
 from tests.support.postgres import PASSWORD, SETTINGS, USER, Postgres, binaries, free_port, unprivileged
 
 
@@ -46,9 +49,40 @@ class Standby(Postgres):
         assert self.execute("SELECT pg_promote()") == [(True,)]
 
 
-def url_of_both(primary: Postgres, standby: Standby, database: str) -> str:
-    hosts = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
-    return f"postgresql://{USER}:{quote(PASSWORD, safe='')}@{hosts}/{database}?target_session_attrs=read-write"
+@dataclass
+class PlaceWithStandby(Place):
+    """A database on a primary, then on its standby."""
+
+    standby: Standby
+    failed_over: bool = False
+
+    def __post_init__(self) -> None:
+        hosts = f"127.0.0.1:{self.server.port},127.0.0.1:{self.standby.port}"
+        access = f"{USER}:{quote(PASSWORD, safe='')}"
+        self._url = f"postgresql://{access}@{hosts}/{self.database}?target_session_attrs=read-write"
+
+    def url(self, port: int | None = None) -> str:
+        assert port is None, "it has two"
+        return self._url
+
+    def prepare(self, sweep: Experiment) -> None:
+        super().prepare(sweep)
+        self.standby.wait_for_all_of(self.server)
+
+    def fail_over(self) -> None:
+        self.server.stop()
+        self.standby.promote()
+        self.server, self.failed_over = self.standby, True
+
+
+@contextmanager
+def place_with_standby(folder: Path) -> Iterator[PlaceWithStandby]:
+    with primary_and_standby() as (primary, standby):
+        place = PlaceWithStandby(primary, primary.new_database(), folder, standby)
+        try:
+            yield place
+        finally:
+            place.engine.dispose()
 
 
 @contextmanager
