@@ -98,7 +98,7 @@ class _Schedule:
         }
         weights = [6, 3, 4, 2, 1, 1, 1, 1]
         if isinstance(self._place, PlaceWithStandby) and not self._place.failed_over:
-            kinds["failover"] = partial(self._fail_over, self._place)
+            kinds["failover"] = partial(self._fail_over, self._place, self._draw.uniform(0, LEASE))
             weights.append(10)
         kind = self._draw.choices(list(kinds), weights=weights)[0]
         self._outcome.faults.append(kind)
@@ -119,10 +119,10 @@ class _Schedule:
         with self._place.server.frozen():
             time.sleep(self._draw.uniform(0.2, 2 * LEASE))
 
-    def _fail_over(self, place: PlaceWithStandby) -> None:
-        """What the primary writes meanwhile is lost with it."""
+    def _fail_over(self, place: PlaceWithStandby, seconds: float) -> None:
+        """What the primary writes for so many seconds is lost with it."""
         place.standby.cut_off()
-        time.sleep(self._draw.uniform(0, LEASE))
+        time.sleep(seconds)
         place.fail_over()
 
     def _only_read(self) -> None:
