@@ -27,17 +27,34 @@ class Projection(nn.Conv2d):
         return super().forward(x)
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """Torch's own, but that it leaves `num_batches_tracked` alone, which nothing here reads.
+
+    Torch adds one to it in each layer and step. `count_batches` does that once an epoch, for all layers together.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+        )
+
+
 class BasicBlock(nn.Module):
     def __init__(self, channels: int, config: BlockConfig) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, config.inner, 3, config.stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(config.inner)
+        self.norm1 = BatchNorm2d(config.inner)
         self.conv2 = nn.Conv2d(config.inner, config.outer, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(config.outer)
+        self.norm2 = BatchNorm2d(config.outer)
         self.shortcut: nn.Module = nn.Identity()
         if config.projection:
             projection = Projection(channels, config.outer, config.stride)
-            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(config.outer))
+            self.shortcut = nn.Sequential(projection, BatchNorm2d(config.outer))
 
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.norm1(self.conv1(x)), inplace=True)
@@ -54,7 +71,7 @@ class ResNet(nn.Module):
     def __init__(self, config: NetworkConfig, dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, config.stem, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(config.stem)
+        self.norm = BatchNorm2d(config.stem)
         channels, stages = config.stem, []
         for stage in config.stages:
             blocks = []
@@ -98,6 +115,27 @@ class ResNet(nn.Module):
             for stage in self.stages
         )
         return NetworkConfig(stem=self.stem.out_channels, stages=stages, classes=self.classifier.out_features)
+
+
+def count_batches(network: nn.Module, batches: int) -> None:
+    """Adds so many batches to those that every batch norm has seen."""
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm2d)]
+    torch._foreach_add_([norm.num_batches_tracked for norm in norms], batches)
+
+
+def copy_network(network: ResNet, config: NetworkConfig | None = None) -> ResNet:
+    """A network with the same weights on the same device, in channels_last, for evaluation.
+
+    Made without initial values, so that no random number is drawn. With `config` it has these widths, and its weights
+    have no values yet.
+    """
+    with torch.device("meta"):
+        copy = ResNet(config or network.config(), network.dropout.p)
+    copy.to(network.stem.weight.dtype).to_empty(device=network.stem.weight.device)
+    copy.to(memory_format=torch.channels_last)
+    if config is None:
+        copy.load_state_dict(network.state_dict())
+    return copy.eval().requires_grad_(False)
 
 
 def example_input(size: int = 32) -> Tensor:

@@ -2,47 +2,51 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from resnet_core.augment import EpochPlan, Mixing, normalize
+from resnet_core.batches import EpochBatches, TrainingData
 from resnet_core.config import TrainingConfig
 from resnet_core.cpu.memory import memory_kept
-from resnet_core.data import Images, limit_images
 from resnet_core.device import select_precision
-from resnet_core.distributed import ALONE, Group, own_rows
+from resnet_core.distributed import ALONE, Group
 from resnet_core.epoch import EpochResult
-from resnet_core.model import ResNet
-from resnet_core.optimizer import build_optimizer
+from resnet_core.graphed_steps import GraphedSteps, PlainSteps
+from resnet_core.model import ResNet, count_batches
+from resnet_core.padding import padded_config
 from resnet_core.predict import predict
 from resnet_core.schedule import lr_factor
+from resnet_core.step import Step
+from resnet_core.training_state import Checkpoint, TrainingState
 
-FEW = 128  # images on which a network is tried
-CHUNK = 4096  # images that are augmented at a time: this limits the memory and changes no result
-
-Checkpoint = dict[str, Any]
+FEW = 128  # images on which a network is tried where there are none to validate
 
 
 class Diverged(ArithmeticError):
     """A loss, or what the network gives, is no longer a finite number."""
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """Images on the training device. `mean` and `std` are `(3,)`, on a scale on which the byte 255 is 1."""
+class CheckpointSaver(Protocol):
+    """Decides when a training is saved, and saves it."""
 
-    train: Images
-    validation: Images | None
-    mean: Tensor
-    std: Tensor
+    def due(self) -> bool:
+        """Whether to save before the next step. Asked before every one, but of several ranks between epochs only."""
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Gets a checkpoint that shares no memory with the training; it may be written while the training goes on."""
+
+
+class NothingSaved:
+    def due(self) -> bool:
+        return False
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Does not save it."""
 
 
 @memory_kept()
@@ -55,14 +59,16 @@ def train(
     seed: int,
     group: Group = ALONE,
     checkpoint: Checkpoint | None = None,
+    saver: CheckpointSaver | None = None,
     on_step: Callable[[], None] = lambda: None,
-    on_epoch: Callable[[EpochResult, Checkpoint], None] = lambda _result, _checkpoint: None,
+    on_epoch: Callable[[EpochResult, ResNet], None] = lambda _result, _evaluated: None,
 ) -> ResNet:
-    """Trains `model` in place and returns the network to evaluate: `model`, or with `ema` a copy with averaged weights.
+    """Trains `model` and returns the network to evaluate, which with `ema` is another one with averaged weights.
 
-    All random numbers of an epoch follow from seed and epoch. A checkpoint therefore holds no generator's state, and a
-    resumed training ends with the same bits where the device computes reproducibly, which a CPU does with the same
-    number of threads. Images that do not fill the last batch of an epoch are left out, in each epoch different ones.
+    All random numbers of a step follow from seed, epoch and step. A checkpoint therefore holds no generator's state,
+    and a resumed training ends with the same bits where the device computes reproducibly, which a CPU does with the
+    same number of threads. Images that do not fill the last batch of an epoch are left out, in each epoch different
+    ones.
 
     Args:
         model: on the device of the data. Its memory format becomes channels_last.
@@ -71,11 +77,11 @@ def train(
         epochs: of the whole training, including those before the checkpoint.
         seed: for the order of the images, augmentation and dropout.
         group: the ranks that share every batch. All get the same arguments, but for the device of model and data.
-        checkpoint: what `on_epoch` was given in the run that is resumed.
-        on_step: called before every step. If it raises, the training ends there.
-        on_epoch: called with the results of an epoch and a checkpoint, which has to be saved before it returns, since
-            it shares memory with the training. Its `evaluated` are the weights that the validation results belong to.
-            Of several ranks only the first calls it, while the others wait.
+        checkpoint: what `saver` was given in the run that is resumed.
+        saver: gets checkpoints when it asks for them, and one at the end. Of several ranks only the first uses it.
+        on_step: called before every step, after a checkpoint that is due. If it raises, the training ends there.
+        on_epoch: called with the results of an epoch and the network that the validation results belong to, which the
+            next step changes. Of several ranks only the first calls it, while the others wait.
 
     Raises:
         Diverged: the loss, on training or validation images, or the network's output became infinite or not a number.
@@ -84,162 +90,101 @@ def train(
     """
     device = data.train.images.device
     precision = select_precision(recipe.precision, device)
-    steps_per_epoch = len(data.train) // recipe.batch_size
-    if steps_per_epoch == 0:
-        raise ValueError(f"training.batchSize={recipe.batch_size}: at most {len(data.train)}, the training images")
-    recipe.rank_batch_size(group.size)  # raises ValueError before anything is done
-
+    steps_per_epoch = _steps_per_epoch(data, recipe, group)
     model.to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(model, recipe)
-    average = None
-    if recipe.ema:
-        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
-    evaluated = cast(ResNet, average.module) if average else model
-    first = 1
+    state = TrainingState(model, recipe, padded=_pads(model, precision, device))
     if checkpoint:
-        first = _restore(checkpoint, model, optimizer, average, seed) + 1
-    network = group.network(model)
+        state.restore(checkpoint, seed)
+    step = Step(state, group.network(state.network), recipe, precision)
+    steps = GraphedSteps(state, step) if device.type == "cuda" and group.size == 1 else PlainSteps(step)
+    saver, begun_at = saver or NothingSaved(), state.epoch
 
-    for epoch in range(first, epochs + 1):
-        started = time.perf_counter()
-        torch.manual_seed(_torch_seed(seed, epoch, group.rank))  # dropout
-        sums = torch.zeros(2, device=device)  # of losses and hits; they stay on the device until the epoch ends
-        model.train()
-        batches = training_batches(data, recipe, np.random.default_rng([seed, epoch]), group)
-        for index, (images, labels, mixing) in enumerate(batches):
-            on_step()
-            step = (epoch - 1) * steps_per_epoch + index
-            lr = recipe.lr * lr_factor(recipe.schedule, step, steps_per_epoch, epochs)
-            for parameters in optimizer.param_groups:
-                parameters["lr"] = lr
+    def draw(epoch: int) -> EpochBatches:
+        return EpochBatches.draw(data, recipe, np.random.default_rng([seed, epoch]), group, precision)
 
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                logits = network(images)
-            loss = _loss(logits.float(), labels, mixing, recipe.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if recipe.clip_norm:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimizer.step()
-            if average:
-                average.update_parameters(model)
-            hits = (logits.detach().argmax(dim=1) == labels).sum()
-            sums += torch.stack((loss.detach() * len(labels), hits.float()))
+    def save(seconds: float) -> None:
+        if group.rank == 0:
+            saver.save(state.checkpoint(seed, seconds))
 
-        group.average_buffers(model, *([average] if average else []))
-        train_loss, train_accuracy = (group.sum(sums) / (steps_per_epoch * recipe.batch_size)).tolist()
+    batches = draw(state.epoch)
+    while state.epoch <= epochs:
+        epoch, started = state.epoch, time.perf_counter() - state.seconds
+        torch_seed = _torch_seed(seed, epoch, group.rank)
+        state.network.train()
+        for begin, chunk in batches.chunks(state.step):
+            numbers = [(epoch - 1) * steps_per_epoch + begin + index for index in range(len(chunk))]
+            rates = [recipe.lr * lr_factor(recipe.schedule, number, steps_per_epoch, epochs) for number in numbers]
+            steps.load(chunk, rates, state.step - begin)
+            for index in range(state.step - begin, len(chunk)):
+                # Between epochs all ranks have the same running statistics, else each has its own.
+                if (group.size == 1 or state.step == 0) and saver.due():
+                    save(time.perf_counter() - started)
+                on_step()
+                seeded = partial(_seed, recipe, torch_seed + state.step)
+                steps.run(index, first=numbers[index] == 0, seed=seeded)
+                state.step += 1
+
+        count_batches(state.network, steps_per_epoch)
+        group.average_buffers(state.network, *([state.average.network] if state.average else []))
+        if epoch < epochs:  # before the results are asked for: a GPU may still be at the steps of this epoch
+            batches = draw(epoch + 1)
+        means = group.sum(state.sums.clone()) / (steps_per_epoch * recipe.batch_size)
+        train_loss, train_accuracy = means.tolist()
         if not math.isfinite(train_loss):
             raise Diverged(f"the training loss of epoch {epoch} is {train_loss}")
-        validation_loss, validation_accuracy = _validate(evaluated, data, precision, group)
-        # No training loss shows what the epoch's last step has done, or what the average is.
-        if validation_loss is not None and not math.isfinite(validation_loss):
-            raise Diverged(f"the validation loss of epoch {epoch} is {validation_loss}")
-        if validation_loss is None and not _is_finite(evaluated, data, precision):
-            raise Diverged(f"after epoch {epoch} the network gives numbers that are not finite")
+        evaluated = state.evaluated()
+        loss, accuracy = _validate(evaluated, data, precision, group, epoch)
         seconds = time.perf_counter() - started
-        result = EpochResult(epoch, lr, train_loss, train_accuracy, validation_loss, validation_accuracy, seconds)
-        group.first(partial(on_epoch, result, _checkpoint(epoch, seed, model, optimizer, average)))
-    return evaluated
+        state.next_epoch()
+        result = EpochResult(epoch, rates[-1], train_loss, train_accuracy, loss, accuracy, seconds)
+        group.first(partial(on_epoch, result, evaluated))
+    if state.epoch > begun_at:
+        save(0.0)
+    return state.evaluated()
 
 
-def training_batches(
-    data: TrainingData, recipe: TrainingConfig, rng: np.random.Generator, group: Group = ALONE
-) -> Iterator[tuple[Tensor, Tensor, Mixing | None]]:
-    """One epoch of shuffled, augmented, normalised batches: images `(B, 3, H, W)`, labels `(B,)`, how they are mixed.
-
-    Each rank of a group draws the same epoch and yields its own part of every batch.
-    """
-    device, size, batch_size = data.train.images.device, data.train.images.shape[-1], recipe.batch_size
-    steps = len(data.train) // batch_size
-    rows = rng.permutation(len(data.train))[: steps * batch_size]
-    plan = EpochPlan.draw(recipe.augmentation, len(rows), size, rng, device)
-    own = slice(None)
-    if group.size > 1:
-        mine = own_rows(group, steps, batch_size)
-        rows, plan, own = rows[mine], plan.take(mine), slice(1, None)
-        batch_size = len(mine) // steps
-    order = torch.from_numpy(rows).to(device)
-    chunk = max(CHUNK // batch_size, 1) * batch_size
-    for chunk_start in range(0, len(order), chunk):
-        selected = order[chunk_start : chunk_start + chunk]
-        augmented = plan.transform(data.train.images[selected], chunk_start)
-        labels = data.train.labels[selected]
-        for offset in range(0, len(selected), batch_size):
-            batch = slice(offset, offset + batch_size)
-            images = normalize(augmented[batch], data.mean, data.std)
-            images, mixing = plan.finish(images, labels[batch], chunk_start + offset)
-            if mixing:
-                mixing = Mixing(mixing.labels[own], mixing.weight[own])
-            yield images[own].contiguous(memory_format=torch.channels_last), labels[batch][own], mixing
+def _steps_per_epoch(data: TrainingData, recipe: TrainingConfig, group: Group) -> int:
+    steps = len(data.train) // recipe.batch_size
+    if steps == 0:
+        raise ValueError(f"training.batchSize={recipe.batch_size}: at most {len(data.train)}, the training images")
+    recipe.rank_batch_size(group.size)  # raises ValueError
+    return steps
 
 
-def balanced_batch(data: TrainingData, size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """`size` images, taken evenly from the classes, normalised `(size, 3, H, W)`, and their labels `(size,)`.
-
-    Both are on the CPU. The first rows would not do, because the images of a folder are sorted by class.
-    """
-    chosen = limit_images(data.train, min(size, len(data.train)), seed, "training.batchSize")
-    return normalize(chosen.images, data.mean, data.std).cpu(), chosen.labels.cpu()
-
-
-def _loss(logits: Tensor, labels: Tensor, mixing: Mixing | None, smoothing: float) -> Tensor:
-    """Cross-entropy. For mixed images it is the mean over both labels, weighted by their shares of the image."""
-    if mixing is None:
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
-    own = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
-    other = F.cross_entropy(logits, mixing.labels, reduction="none", label_smoothing=smoothing)
-    return torch.lerp(other, own, mixing.weight).mean()
+def _pads(model: ResNet, precision: torch.dtype, device: torch.device) -> bool:
+    """Whether tensor cores need padded widths."""
+    config = model.config()
+    return device.type == "cuda" and precision is torch.bfloat16 and padded_config(config) != config
 
 
 def _validate(
-    model: ResNet, data: TrainingData, precision: torch.dtype, group: Group
+    model: ResNet, data: TrainingData, precision: torch.dtype, group: Group, epoch: int
 ) -> tuple[float, float] | tuple[None, None]:
+    """Loss and accuracy on the validation images, if there are any.
+
+    No training loss shows what the epoch's last step has done, or what the averaged weights are. Without validation
+    images the network is therefore tried on a few others, which is enough where its weights are not finite.
+    """
     if data.validation is None:
+        logits = predict(model, data.train.images[:FEW], data.mean, data.std, precision)
+        if not logits.isfinite().all():
+            raise Diverged(f"after epoch {epoch} the network gives numbers that are not finite")
         return None, None
     labels = group.share(data.validation.labels)
     logits = predict(model, group.share(data.validation.images), data.mean, data.std, precision)
     hits = (logits.argmax(dim=1) == labels).sum().float()
     sums = group.sum(torch.stack((F.cross_entropy(logits, labels, reduction="sum"), hits)))
     loss, accuracy = (sums / len(data.validation)).tolist()
+    if not math.isfinite(loss):
+        raise Diverged(f"the validation loss of epoch {epoch} is {loss}")
     return loss, accuracy
-
-
-def _is_finite(model: ResNet, data: TrainingData, precision: torch.dtype) -> bool:
-    """Whether the network gives numbers that are finite; of a few images, which is enough if its weights are not."""
-    logits = predict(model, data.train.images[:FEW], data.mean, data.std, precision)
-    return bool(logits.isfinite().all())
 
 
 def _torch_seed(seed: int, epoch: int, rank: int) -> int:
     entropy = [seed, epoch, rank] if rank else [seed, epoch]
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 2)
 
 
-def _checkpoint(
-    epoch: int, seed: int, model: ResNet, optimizer: torch.optim.Optimizer, average: AveragedModel | None
-) -> Checkpoint:
-    return {
-        "epoch": epoch,  # learning rate and random numbers follow from the epoch and the seed
-        "seed": seed,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "average": average.state_dict() if average else None,
-        "evaluated": (average.module if average else model).state_dict(),  # torch.save writes shared memory only once
-    }
-
-
-def _restore(
-    checkpoint: Checkpoint,
-    model: ResNet,
-    optimizer: torch.optim.Optimizer,
-    average: AveragedModel | None,
-    seed: int,
-) -> int:
-    """Loads a checkpoint and returns the number of its last epoch."""
-    if checkpoint["seed"] != seed:
-        raise ValueError(f"the checkpoint was trained with seed {checkpoint['seed']}, not {seed}")
-    model.load_state_dict(checkpoint["model"])
-    optimizer.load_state_dict(checkpoint["optimizer"])
-    if average:
-        average.load_state_dict(checkpoint["average"])
-    return int(checkpoint["epoch"])
+def _seed(recipe: TrainingConfig, seed: int) -> None:
+    if recipe.dropout:  # nothing else in a step is random
+        torch.manual_seed(seed)

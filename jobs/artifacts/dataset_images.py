@@ -14,10 +14,10 @@ from jobs.artifacts.documents import write_document
 from jobs.artifacts.keys import DATASET, images_key
 from jobs.experiment.experiment import Experiment
 from jobs.runtime.errors import ConfigurationError, Failure
+from resnet_core.batches import TrainingData
 from resnet_core.data import Images, RawDataset, channel_statistics, limit_images, load, save, split
 from resnet_core.out_of_memory import describe_out_of_memory, is_out_of_memory
 from resnet_core.seeds import derive_seed
-from resnet_core.train import TrainingData
 
 
 class DatasetChanged(Failure):

@@ -114,7 +114,9 @@ class ClaimedTrial:
                 storage.set_trial_intermediate_value(trial_id(trial), epoch, accuracy)
                 trial.intermediate_values[epoch] = accuracy
         last, sweep, stops = max(accuracies), self._experiment.sweep, False
-        if last < sweep.epochs and sweep.early_stopping.name != "none":
+        # A former owner, whose checkpoint is older than its last report, has decided to go on after this epoch.
+        decided = last < max(trial.intermediate_values)
+        if last < sweep.epochs and sweep.early_stopping.name != "none" and not decided:
             stops = bool(self._attached.should_prune())  # some pruners return numpy's bool
             with self._database.engine.begin() as connection:
                 stops = claims.decide_stop(connection, self._held, last, stops=stops)

@@ -17,8 +17,8 @@ LOCAL_LEASE = {"lease_seconds": "15", "renewal_seconds": "5"}  # so that `local`
 class Settings(BaseSettings):
     """Each field is an environment variable, whose name is that of the field in capitals: `DATABASE_URL`, …
 
-    The chart's values lease.*, outageDeadlineSeconds, maxAttempts, maxCrashes and logFormat repeat the defaults of this
-    class. A test holds them equal.
+    The chart's values lease.*, checkpoint.*, outageDeadlineSeconds, maxAttempts, maxCrashes and logFormat repeat the
+    defaults of this class. A test holds them equal.
     """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, env_ignore_empty=True)
@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     renewal_seconds: float = Field(RENEWAL_SECONDS, gt=0, description="Time between two renewals of a lease.")
     hang_seconds: float = Field(
         600, gt=0, description="A worker that makes no training step for so long loses its slot."
+    )
+    checkpoint_seconds: float = Field(
+        20, ge=0, description="Time between two checkpoints of a training, which is what a killed process costs."
     )
     database_timeout_seconds: float = Field(
         default_factory=lambda known: known.get("renewal_seconds", RENEWAL_SECONDS) * 2 / 3,

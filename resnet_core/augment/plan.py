@@ -88,8 +88,8 @@ class EpochPlan:
         images = self._crop_and_flip(images, part)
         return images if self.policy is None else _apply(self.policy.settings, self.policy.layers[:, part], images)
 
-    def finish(self, images: Tensor, labels: Tensor, start: int) -> tuple[Tensor, Mixing | None]:
-        """Erases and mixes images of a normalised batch `(B, 3, H, W)`, the first of which is number `start`.
+    def finish(self, images: Tensor, labels: Tensor, start: int, batch: int) -> tuple[Tensor, Mixing | None]:
+        """Erases and mixes normalised images `(M, 3, H, W)`, the first of which is number `start`, M / `batch` batches.
 
         An erased region gets the channel's mean, 0. Each image is mixed with its predecessor in the batch, by
         mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019).
@@ -102,7 +102,8 @@ class EpochPlan:
         weight, cuts = self.weight[part], self.cuts[part]
         own = torch.where((cuts[:, 2:] > 0).all(dim=1), 1.0, weight)[:, None, None, None]
         own = own.masked_fill(mask(cuts, self.size), 0)
-        return torch.lerp(images.roll(1, 0), images, own), Mixing(labels.roll(1, 0), weight)
+        before = images.unflatten(0, (-1, batch)).roll(1, 1).flatten(0, 1)
+        return torch.lerp(before, images, own), Mixing(labels.view(-1, batch).roll(1, 1).flatten(), weight)
 
     def _crop_and_flip(self, images: Tensor, part: slice) -> Tensor:
         if self.offsets is None and self.flips is None:

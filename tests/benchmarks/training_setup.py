@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
+from resnet_core.batches import TrainingData
 from resnet_core.build import build_network
 from resnet_core.config import AugmentationConfig, DataConfig, ModelConfig, PruningConfig, TrainingConfig
 from resnet_core.count import count_macs
 from resnet_core.data import Images, channel_statistics, read_source
 from resnet_core.device import select_precision
 from resnet_core.model import ResNet
-from resnet_core.train import TrainingData
 
 PRUNED = PruningConfig(method="amounts", amounts=(0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.3, 0.3))
 NETWORKS = {

@@ -43,7 +43,11 @@ def root(tmp_path: Path) -> FolderArtifacts:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return read_settings(
-        database_url=f"sqlite:///{tmp_path}/study.db", artifacts_url=str(tmp_path), lease_seconds=30, renewal_seconds=5
+        database_url=f"sqlite:///{tmp_path}/study.db",
+        artifacts_url=str(tmp_path),
+        lease_seconds=30,
+        renewal_seconds=5,
+        checkpoint_seconds=0,
     )
 
 

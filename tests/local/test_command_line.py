@@ -92,8 +92,13 @@ def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> N
 def test_interrupted_run_goes_on_to_the_same_result(tiny_run: TinyRun, tmp_path: Path) -> None:
     study = tmp_path / "quick"
     for marker in ("trials/1/checkpoint-*.pt", "final/seed-0/trial-*/checkpoint-*.pt"):
+        environment = {**os.environ, "CHECKPOINT_SECONDS": "0"}
         process = subprocess.Popen(
-            local_command(tmp_path, *ARGUMENTS), stderr=subprocess.PIPE, text=True, start_new_session=True
+            local_command(tmp_path, *ARGUMENTS),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=environment,
         )
         wait_for(process, lambda marker=marker: any(study.glob(marker)))
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
@@ -111,7 +116,13 @@ def test_interrupted_run_goes_on_to_the_same_result(tiny_run: TinyRun, tmp_path:
 
 def test_killed_worker_costs_no_trial_and_json_lines_say_so(tiny_run: TinyRun, tmp_path: Path) -> None:
     study = tmp_path / "quick"
-    environment = {**os.environ, "LEASE_SECONDS": "3", "RENEWAL_SECONDS": "1", "LOG_FORMAT": "json"}
+    environment = {
+        **os.environ,
+        "LEASE_SECONDS": "3",
+        "RENEWAL_SECONDS": "1",
+        "CHECKPOINT_SECONDS": "0",
+        "LOG_FORMAT": "json",
+    }
     process = subprocess.Popen(local_command(tmp_path, *ARGUMENTS), stderr=subprocess.PIPE, text=True, env=environment)
     wait_for(process, lambda: any(study.glob("trials/1/checkpoint-*.pt")))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

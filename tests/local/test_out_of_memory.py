@@ -20,7 +20,7 @@ from jobs.stages.sweep import stage as sweep
 from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.train_trial import train_trial
 from jobs.stages.sweep.worker import Worker
-from resnet_core.train import TrainingData
+from resnet_core.batches import TrainingData
 from tests.local.conftest import tiny
 from tests.support.sweeps import status_of
 

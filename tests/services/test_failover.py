@@ -143,8 +143,9 @@ def test_trial_that_had_ended_on_the_primary_ends_anew_with_all_its_values(place
 def finish(run: RunningTrial, epoch: int) -> None:
     run.step()
     result = EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 0.1)
-    rows = json.dumps([vars(row) for row in (*run.epochs, result)])
-    run.finish_epoch(result, lambda path: path.write_text(rows))
+    with run.checkpoint_writer(reporting.written) as writer:
+        writer.save([*run.epochs, result])
+    run.finish_epoch(result)
 
 
 def wait_until(reached: Callable[[], bool]) -> None:

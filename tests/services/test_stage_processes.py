@@ -39,7 +39,12 @@ class Cluster:
     bucket: Bucket
 
     def environment(self) -> dict[str, str]:
-        times = {"lease_seconds": "6", "renewal_seconds": "2", "outage_deadline_seconds": "120"}
+        times = {
+            "lease_seconds": "6",
+            "renewal_seconds": "2",
+            "outage_deadline_seconds": "120",
+            "checkpoint_seconds": "0",
+        }
         names = {"database_url": self.place.url(), "threads": "1", **times, **self.bucket.settings()}
         return {**os.environ, **{name.upper(): value for name, value in names.items()}}
 

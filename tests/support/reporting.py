@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
@@ -102,19 +102,17 @@ class Reporting:
             os.kill(os.getpid(), signal.SIGSEGV)
         if run.slot == self._failing_slot:
             raise RuntimeError("this one always fails")
-        for epoch in range(len(run.epochs) + 1, self._epochs + 1):
-            self._train(run)
-            if self._journal is not None:
-                with self._journal.open("a") as file:
-                    file.write(f"{os.getpid()} {run.slot} {epoch}\n")
-            accuracy = epoch / (epoch + 1 + run.parameters.get("dropout", 0.0))
-            result = EpochResult(epoch, 0.1, 1 / epoch, accuracy, 1 / epoch, accuracy, self._seconds)
-            rows = [vars(row) for row in (*run.epochs, result)]
-
-            def write(path: Path, text: str = json.dumps(rows)) -> None:
-                path.write_text(text)
-
-            run.finish_epoch(result, write)
+        with run.checkpoint_writer(written) as writer:
+            for epoch in range(len(run.epochs) + 1, self._epochs + 1):
+                self._train(run)
+                if self._journal is not None:
+                    with self._journal.open("a") as file:
+                        file.write(f"{os.getpid()} {run.slot} {epoch}\n")
+                accuracy = epoch / (epoch + 1 + run.parameters.get("dropout", 0.0))
+                result = EpochResult(epoch, 0.1, 1 / epoch, accuracy, 1 / epoch, accuracy, self._seconds)
+                writer.save([*run.epochs, result])
+                writer.wait()
+                run.finish_epoch(result)
 
     def _train(self, run: RunningTrial) -> None:
         until = time.monotonic() + self._seconds
@@ -122,6 +120,15 @@ class Reporting:
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.02))
             run.step()
+
+
+def written(epochs: list[EpochResult]) -> Callable[[Path], None]:
+    text = json.dumps([vars(row) for row in epochs])
+
+    def write(path: Path) -> None:
+        path.write_text(text)
+
+    return write
 
 
 @contextlib.contextmanager

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from resnet_core.batches import TrainingData
 from resnet_core.config import AugmentationConfig, ModelConfig, ScheduleConfig, TrainingConfig
 from resnet_core.data import Images
-from resnet_core.train import TrainingData
 
 MODEL = ModelConfig(depths=(1, 1), width=8, strides=(1, 2))
 EVERYTHING = TrainingConfig(

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from resnet_core.build import build_network
 from resnet_core.config import AugmentationConfig, PruningConfig, TrainingConfig
 from resnet_core.distributed import ALONE, Group, Ranks
-from resnet_core.train import Checkpoint, Diverged, train
+from resnet_core.train import Diverged, train
+from tests.support.saver import AllSaved
 from tests.support.two_classes import MODEL, copied, two_classes
 
 STEPS = 50
@@ -43,14 +44,13 @@ def trained(recipe: TrainingConfig, epochs: int, group: Group = ALONE, *, fixed:
             if isinstance(module, nn.BatchNorm2d):
                 module.__class__ = FixedNorm
     results: list[Any] = []
-    checkpoints: list[Checkpoint] = []
+    saver = AllSaved()
 
-    def on_epoch(result: Any, checkpoint: Checkpoint) -> None:
+    def on_epoch(result: Any, _evaluated: Any) -> None:
         results.append((result.train_loss, result.train_accuracy, result.validation_loss, result.validation_accuracy))
-        checkpoints.append(copied(checkpoint))
 
-    network = train(model, recipe, data, epochs, seed=7, group=group, on_epoch=on_epoch, **options)
-    return {"results": results, "checkpoints": checkpoints, "weights": copied(dict(network.state_dict()))}
+    network = train(model, recipe, data, epochs, seed=7, group=group, saver=saver, on_epoch=on_epoch, **options)
+    return {"results": results, "checkpoints": saver.checkpoints, "weights": copied(dict(network.state_dict()))}
 
 
 def asked_at_step(group: Group, rank: int, step: int) -> int:
@@ -91,7 +91,7 @@ def main(folder: Path, rank: int, address: str) -> None:
     }
     found = {name: case() for name, case in cases.items()}
     first = folder / "first.pt"
-    group.first(lambda: torch.save(found["free"]["checkpoints"][0], first))
+    group.first(lambda: torch.save(found["free"]["checkpoints"][1], first))
     checkpoint = torch.load(first, weights_only=True)
     found["resumed"] = trained(FREE, 3, group, checkpoint=checkpoint)
     torch.save(found, folder / f"rank-{rank}.pt")

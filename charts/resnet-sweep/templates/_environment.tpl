@@ -43,6 +43,7 @@ The environment of a container of our image: a variable for each field of jobs/r
 - {name: LEASE_SECONDS, value: {{ $.Values.lease.seconds | quote }}}
 - {name: RENEWAL_SECONDS, value: {{ $.Values.lease.renewalSeconds | quote }}}
 - {name: HANG_SECONDS, value: {{ $.Values.lease.hangSeconds | quote }}}
+- {name: CHECKPOINT_SECONDS, value: {{ $.Values.checkpoint.seconds | quote }}}
 - {name: OUTAGE_DEADLINE_SECONDS, value: {{ $.Values.outageDeadlineSeconds | quote }}}
 - {name: MAX_ATTEMPTS, value: {{ $.Values.maxAttempts | quote }}}
 - {name: MAX_CRASHES, value: {{ $.Values.maxCrashes | quote }}}

@@ -1,13 +1,16 @@
 """How far a final training is: its epochs, its checkpoint, and if asked for the weights of its best epoch."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from jobs.artifacts import Artifacts
+from jobs.artifacts.checkpoint_writer import CheckpointWriter
 from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.final_training import epochs_text
 from jobs.artifacts.keys import EPOCHS
@@ -16,13 +19,13 @@ from jobs.runtime import logs
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
-from resnet_core.train import Checkpoint
+from resnet_core.training_state import Checkpoint
 
 log = logging.getLogger(__name__)
 
 
 class Progress:
-    """The progress with one seed, which is saved after each epoch, so that a later process can continue."""
+    """The progress with one seed, which checkpoints hold, so that a later process can continue."""
 
     def __init__(self, out: Artifacts, checkpoints: Checkpoints, config: FinalTrainConfig, seed: int) -> None:
         """`out` is the folder of the claim under which this process trains."""
@@ -31,30 +34,36 @@ class Progress:
         self._best: dict[str, Any] | None = None
         self.epochs: list[EpochResult] = []
 
-    def resume(self, device: torch.device) -> Checkpoint | None:
+    def resume(self) -> Checkpoint | None:
         """What `train` continues from: its part of the newest checkpoint, or None if there is none."""
-        saved = self._checkpoints.load(lambda path: load_checkpoint(path, device))
+        saved = self._checkpoints.load(load_checkpoint)
         if saved is None:
             return None
         self.epochs = [EpochResult(**row) for row in saved["epochs"]]
         self._best = saved["best"]
-        log.info("final training goes on after epoch %d", self.epochs[-1].epoch)
+        log.info("final training goes on in epoch %d", len(self.epochs) + 1)
         training: Checkpoint = saved["training"]
         return training
 
+    def checkpoint_writer(self, seconds: float, beat: Callable[[], None]) -> CheckpointWriter[Checkpoint]:
+        """Writes the training's checkpoints together with what this object knows by then."""
+
+        def prepare(training: Checkpoint) -> Callable[[Path], None]:
+            rows = [asdict(epoch) for epoch in self.epochs]
+            return partial(save_checkpoint, {"training": training, "epochs": rows, "best": self._best})
+
+        return CheckpointWriter(self._checkpoints, seconds, beat, prepare)
+
     @logs.context()
-    def on_epoch(self, result: EpochResult, training: Checkpoint) -> None:
-        """Saves all that a later process needs to continue, and logs the epoch."""
+    def on_epoch(self, result: EpochResult, evaluated: ResNet) -> None:
+        """Keeps the weights of the best epoch if they are selected, and logs the epoch."""
         logs.add_context(epoch=result.epoch)
         self.epochs.append(result)
         accuracy = result.validation_accuracy
         selects = self._config.select == "best" and accuracy is not None
         if selects and (self._best is None or accuracy > self._best["accuracy"]):
-            weights = {name: tensor.clone() for name, tensor in training["evaluated"].items()}
+            weights = {name: tensor.to("cpu", copy=True) for name, tensor in evaluated.state_dict().items()}
             self._best = {"epoch": result.epoch, "accuracy": accuracy, "weights": weights}
-        rows = [asdict(epoch) for epoch in self.epochs]
-        checkpoint = {"training": training, "epochs": rows, "best": self._best}
-        self._checkpoints.save(partial(save_checkpoint, checkpoint))
         self._out.write_text(EPOCHS, epochs_text(self.epochs))
         name = f"epoch {result.epoch}/{self._config.epochs}"
         name += "" if self._config.seeds == 1 else f" with seed {self._seed}"

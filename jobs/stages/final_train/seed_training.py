@@ -22,6 +22,7 @@ from jobs.queue.exclusive import FINAL_TRAINING, Hold, owners
 from jobs.runtime import interrupt
 from jobs.runtime.errors import Failure
 from jobs.stages.final_train.progress import Progress
+from resnet_core.batches import TrainingData, balanced_batch
 from resnet_core.build import build_network
 from resnet_core.config import TrainingConfig
 from resnet_core.count import check_budget, count_macs, count_parameters
@@ -30,7 +31,7 @@ from resnet_core.distributed import Group
 from resnet_core.model import ResNet
 from resnet_core.out_of_memory import describe_out_of_memory, is_out_of_memory
 from resnet_core.seeds import derive_seed
-from resnet_core.train import Diverged, TrainingData, balanced_batch, train
+from resnet_core.train import Diverged, train
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Course:
     trial: ChosenTrial
     device: torch.device
     group: Group
+    checkpoint_seconds: float
 
     @cached_property
     def data(self) -> tuple[StoredDataset, TrainingData]:
@@ -121,30 +123,36 @@ class SeedTraining:
             lambda connection: owners(connection, experiment.study_name, FINAL_TRAINING, self._seed)
         )
         progress = Progress(self._out, Checkpoints(self._study, prefix, had), experiment.final_train, self._seed)
-        trained = train(
-            network,
-            recipe,
-            data,
-            experiment.final_train.epochs,
-            seed=derive_seed(own_seed, "training"),
-            group=self._group,
-            checkpoint=progress.resume(device),
-            on_step=self._on_step,
-            on_epoch=progress.on_epoch,
-        )
+        saved = progress.resume()
+        with progress.checkpoint_writer(self._course.checkpoint_seconds, self._beat) as writer:
+            trained = train(
+                network,
+                recipe,
+                data,
+                experiment.final_train.epochs,
+                seed=derive_seed(own_seed, "training"),
+                group=self._group,
+                checkpoint=saved,
+                saver=writer,
+                on_step=self._on_step,
+                on_epoch=progress.on_epoch,
+            )
         self._group.first(lambda: self._write(progress, trained, recipe))
 
     def _on_step(self) -> None:
         """Raises in all ranks before the same step: if one ended alone, the others would wait for it."""
         end: Exception | None = None
         try:
-            interrupt.check()
-            if self._hold is not None:
-                self._hold.beat()
+            self._beat()
         except (interrupt.Interrupted, LeaseLost) as error:
             end = error
         if self._group.any(end is not None):
             raise end or interrupt.Interrupted
+
+    def _beat(self) -> None:
+        interrupt.check()
+        if self._hold is not None:
+            self._hold.beat()
 
     def _write(self, progress: Progress, trained: ResNet, recipe: TrainingConfig) -> None:
         """Writes the weights, and last of all the document that names them."""

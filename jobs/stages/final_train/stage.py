@@ -30,7 +30,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
     the best now, the final training is done again. Of several ranks, only the first claims a training, and writes.
 
     Raises:
-        Interrupted: the process was asked to end; the checkpoint of the last epoch is kept.
+        Interrupted: the process was asked to end; a checkpoint is saved.
         LeaseLost: another process has claimed the training since.
         SweepNotOver: some trials are not settled.
         TooFewCompleted: fewer trials than sweep.minCompleted are complete.
@@ -50,7 +50,7 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
             best = read_best_trial(experiment, settings, root.under(experiment.study_name))
             logs.add_context(trial=best.number)
             trial = ChosenTrial(number=best.number, parameters=best.parameters)
-            course = Course(experiment, root, database, trial, device, group)
+            course = Course(experiment, root, database, trial, device, group, settings.checkpoint_seconds)
             for seed in seeds:
                 with _claim(seed, experiment, settings, database, group) as hold:
                     SeedTraining(course, seed, hold).to_the_end()

@@ -94,8 +94,14 @@ class Attempt:
             return decided
         begins = "begins" if self._held.fence == 1 else "is taken up"
         log.info("trial %d %s: %s", self._claimed.number, begins, json.dumps(self._claimed.parameters, allow_nan=False))
-        epochs = self._place.experiment.sweep.epochs
-        self._running = RunningTrial(self._claimed, self._held, self._checkpoints, epochs, self._step)
+        self._running = RunningTrial(
+            self._claimed,
+            self._held,
+            self._checkpoints,
+            checkpoint_seconds=self._place.settings.checkpoint_seconds,
+            epochs=self._place.experiment.sweep.epochs,
+            step=self._step,
+        )
         train(self._running)
         return Outcome(SlotState.COMPLETE)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jobs.artifacts.checkpoint_writer import CheckpointWriter
 from jobs.artifacts.checkpoints import Checkpoints
 from jobs.queue.claim import Claim
 from jobs.queue.claimed_trial import ClaimedTrial
@@ -37,9 +38,17 @@ class RunningTrial:
     """One owner's training of a trial. Its methods raise as `step` does while they wait for a service."""
 
     def __init__(
-        self, claimed: ClaimedTrial, held: Claim, checkpoints: Checkpoints, epochs: int, step: Callable[[], None]
+        self,
+        claimed: ClaimedTrial,
+        held: Claim,
+        checkpoints: Checkpoints,
+        *,
+        checkpoint_seconds: float,
+        epochs: int,
+        step: Callable[[], None],
     ) -> None:
-        self._claimed, self._held, self._checkpoints, self._planned_epochs = claimed, held, checkpoints, epochs
+        self._claimed, self._held, self._planned_epochs = claimed, held, epochs
+        self._checkpoints, self._checkpoint_seconds = checkpoints, checkpoint_seconds
         # To be called before every step: it raises LeaseLost where the trial is somebody else's by now, and Interrupted
         # where the process was asked to end.
         self.step = step
@@ -70,17 +79,21 @@ class RunningTrial:
 
         """
         self.epochs = epochs
-        self._report()
+        if epochs:
+            self._report()
 
-    def finish_epoch(self, epoch: EpochResult, write: Callable[[Path], None]) -> None:
-        """Writes the checkpoint, then reports the epoch.
+    def checkpoint_writer(self, prepare: Callable[[T], Callable[[Path], None]]) -> CheckpointWriter[T]:
+        """Writes the trial's checkpoints, as `prepare` wants them written."""
+        return CheckpointWriter(self._checkpoints, self._checkpoint_seconds, self.step, prepare)
+
+    def finish_epoch(self, epoch: EpochResult) -> None:
+        """Reports the epoch, whether or not there is a checkpoint of it.
 
         Raises:
             TrialEnds: early stopping ends the trial here.
 
         """
         self.epochs.append(epoch)
-        self._checkpoints.save(write)
         name = f"trial {self._claimed.number} epoch {epoch.epoch}/{self._planned_epochs}"
         loss, accuracy, seconds = epoch.train_loss, epoch.validation_accuracy, epoch.seconds
         log.info("%s: training loss %.4f, validation accuracy %.4f, %.1f s", name, loss, accuracy, seconds)

@@ -1,13 +1,16 @@
 """What a trial of the sweep does: build, prune, train, validate."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from jobs.artifacts.dataset_record import StoredDataset
 from jobs.experiment.experiment import Experiment
 from jobs.queue.tables import SlotState
 from jobs.runtime import logs
 from jobs.stages.sweep.running_trial import AttemptFails, DeviceFailed, RunningTrial, TrialEnds
+from resnet_core.batches import TrainingData, balanced_batch
 from resnet_core.build import build_network
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.config import PruningConfig
@@ -15,10 +18,12 @@ from resnet_core.count import BudgetExceeded, check_budget, count_macs
 from resnet_core.description import NetworkConfig
 from resnet_core.device_failure import is_device_failure
 from resnet_core.epoch import EpochResult
+from resnet_core.model import ResNet
 from resnet_core.out_of_memory import describe_out_of_memory, free_memory, is_out_of_memory
 from resnet_core.pruning import planned_config
 from resnet_core.seeds import derive_seed
-from resnet_core.train import Checkpoint, Diverged, TrainingData, balanced_batch, train
+from resnet_core.train import Diverged, train
+from resnet_core.training_state import Checkpoint
 
 
 def train_trial(
@@ -61,26 +66,30 @@ def _train(run: RunningTrial, experiment: Experiment, dataset: StoredDataset, da
     batch = balanced_batch(data, recipe.batch_size, seed)
     network = build_network(experiment.model, pruning, classes, dropout=recipe.dropout, seed=seed, batch=batch)
     network.to(device)
-    saved = run.resume(lambda path: load_checkpoint(path, device))
+    saved = run.resume(load_checkpoint)
     if saved:
         run.take_up([EpochResult(**row) for row in saved["epochs"]])
 
-    def on_epoch(result: EpochResult, training: Checkpoint) -> None:
-        rows = [asdict(epoch) for epoch in [*run.epochs, result]]
+    def prepare(training: Checkpoint) -> Callable[[Path], None]:
+        return partial(save_checkpoint, {"training": training, "epochs": [asdict(epoch) for epoch in run.epochs]})
+
+    def on_epoch(result: EpochResult, _evaluated: ResNet) -> None:
         with logs.context(epoch=result.epoch):
-            run.finish_epoch(result, partial(save_checkpoint, {"training": training, "epochs": rows}))
+            run.finish_epoch(result)
 
     try:
-        train(
-            network,
-            recipe,
-            data,
-            experiment.sweep.epochs,
-            seed=derive_seed(seed, "training"),
-            checkpoint=saved["training"] if saved else None,
-            on_step=run.step,
-            on_epoch=on_epoch,
-        )
+        with run.checkpoint_writer(prepare) as writer:
+            train(
+                network,
+                recipe,
+                data,
+                experiment.sweep.epochs,
+                seed=derive_seed(seed, "training"),
+                checkpoint=saved["training"] if saved else None,
+                saver=writer,
+                on_step=run.step,
+                on_epoch=on_epoch,
+            )
     except Diverged as error:
         raise TrialEnds(SlotState.DIVERGED, str(error)) from None
 

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from resnet_core.augment import Mixing
+from resnet_core.batches import EpochBatches, TrainingData
 from resnet_core.config import TrainingConfig
-from resnet_core.distributed import Group
-from resnet_core.train import training_batches
+from resnet_core.distributed import ALONE, Group
 from tests.support.two_classes import EVERYTHING, two_classes
 
 
@@ -15,14 +17,19 @@ class Place(Group):
         self.rank, self.size = rank, size
 
 
+def batches_of(recipe: TrainingConfig, data: TrainingData, group: Group) -> list[tuple[Tensor, Tensor, Mixing | None]]:
+    drawn = EpochBatches.draw(data, recipe, np.random.default_rng(1), group)
+    return [chunk.batch(index) for _, chunk in drawn.chunks() for index in range(len(chunk))]
+
+
 @pytest.mark.parametrize("policy", ["autoaugment", "trivialaugment", "none"])
 @pytest.mark.parametrize("size", [2, 4])
 def test_parts_of_the_ranks_make_the_batch_of_one_process(size: int, policy: str) -> None:
     """Also where an image is mixed with one that another rank has."""
     augmentation = EVERYTHING.augmentation.model_copy(update={"policy": policy})
     recipe, data = EVERYTHING.model_copy(update={"augmentation": augmentation}), two_classes()
-    whole = list(training_batches(data, recipe, np.random.default_rng(1)))
-    ranks = [list(training_batches(data, recipe, np.random.default_rng(1), Place(rank, size))) for rank in range(size)]
+    whole = batches_of(recipe, data, ALONE)
+    ranks = [batches_of(recipe, data, Place(rank, size)) for rank in range(size)]
     assert [len(parts) for parts in ranks] == [len(whole)] * size
     for (images, labels, mixing), parts in zip(whole, zip(*ranks, strict=True), strict=True):
         assert torch.equal(torch.cat([part[0] for part in parts]), images)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnet_core.augment import normalize
+from resnet_core.batches import EpochBatches, TrainingData, balanced_batch
 from resnet_core.build import build_network
 from resnet_core.config import (
     LARGEST_FACTOR,
@@ -23,12 +25,14 @@ from resnet_core.config import (
 from resnet_core.cpu import batch_norm, winograd
 from resnet_core.data import Images
 from resnet_core.epoch import EpochResult
-from resnet_core.model import ResNet
+from resnet_core.model import ResNet, count_batches
 from resnet_core.optimizer import build_optimizer
 from resnet_core.predict import predict
-from resnet_core.train import Checkpoint, Diverged, TrainingData, balanced_batch, train, training_batches
+from resnet_core.train import Diverged, train
+from resnet_core.training_state import Checkpoint
 from tests.support.plain_network import plain_network
-from tests.support.two_classes import EVERYTHING, MODEL, copied, two_classes
+from tests.support.saver import AllSaved
+from tests.support.two_classes import EVERYTHING, MODEL, two_classes
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +47,15 @@ def network(recipe: TrainingConfig = EVERYTHING) -> ResNet:
 def run(
     data: TrainingData, recipe: TrainingConfig, epochs: int, **options: Any
 ) -> tuple[ResNet, list[EpochResult], list[Checkpoint]]:
+    """The network, the results of all epochs, and checkpoints before every step and at the end."""
     results: list[EpochResult] = []
-    checkpoints: list[Checkpoint] = []
+    saver = AllSaved()
 
-    def on_epoch(result: EpochResult, checkpoint: Checkpoint) -> None:
+    def on_epoch(result: EpochResult, _evaluated: ResNet) -> None:
         results.append(result)
-        checkpoints.append(copied(checkpoint))
 
-    trained = train(network(recipe), recipe, data, epochs, seed=7, on_epoch=on_epoch, **options)
-    return trained, results, checkpoints
+    trained = train(network(recipe), recipe, data, epochs, seed=7, saver=saver, on_epoch=on_epoch, **options)
+    return trained, results, saver.checkpoints
 
 
 def assert_equal(left: Any, right: Any) -> None:
@@ -66,16 +70,48 @@ def assert_equal(left: Any, right: Any) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"])
-def test_training_resumed_after_any_epoch_ends_bit_for_bit_equal(data: TrainingData, optimizer: str) -> None:
+def test_training_resumed_before_any_step_ends_bit_for_bit_equal(data: TrainingData, optimizer: str) -> None:
     recipe = EVERYTHING.model_copy(update={"optimizer": optimizer, "lr": 0.01})
     whole, results, checkpoints = run(data, recipe, 3)
-    for after in (1, 2):
-        resumed, rest, last = run(data, recipe, 3, checkpoint=checkpoints[after - 1])
+    steps = len(data.train) // recipe.batch_size
+    assert len(checkpoints) == 3 * steps + 1
+    for number in (1, steps, 2 * steps - 1):
+        resumed, rest, last = run(data, recipe, 3, checkpoint=checkpoints[number])
         assert_equal(whole.state_dict(), resumed.state_dict())
         assert_equal(checkpoints[-1], last[-1])
-        for before, again in zip(results[after:], rest, strict=True):
-            assert before.train_loss == again.train_loss
-            assert before.validation_accuracy == again.validation_accuracy
+        for before, again in zip(results[number // steps :], rest, strict=True):
+            assert replace(before, seconds=0) == replace(again, seconds=0)
+
+
+def test_finished_training_is_neither_repeated_nor_saved_again(data: TrainingData) -> None:
+    whole, _, checkpoints = run(data, EVERYTHING, 2)
+    again, results, saved = run(data, EVERYTHING, 2, checkpoint=checkpoints[-1])
+    assert_equal(whole.state_dict(), again.state_dict())
+    assert (results, saved) == ([], [])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "asgd"])
+def test_checkpoint_of_version_0_1_is_gone_on_with(data: TrainingData, optimizer: str) -> None:
+    """It was taken after an epoch, numbered the optimizer's parameters, and had the average's names in a module."""
+    recipe = EVERYTHING.model_copy(update={"optimizer": optimizer, "lr": 0.01, "dropout": 0.0})
+    whole, results, checkpoints = run(data, recipe, 2)
+    steps = len(data.train) // recipe.batch_size
+    new, named = checkpoints[steps], dict(network(recipe).named_parameters())
+    groups = build_optimizer(network(recipe), recipe).param_groups
+    shapes = [parameter.shape for group in groups for parameter in group["params"]]
+    order = sorted(named, key=lambda name: named[name].ndim <= 1)  # matrices first; the sort is stable
+    assert [named[name].shape for name in order] == shapes
+    old = {
+        "epoch": 1,
+        "seed": 7,
+        "model": new["model"],
+        "optimizer": {"state": {order.index(name): values for name, values in new["optimizer"].items()}},
+        "average": {"n_averaged": torch.tensor(steps)}
+        | {f"module.{name}": tensor for name, tensor in new["average"].items()},
+    }
+    resumed, rest, _ = run(data, recipe, 2, checkpoint=old)
+    assert_equal(whole.state_dict(), resumed.state_dict())
+    assert [result.train_loss for result in rest] == [results[1].train_loss]
 
 
 def test_checkpoint_survives_the_disk_without_pickled_objects(data: TrainingData, tmp_path: Any) -> None:
@@ -130,6 +166,7 @@ def test_plain_step_equals_the_loop_written_by_hand(data: TrainingData) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    count_batches(model, 4)
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], tensor)
 
@@ -205,11 +242,25 @@ def test_losses_of_fifty_steps_with_batch_norm_by_groups_are_those_of_the_plain_
 def test_average_lags_behind_the_weights(data: TrainingData) -> None:
     recipe = EVERYTHING.model_copy(update={"ema": 0.99})
     averaged, _, checkpoints = run(data, recipe, 1)
-    assert not torch.equal(averaged.stem.weight, checkpoints[0]["model"]["stem.weight"])
-    assert_equal(dict(averaged.state_dict()), checkpoints[0]["evaluated"])
+    assert not torch.equal(averaged.stem.weight, checkpoints[-1]["model"]["stem.weight"])
+    assert_equal(dict(averaged.state_dict()), checkpoints[-1]["average"])
     start = network(recipe).stem.weight
     lag = (averaged.stem.weight - start).norm()
-    assert lag < (checkpoints[0]["model"]["stem.weight"] - start).norm()
+    assert lag < (checkpoints[-1]["model"]["stem.weight"] - start).norm()
+
+
+def test_average_is_that_of_torch(data: TrainingData) -> None:
+    """Fed with the weights after every step."""
+    recipe = EVERYTHING.model_copy(update={"ema": 0.9})
+    averaged, _, checkpoints = run(data, recipe, 2)
+    model = network(recipe)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for checkpoint in checkpoints[1:]:
+        model.load_state_dict(checkpoint["model"])
+        average.update_parameters(model)
+    for name, tensor in average.module.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(averaged.state_dict()[name], tensor)
 
 
 @pytest.mark.parametrize("decayed", [False, True])
@@ -298,7 +349,8 @@ def test_flip_averages_the_probabilities_of_both_views(data: TrainingData) -> No
 
 def test_epoch_shows_every_image_once_but_the_rest_of_the_last_batch(data: TrainingData) -> None:
     recipe = TrainingConfig(batch_size=16, augmentation=AugmentationConfig(flip=False, crop_padding=0))
-    batches = [images for images, _, _ in training_batches(data, recipe, np.random.default_rng(0))]
+    drawn = EpochBatches.draw(data, recipe, np.random.default_rng(0))
+    batches = [chunk.batch(index)[0] for _, chunk in drawn.chunks() for index in range(len(chunk))]
     assert [len(batch) for batch in batches] == [16] * 6
     seen = torch.cat(batches).contiguous()
     assert len(seen.flatten(1).unique(dim=0)) == 96

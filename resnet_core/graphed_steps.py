@@ -1,0 +1,188 @@
+"""Training steps that a CUDA graph replays.
+
+A step of a ResNet-18 launches some 250 operations on the GPU, each of which costs the host several microseconds: for a
+small network the GPU waits for the host. A graph holds the operations of one step, and the host only says when. So that
+nothing else comes from the host, a whole chunk of batches and its learning rates lie on the device, where a counter
+picks the batch.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from resnet_core.augment import Mixing
+from resnet_core.batches import Chunk
+from resnet_core.step import Step
+from resnet_core.training_state import TrainingState
+
+log = logging.getLogger(__name__)
+
+WARM_UP = 3  # steps before the capture; they make what libraries and optimizer make when they are first used
+# How far a replayed step may be from the plain one, in relation to what the step changes. Some kernels add up in an
+# order that differs from call to call; a step with another batch or learning rate is off by more than half.
+TOLERANCE = 0.1
+
+Body = Callable[[], None]
+
+
+class PlainSteps:
+    """Makes the steps one after the other."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    def load(self, chunk: Chunk, rates: Sequence[float], _position: int) -> None:
+        """Takes the batches for the steps that follow, and the learning rate of each."""
+        self._chunk, self._rates = chunk, rates
+
+    def run(self, index: int, *, first: bool, seed: Callable[[], None]) -> None:
+        """Makes the step with batch `index` of the chunk. `seed` sets the random numbers that the step draws."""
+        seed()
+        self._step.set_lr(self._rates[index])
+        self._step(*self._chunk.batch(index), first=first)
+
+    def close(self) -> None:
+        """Frees what the steps have held."""
+
+
+class GraphedSteps:
+    """Makes a few plain steps, captures one as a graph, proves that it does what a plain step does, and replays it.
+
+    Where the capture fails or the proof does, a line in the log says why, and all steps stay plain.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        step: Step,
+        capture: Callable[[Body], Body] | None = None,
+        aside: Callable[[Body], None] | None = None,
+    ) -> None:
+        """Takes other ways to `capture` a step and to run it `aside` than those of CUDA."""
+        self._state, self._step = state, step
+        self._capture, self._aside = capture or capture_graph, aside or run_aside
+        self._position = torch.zeros(1, dtype=torch.int64, device=state.sums.device)
+        self._made = 0
+        self._chunk: Chunk | None = None
+        self._replay: Body | None = None
+        self._failed = False
+
+    def load(self, chunk: Chunk, rates: Sequence[float], position: int) -> None:
+        """Copies the chunk to where the graph reads it; the next step is with its batch `position`."""
+        given = torch.tensor(rates, dtype=torch.float32)
+        if given.numel() and self._position.is_cuda:
+            given = given.pin_memory()
+        if self._chunk is None:  # the first chunk is the largest one
+            self._chunk = chunk
+            self._rates = given.to(self._position.device, non_blocking=True)
+        else:
+            for kept, new in zip(_parts(self._chunk), _parts(chunk), strict=True):
+                kept[: len(new)].copy_(new)
+            self._rates[: len(given)].copy_(given, non_blocking=True)
+        self._position.fill_(position)
+
+    def run(self, index: int, *, first: bool, seed: Callable[[], None]) -> None:
+        """As in `PlainSteps`; steps are made in the order of the batches."""
+        del index  # the counter on the device has it
+        self._made += 1
+        if self._replay is not None:
+            seed()
+            self._replay()
+        elif self._made == WARM_UP + 1 and not self._failed and not first:
+            self._begin(seed)
+        else:
+            seed()
+            self._aside(lambda: self._body(first=first))
+
+    def close(self) -> None:
+        """Frees the graph and its memory."""
+        self._replay, self._chunk = None, None
+        if self._position.is_cuda:
+            torch.cuda.empty_cache()
+
+    def _body(self, *, first: bool = False) -> None:
+        assert self._chunk is not None
+        batch = [None if part is None else part.index_select(0, self._position)[0] for part in _all(self._chunk)]
+        images, labels, other_labels, weight = batch
+        assert images is not None
+        assert labels is not None
+        self._step.set_lr(self._rates.index_select(0, self._position)[0])
+        mixing = None if other_labels is None or weight is None else Mixing(other_labels, weight)
+        self._step(images.permute(0, 3, 1, 2), labels, mixing, first=first)
+        self._position += 1
+
+    def _begin(self, seed: Callable[[], None]) -> None:
+        """Makes one step plain and, if the capture succeeds, once more from the graph, from the same state."""
+        before = self._copied()
+        seed()
+        self._aside(self._body)
+        plain = self._copied()
+        try:
+            self._state.optimizer.zero_grad(set_to_none=True)
+            self._fill(before)
+            replay = self._capture(self._body)
+            self._fill(before)  # which a capture does not change
+            seed()
+            replay()
+            distance = _distance(self._copied(), plain) / max(_distance(plain, before), 1e-30)
+            reason = "" if distance <= TOLERANCE else f"a replayed step differs from a plain one by {distance:.0%}"
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0]
+        if reason:
+            self._failed = True
+            self._fill(plain)
+            log.warning("the training steps are not replayed as a CUDA graph, which is slower: %s", reason)
+        else:
+            self._replay = replay
+            log.info("the training steps are replayed as a CUDA graph, which does what a plain step does")
+
+    def _tensors(self) -> list[Tensor]:
+        """All that a step changes."""
+        state = self._state
+        averages = state.average.network.state_dict().values() if state.average else ()
+        momenta = [value for values in state.optimizer.state.values() for value in values.values()]
+        kept = [*state.network.state_dict().values(), *averages, *momenta, state.sums, self._position]
+        return [tensor for tensor in kept if isinstance(tensor, Tensor)]
+
+    def _copied(self) -> list[Tensor]:
+        return [tensor.detach().clone() for tensor in self._tensors()]
+
+    @torch.no_grad()
+    def _fill(self, values: list[Tensor]) -> None:
+        for tensor, value in zip(self._tensors(), values, strict=True):
+            tensor.copy_(value)
+
+
+def capture_graph(body: Body) -> Body:
+    """Records what `body` launches on the current CUDA device, and returns the function that launches it again."""
+    graph = torch.cuda.CUDAGraph()
+    # Other threads of this process may allocate memory meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        body()
+    return graph.replay
+
+
+def run_aside(body: Body) -> None:
+    """Runs `body` on a stream of its own, as torch asks for before a capture."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        body()
+    torch.cuda.current_stream().wait_stream(stream)
+
+
+def _all(chunk: Chunk) -> list[Tensor | None]:
+    return [chunk.images, chunk.labels, chunk.other_labels, chunk.weight]
+
+
+def _parts(chunk: Chunk) -> list[Tensor]:
+    return [part for part in _all(chunk) if part is not None]
+
+
+def _distance(left: list[Tensor], right: list[Tensor]) -> float:
+    """The Euclidean distance between all numbers of both; infinite where one of them is not finite."""
+    squares = [(a.double() - b.double()).square().sum() for a, b in zip(left, right, strict=True)]
+    total = float(torch.stack(squares).sum().sqrt())
+    return total if total < float("inf") else float("inf")

@@ -1,0 +1,65 @@
+"""One training step: forward pass, loss, backward pass, update."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resnet_core.augment import Mixing
+from resnet_core.config import TrainingConfig
+from resnet_core.training_state import TrainingState
+
+
+class Step:
+    """Trains the network of a `TrainingState` on one batch a call, and adds up losses and hits.
+
+    Nothing in it moves to or from the device or waits for it, so that a CUDA graph can hold it.
+    """
+
+    def __init__(
+        self, state: TrainingState, network: nn.Module, recipe: TrainingConfig, precision: torch.dtype
+    ) -> None:
+        """`network` is what is called in place of the state's network; several ranks share its gradients."""
+        self._state, self._network, self._recipe, self._precision = state, network, recipe, precision
+
+    def set_lr(self, lr: float | Tensor) -> None:
+        """`lr` may be a tensor `()` on the device if the optimizer's learning rate is one."""
+        groups = self._state.optimizer.param_groups
+        if isinstance(groups[0]["lr"], Tensor):  # all groups share it
+            groups[0]["lr"].copy_(lr) if isinstance(lr, Tensor) else groups[0]["lr"].fill_(lr)
+            return
+        for group in groups:
+            group["lr"] = float(lr)
+
+    def __call__(self, images: Tensor, labels: Tensor, mixing: Mixing | None, *, first: bool = False) -> None:
+        """Makes a step with images `(B, 3, H, W)`, normalised and in channels_last, and labels `(B,)`.
+
+        `first` tells the very first step of a training.
+        """
+        state, recipe = self._state, self._recipe
+        # Each weight is used once a step, so there is nothing for a cache of rounded weights to save.
+        with torch.autocast(
+            images.device.type, self._precision, enabled=self._precision != torch.float32, cache_enabled=False
+        ):
+            logits = self._network(images)
+        loss = _loss(logits.float(), labels, mixing, recipe.label_smoothing)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip_norm)
+        state.optimizer.step()
+        if state.average:
+            if first:
+                state.average.begin()
+            else:
+                state.average.follow()
+        hits = (logits.detach().argmax(dim=1) == labels).sum()
+        state.sums += torch.stack((loss.detach() * len(labels), hits.float()))
+
+
+def _loss(logits: Tensor, labels: Tensor, mixing: Mixing | None, smoothing: float) -> Tensor:
+    """Cross-entropy. For mixed images it is the mean over both labels, weighted by their shares of the image."""
+    if mixing is None:
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+    own = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+    other = F.cross_entropy(logits, mixing.labels, reduction="none", label_smoothing=smoothing)
+    return torch.lerp(other, own, mixing.weight).mean()

@@ -1,0 +1,122 @@
+"""Replayed steps, with functions in place of CUDA's graphs: the rest is the same on every device."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from resnet_core.batches import EpochBatches, TrainingData
+from resnet_core.build import build_network
+from resnet_core.config import PruningConfig, TrainingConfig
+from resnet_core.graphed_steps import WARM_UP, Body, GraphedSteps, PlainSteps
+from resnet_core.step import Step
+from resnet_core.training_state import Checkpoint, TrainingState
+from tests.support.two_classes import EVERYTHING, MODEL, two_classes
+
+RECIPE = EVERYTHING.model_copy(update={"optimizer": "adamw", "lr": 0.01, "precision": "fp32"})
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    return two_classes()
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an epoch has several, of which the last is shorter."""
+    monkeypatch.setattr("resnet_core.batches.CHUNK_BYTES", {"cpu": 5 * 16 * 3 * 16 * 16 * 4})
+
+
+def run(
+    data: TrainingData,
+    make: Callable[[TrainingState, Step], GraphedSteps | PlainSteps],
+    recipe: TrainingConfig = RECIPE,
+) -> Checkpoint:
+    """The state after two epochs of steps with changing learning rates."""
+    model = build_network(MODEL, PruningConfig(), 2, dropout=recipe.dropout, seed=1)
+    model.to(memory_format=torch.channels_last)
+    state = TrainingState(model.train(), recipe)
+    steps = make(state, Step(state, model, recipe, torch.float32))
+    number = 0
+    for epoch in (1, 2):
+        for _, chunk in EpochBatches.draw(data, recipe, np.random.default_rng(epoch)).chunks():
+            steps.load(chunk, [2.0 ** -(7 + (number + index) % 3) for index in range(len(chunk))], 0)
+            for index in range(len(chunk)):
+                seed = number
+                steps.run(index, first=number == 0, seed=lambda seed=seed: torch.manual_seed(seed))
+                number += 1
+    return state.checkpoint(0, 0.0)
+
+
+def graphed(capture: Callable[[Body], Body]) -> Callable[[TrainingState, Step], GraphedSteps]:
+    return lambda state, step: GraphedSteps(state, step, capture, aside=lambda body: body())
+
+
+def tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from tensors(item)
+    elif isinstance(value, torch.Tensor):
+        yield value
+
+
+def assert_equal(left: Checkpoint, right: Checkpoint) -> None:
+    for mine, theirs in zip(tensors(left), tensors(right), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_replayed_steps_are_the_plain_ones(data: TrainingData, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    replayed = 0
+
+    def capture(body: Body) -> Body:
+        def replay() -> None:
+            nonlocal replayed
+            replayed += 1
+            body()
+
+        return replay
+
+    assert_equal(run(data, graphed(capture)), run(data, lambda _, step: PlainSteps(step)))
+    steps = 2 * (len(data.train) // RECIPE.batch_size)
+    assert replayed == steps - WARM_UP
+    assert [record.message for record in caplog.records] == [
+        "the training steps are replayed as a CUDA graph, which does what a plain step does"
+    ]
+
+
+def refuse(_body: Body) -> Body:
+    raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nCUDA kernel errors might be")
+
+
+def do_nothing(_body: Body) -> Body:
+    return lambda: None
+
+
+def repeat_the_batch(body: Body) -> Body:
+    """As a graph that reads its batch where it lay when it was captured."""
+
+    def replay() -> None:
+        body()
+        body()
+
+    return replay
+
+
+@pytest.mark.parametrize(
+    ("capture", "reason"),
+    [
+        (refuse, "CUDA error: operation not permitted when stream is capturing"),
+        (do_nothing, "a replayed step differs from a plain one by 100%"),
+        (repeat_the_batch, "a replayed step differs from a plain one by "),
+    ],
+)
+def test_steps_stay_plain_where_a_replayed_one_is_wrong(
+    data: TrainingData, caplog: pytest.LogCaptureFixture, capture: Callable[[Body], Body], reason: str
+) -> None:
+    assert_equal(run(data, graphed(capture)), run(data, lambda _, step: PlainSteps(step)))
+    (record,) = caplog.records
+    assert record.message.startswith(f"the training steps are not replayed as a CUDA graph, which is slower: {reason}")
