@@ -152,25 +152,24 @@ def training_batches(
     device, size, batch_size = data.train.images.device, data.train.images.shape[-1], recipe.batch_size
     steps = len(data.train) // batch_size
     rows = rng.permutation(len(data.train))[: steps * batch_size]
-    plan = EpochPlan.draw(recipe.augmentation, len(rows), size, rng, device)
+    drawn = EpochPlan.draw(recipe.augmentation, len(rows), size, rng)
     own = slice(None)
     if group.size > 1:
         mine = own_rows(group, steps, batch_size)
-        rows, plan, own = rows[mine], plan.take(mine), slice(1, None)
+        rows, drawn, own = rows[mine], drawn.take(mine), slice(1, None)
         batch_size = len(mine) // steps
-    order = torch.from_numpy(rows).to(device)
     chunk = max(CHUNK // batch_size, 1) * batch_size
-    for chunk_start in range(0, len(order), chunk):
-        selected = order[chunk_start : chunk_start + chunk]
-        augmented = plan.transform(data.train.images[selected], chunk_start)
+    plan = drawn.send(device, chunk)
+    order = torch.from_numpy(rows).to(device)
+    for start in range(0, len(order), chunk):
+        selected = order[start : start + chunk]
+        images = normalize(plan.transform(data.train.images[selected], start), data.mean, data.std)
         labels = data.train.labels[selected]
+        images, mixing = plan.finish(images, labels, start, batch_size)
         for offset in range(0, len(selected), batch_size):
             batch = slice(offset, offset + batch_size)
-            images = normalize(augmented[batch], data.mean, data.std)
-            images, mixing = plan.finish(images, labels[batch], chunk_start + offset)
-            if mixing:
-                mixing = Mixing(mixing.labels[own], mixing.weight[own])
-            yield images[own].contiguous(memory_format=torch.channels_last), labels[batch][own], mixing
+            mixed = Mixing(mixing.labels[batch][own], mixing.weight[batch][own]) if mixing else None
+            yield images[batch][own].contiguous(memory_format=torch.channels_last), labels[batch][own], mixed
 
 
 def balanced_batch(data: TrainingData, size: int, seed: int) -> tuple[Tensor, Tensor]:
