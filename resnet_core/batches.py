@@ -6,10 +6,10 @@ from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_core.augment import EpochPlan, Mixing, normalize
+from resnet_core.augment.sent_plan import SentPlan, send
 from resnet_core.config import TrainingConfig
 from resnet_core.data import Images, limit_images
 from resnet_core.distributed import ALONE, Group, own_rows
@@ -61,7 +61,7 @@ class EpochBatches:
 
     data: TrainingData
     order: Tensor
-    plan: EpochPlan
+    plan: SentPlan
     batch_size: int
     own: slice
     chunk_batches: int
@@ -80,7 +80,7 @@ class EpochBatches:
         device, size, batch_size = data.train.images.device, data.train.images.shape[-1], recipe.batch_size
         steps = len(data.train) // batch_size
         rows = rng.permutation(len(data.train))[: steps * batch_size]
-        plan = EpochPlan.draw(recipe.augmentation, len(rows), size, rng, device)
+        plan = EpochPlan.draw(recipe.augmentation, len(rows), size, rng)
         own = slice(None)
         if group.size > 1:
             mine = own_rows(group, steps, batch_size)
@@ -88,7 +88,8 @@ class EpochBatches:
             batch_size = len(mine) // steps
         image_bytes = 3 * size * size * dtype.itemsize
         chunk_batches = min(max(CHUNK_BYTES[device.type] // (image_bytes * batch_size), 1), steps)
-        return cls(data, _to(rows, device), plan, batch_size, own, chunk_batches, dtype)
+        sent = plan.send(device, chunk_batches * batch_size)
+        return cls(data, send(rows, device), sent, batch_size, own, chunk_batches, dtype)
 
     def chunks(self, first: int = 0) -> Iterator[tuple[int, Chunk]]:
         """The chunks from the one on that batch `first` is in, each with the number of its first batch."""
@@ -97,8 +98,8 @@ class EpochBatches:
             yield start // self.batch_size, self._chunk(start, self.order[start : start + step])
 
     def _chunk(self, start: int, rows: Tensor) -> Chunk:
-        size, labels = self.batch_size, self.data.train.labels[rows]
-        images = self.plan.transform(self.data.train.images[rows], start)
+        size, labels = self.batch_size, self.data.train.labels.index_select(0, rows)
+        images = self.plan.transform(self.data.train.images.index_select(0, rows), start)
         images = normalize(images, self.data.mean, self.data.std)
         images, mixing = self.plan.finish(images, labels, start, size)
         images = images.to(self.dtype).permute(0, 2, 3, 1).unflatten(0, (-1, size))[:, self.own].contiguous()
@@ -118,8 +119,3 @@ def balanced_batch(data: TrainingData, size: int, seed: int) -> tuple[Tensor, Te
     """
     chosen = limit_images(data.train, min(size, len(data.train)), seed, "training.batchSize")
     return normalize(chosen.images, data.mean, data.std).cpu(), chosen.labels.cpu()
-
-
-def _to(rows: NDArray[np.int64], device: torch.device) -> Tensor:
-    order = torch.from_numpy(rows)
-    return order.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else order

@@ -40,18 +40,18 @@ WITHOUT_MAGNITUDE = ("Identity", "AutoContrast", "Equalize", "Invert")
 class PolicyDraw:
     """Which setting each of N images gets in each of L layers, which are applied one after the other.
 
-    `layers` is `(L, N)` and holds indices into `settings`. No two settings are equal, so that all images with the same
-    operation and magnitude share a kernel call.
+    `layers` is `(L, N)` and holds indices into `settings`, of which no two are equal. The settings are the same in each
+    epoch.
     """
 
-    settings: list[Setting]
+    settings: tuple[Setting, ...]
     layers: NDArray[np.int64]
 
     @classmethod
     def merging_equals(cls, settings: list[Setting], layers: NDArray[np.int64]) -> Self:
         index_of: dict[Setting, int] = {}
         merged = np.array([index_of.setdefault(setting, len(index_of)) for setting in settings])
-        return cls(list(index_of), merged[layers])
+        return cls(tuple(index_of), merged[layers])
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The draw for these images only."""

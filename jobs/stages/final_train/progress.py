@@ -41,7 +41,7 @@ class Progress:
             return None
         self.epochs = [EpochResult(**row) for row in saved["epochs"]]
         self._best = saved["best"]
-        log.info("final training goes on in epoch %d", len(self.epochs) + 1)
+        log.info("final training goes on after %d of %d epochs", len(self.epochs), self._config.epochs)
         training: Checkpoint = saved["training"]
         return training
 

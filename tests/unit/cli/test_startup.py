@@ -19,6 +19,19 @@ def test_stages_that_train_import_nothing_they_may_not_need_when_they_begin() ->
     )
 
 
+def test_images_are_augmented_without_torchvision() -> None:
+    code = """
+import numpy as np
+import torch
+from resnet_core.augment import EpochPlan
+from resnet_core.config import AugmentationConfig
+
+drawn = EpochPlan.draw(AugmentationConfig(policy="trivialaugment"), 100, 32, np.random.default_rng(0))
+drawn.send(torch.device("cpu"), 100).transform(torch.zeros(100, 3, 32, 32, dtype=torch.uint8), 0)
+"""
+    assert _imported(code, "torch", "torchvision") == {"torch"}
+
+
 def test_what_does_not_train_imports_no_torch() -> None:
     modules = "jobs.__main__, jobs.runners.kubernetes.pipeline, jobs.cli.sweep_commands, jobs.cli.result_commands, jobs.runners.local, jobs.stages.sweep.worker_processes, jobs.cli.check_services"
     assert _imported(f"import {modules}", "torch", "torchvision", "sklearn", "matplotlib", "boto3") == set()
