@@ -13,6 +13,7 @@ from jobs.report.model_folder import publish_model
 from jobs.runtime.settings import Settings, read_settings
 from resnet_core.config import DataConfig
 from resnet_core.data import read_source
+from tests.support.studies import Studies
 from tests.support.trained_result import train_result
 
 # A network and a data set small enough for an epoch in a tenth of a second.
@@ -55,6 +56,12 @@ def settings(tmp_path: Path) -> Settings:
 def _no_other_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(scope="session")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Studies:
+    """Gives a test the copy of a study after one of its stages, where `settings` and `root` find it."""
+    return Studies(tmp_path_factory.mktemp("studies"))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from jobs.stages.sweep.worker import WorkerBroken
 from tests.local.conftest import tiny
 from tests.support import reporting, sweeps
 from tests.support.reporting import Reporting
+from tests.support.studies import Studies
 
 TRIALS = 12
 ILLEGAL = "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronously reported"
@@ -86,10 +87,10 @@ def test_failures_between_trials_that_are_settled_are_the_trials_own(tmp_path: P
     ],
 )
 def test_failure_of_the_device_ends_the_worker_and_costs_the_trial_nothing(
-    settings: Settings, root: FolderArtifacts, error: RuntimeError
+    settings: Settings, root: FolderArtifacts, studies: Studies, error: RuntimeError
 ) -> None:
     experiment = tiny("sweep={trials: 1, epochs: 1}")
-    prepare.run(experiment, settings, root)
+    studies.copy(experiment, after=prepare, to=root)
 
     def fail(_module: nn.Module, _inputs: object) -> None:
         raise error
@@ -107,9 +108,11 @@ def test_failure_of_the_device_ends_the_worker_and_costs_the_trial_nothing(
     assert sweeps.states(settings) == [SlotState.COMPLETE]
 
 
-def test_what_a_device_cannot_do_is_a_fault_of_the_trial(settings: Settings, root: FolderArtifacts) -> None:
+def test_what_a_device_cannot_do_is_a_fault_of_the_trial(
+    settings: Settings, root: FolderArtifacts, studies: Studies
+) -> None:
     experiment = tiny("sweep={trials: 1, epochs: 1}")
-    prepare.run(experiment, settings, root)
+    studies.copy(experiment, after=prepare, to=root)
 
     def fail(_module: nn.Module, _inputs: object) -> None:
         raise RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear for such a shape")

@@ -89,51 +89,47 @@ def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> N
         time.sleep(0.05)
 
 
-def test_interrupted_run_goes_on_to_the_same_result(tiny_run: TinyRun, tmp_path: Path) -> None:
+def test_run_that_loses_a_worker_and_is_interrupted_twice_goes_on_to_the_same_result(
+    tiny_run: TinyRun, tmp_path: Path
+) -> None:
+    """In the sweep a worker is killed, then Ctrl-C is pressed; it is pressed again in the final training."""
     study = tmp_path / "quick"
-    for marker in ("trials/1/checkpoint-*.pt", "final/seed-0/trial-*/checkpoint-*.pt"):
-        environment = {**os.environ, "CHECKPOINT_SECONDS": "0"}
-        process = subprocess.Popen(
+
+    def start(**environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             local_command(tmp_path, *ARGUMENTS),
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env=environment,
+            env={**os.environ, "CHECKPOINT_SECONDS": "0", **environment},
         )
-        wait_for(process, lambda marker=marker: any(study.glob(marker)))
+
+    def interrupt(process: subprocess.Popen[str], marker: str) -> str:
+        """Once there is such a file; returns what the run has written."""
+        wait_for(process, lambda: any(study.glob(marker)))
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 75, errors
         assert "interrupted; the progress is saved, the same command goes on" in errors
         assert "Traceback" not in errors
+        return errors
+
+    process = start(LEASE_SECONDS="3", RENEWAL_SECONDS="1", LOG_FORMAT="json")
+    wait_for(process, lambda: any(study.glob("trials/1/checkpoint-*.pt")))
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    errors = interrupt(process, "trials/2/checkpoint-*.pt")
+    assert "worker 0 ended with exit code -9" in [json.loads(line)["message"] for line in errors.splitlines()]
+
+    errors = interrupt(start(), "final/seed-0/trial-*/checkpoint-*.pt")
+    assert any(" 4/4 trials settled, 4 complete" in line for line in errors.splitlines())
 
     again = run_local(tmp_path, *ARGUMENTS)
     assert again.returncode == 0, again.stderr
     assert sha256(study / "model/model.safetensors") == sha256(tiny_run.study / "model/model.safetensors")
     mine, theirs = (json.loads((s / "evaluation/metrics.json").read_text()) for s in (study, tiny_run.study))
     assert mine == theirs
-
-
-def test_killed_worker_costs_no_trial_and_json_lines_say_so(tiny_run: TinyRun, tmp_path: Path) -> None:
-    study = tmp_path / "quick"
-    environment = {
-        **os.environ,
-        "LEASE_SECONDS": "3",
-        "RENEWAL_SECONDS": "1",
-        "CHECKPOINT_SECONDS": "0",
-        "LOG_FORMAT": "json",
-    }
-    process = subprocess.Popen(local_command(tmp_path, *ARGUMENTS), stderr=subprocess.PIPE, text=True, env=environment)
-    wait_for(process, lambda: any(study.glob("trials/1/checkpoint-*.pt")))
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for child in children:
-        os.kill(int(child), signal.SIGKILL)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-    messages = [json.loads(line)["message"] for line in errors.splitlines()]
-    assert "worker 0 ended with exit code -9" in messages
-    assert any(message.startswith("4/4 trials settled, 4 complete") for message in messages)
-    assert sha256(study / "model/model.safetensors") == sha256(tiny_run.study / "model/model.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from tests.local.conftest import tiny
 from tests.support import reporting
 from tests.support.databases import commit, opened
 from tests.support.reporting import Reporting
+from tests.support.studies import Studies
 from tests.support.sweeps import CANCELLED, COMPLETE, EPOCHS, Body, prepared, report, rows, states, status_of, work
 
 
@@ -180,9 +181,15 @@ def test_more_trials_later_add_slots_and_change_no_other(settings: Settings, roo
 )
 @pytest.mark.parametrize("kept", ["artifacts", "database"])
 def test_any_other_change_is_refused_by_field_wherever_the_study_is(
-    settings: Settings, root: FolderArtifacts, tmp_path: Path, kept: str, override: str, message: str
+    settings: Settings,
+    root: FolderArtifacts,
+    studies: Studies,
+    tmp_path: Path,
+    kept: str,
+    override: str,
+    message: str,
 ) -> None:
-    prepare.run(tiny(), settings, root)
+    studies.copy(tiny(), after=prepare, to=root)
     if kept == "database":
         root = FolderArtifacts(tmp_path / "new")
     else:

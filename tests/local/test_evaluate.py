@@ -11,22 +11,19 @@ from jobs.artifacts.documents import ModelDocument, write_document
 from jobs.artifacts.final_training import trained_model, weights_key
 from jobs.report.model_folder import WeightsChanged
 from jobs.runtime.settings import Settings
-from jobs.stages import prepare
 from jobs.stages.evaluate import stage as evaluate
 from jobs.stages.evaluate.scoring import NotFinite
 from jobs.stages.final_train import stage as final_train
-from jobs.stages.sweep import stage as sweep
 from tests.local.conftest import tiny
+from tests.support.studies import Studies
 
 TINY = tiny("sweep={trials: 1, epochs: 1}", "finalTrain.epochs=2")
 
 
 @pytest.fixture
-def trained(settings: Settings, root: FolderArtifacts) -> tuple[ModelDocument, Path]:
+def trained(studies: Studies, root: FolderArtifacts) -> tuple[ModelDocument, Path]:
     """What the final training has left, and the file of its weights."""
-    for stage in (prepare, sweep, final_train):
-        stage.run(TINY, settings, root)
-    study = root.under("quick")
+    study = studies.copy(TINY, after=final_train, to=root)
     model = trained_model(study, 0)
     assert model is not None
     return model, study.path(weights_key(model))

@@ -4,13 +4,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 import sqlalchemy as sa
 
 from jobs.artifacts import FolderArtifacts, keys
-from jobs.artifacts.manifest import read_manifest, verify
+from jobs.artifacts.manifest import read_manifest, verify, write_manifest
 from jobs.experiment.load import parse_experiment
 from jobs.queue.claim import LeaseLost
 from jobs.queue.create import create_tables
@@ -23,6 +23,7 @@ from jobs.stages.evaluate import stage as evaluate
 from jobs.stages.final_train import stage as final_train
 from jobs.stages.sweep import stage as sweep
 from tests.local.conftest import tiny
+from tests.support.studies import Studies
 
 TINY = tiny("sweep={trials: 1, epochs: 1}", "finalTrain.epochs=2")
 
@@ -34,8 +35,9 @@ def database(settings: Settings) -> Iterator[Database]:
         yield database
 
 
-def let_leases_run_out(database: Database) -> None:
-    database.write(lambda connection: connection.execute(sa.update(slots).values(lease_end=0.0)))
+def let_leases_run_out(settings: Settings) -> None:
+    with closing(Database.of(settings)) as database:
+        database.write(lambda connection: connection.execute(sa.update(slots).values(lease_end=0.0)))
 
 
 def test_work_waits_until_whoever_does_it_is_done(database: Database, settings: Settings) -> None:
@@ -57,7 +59,7 @@ def test_work_waits_until_whoever_does_it_is_done(database: Database, settings: 
 
 def test_work_that_another_process_has_taken_over_is_known_as_lost(database: Database, settings: Settings) -> None:
     with exclusively(database, settings, "study", RESULT) as first:
-        let_leases_run_out(database)
+        let_leases_run_out(settings)
         with exclusively(database, settings, "study", RESULT) as second:
             with pytest.raises(LeaseLost, match=r"^study/result: 1-\S+ does not hold it any more$"):
                 first.check()
@@ -82,34 +84,28 @@ class Freezing(FolderArtifacts):
         super().write(key, write)
 
 
-def run(*stages: Any, settings: Settings, root: FolderArtifacts) -> None:
-    for stage in stages:
-        stage.run(TINY, settings, root)
-
-
 @pytest.mark.parametrize(
-    ("stage", "file"),
+    ("before", "stage", "file"),
     [
-        (final_train, "epochs.jsonl"),
-        (final_train, "model.safetensors"),
-        (final_train, "final/seed-0/model.json"),
-        (evaluate, "evaluation/metrics.json"),
-        (evaluate, "evaluation/report.html"),
-        (evaluate, "model/model.json"),
-        (evaluate, "manifest.json"),
+        (sweep, final_train, "epochs.jsonl"),
+        (sweep, final_train, "model.safetensors"),
+        (sweep, final_train, "final/seed-0/model.json"),
+        (final_train, evaluate, "evaluation/metrics.json"),
+        (final_train, evaluate, "evaluation/report.html"),
+        (final_train, evaluate, "model/model.json"),
+        (final_train, evaluate, "manifest.json"),
     ],
 )
 def test_process_that_thaws_after_others_have_done_its_work_changes_nothing(
-    database: Database, settings: Settings, root: FolderArtifacts, stage: Any, file: str
+    settings: Settings, root: FolderArtifacts, studies: Studies, before: ModuleType, stage: ModuleType, file: str
 ) -> None:
-    run(prepare, sweep, settings=settings, root=root)
-    if stage is evaluate:
-        run(final_train, settings=settings, root=root)
-    study = root.under("quick")
+    study = studies.copy(TINY, after=before, to=root)
 
     def let_others_do_it() -> None:
-        let_leases_run_out(database)
-        run(final_train, evaluate, settings=settings, root=root)
+        let_leases_run_out(settings)
+        stage.run(TINY, settings, root)
+        if stage is final_train:
+            write_manifest(study)  # so that any change is seen
         assert verify(study, read_manifest(study)) == []
 
     with pytest.raises(LeaseLost):
@@ -117,13 +113,11 @@ def test_process_that_thaws_after_others_have_done_its_work_changes_nothing(
     assert verify(study, read_manifest(study)) == []
 
 
-def test_prepare_that_thaws_after_trials_were_added_takes_none_away(
-    database: Database, settings: Settings, root: FolderArtifacts
-) -> None:
+def test_prepare_that_thaws_after_trials_were_added_takes_none_away(settings: Settings, root: FolderArtifacts) -> None:
     more = tiny("sweep={trials: 2, epochs: 1}", "finalTrain.epochs=2")
 
     def let_another_add_trials() -> None:
-        let_leases_run_out(database)
+        let_leases_run_out(settings)
         prepare.run(more, settings, root)
 
     with pytest.raises(LeaseLost):

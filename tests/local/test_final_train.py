@@ -16,7 +16,6 @@ from jobs.artifacts.final_training import (
     trained_trial,
     weights_key,
 )
-from jobs.experiment.experiment import Experiment
 from jobs.queue import best_trial
 from jobs.report import predictions
 from jobs.runtime import interrupt
@@ -31,15 +30,10 @@ from resnet_core.load import load_network
 from resnet_core.model import ResNet
 from resnet_core.predict import predict
 from tests.local.conftest import tiny
+from tests.support.studies import Studies
 from tests.support.trained_result import weights_of
 
 ONE_TRIAL = ("sweep={trials: 1, epochs: 1}", "data.limit=400", "training={optimizer: adamw, lr: 0.02, batchSize: 16}", "searchSpace={}")  # fmt: skip
-
-
-def run_until_final(experiment: Experiment, settings: Settings, root: Artifacts) -> Artifacts:
-    for stage in (prepare, sweep, final_train):
-        stage.run(experiment, settings, root)
-    return root.under(experiment.study_name)
 
 
 def rebuilt(study: Artifacts) -> ResNet:
@@ -47,9 +41,9 @@ def rebuilt(study: Artifacts) -> ResNet:
     return study.read(weights_of(study), partial(load_network, NetworkConfig.model_validate(model["network"])))
 
 
-def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifacts) -> None:
+def test_best_epoch_is_selected_by_validation(studies: Studies, root: FolderArtifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 6, select: best}", "training.ema=0.5")
-    study = run_until_final(experiment, settings, root)
+    study = studies.copy(experiment, after=final_train, to=root)
     accuracies = [epoch.validation_accuracy for epoch in read_epochs(study, 0)]
     model = study.read_json(keys.model_key(0))
     assert len(accuracies) == 6
@@ -62,38 +56,40 @@ def test_best_epoch_is_selected_by_validation(settings: Settings, root: Artifact
     assert hits == pytest.approx(max(accuracies))
 
 
-def test_last_epoch_is_kept_unless_asked(settings: Settings, root: Artifacts) -> None:
-    study = run_until_final(tiny(*ONE_TRIAL), settings, root)
+def test_last_epoch_is_kept_unless_asked(studies: Studies, root: FolderArtifacts) -> None:
+    study = studies.copy(tiny(*ONE_TRIAL), after=final_train, to=root)
     assert study.read_json(keys.model_key(0))["epoch"] == 3
 
 
-def test_divergence_is_told_in_one_line(settings: Settings, root: Artifacts) -> None:
+def test_divergence_is_told_in_one_line(settings: Settings, root: FolderArtifacts) -> None:
     """One step, which is all that the trial has, is not yet too much."""
     recipe = "training={optimizer: sgd, lr: 1.0e+4, batchSize: 300, schedule: {name: constant}}"
     experiment = tiny(*ONE_TRIAL, recipe, "finalTrain={epochs: 9}")
+    for stage in (prepare, sweep):
+        stage.run(experiment, settings, root)
     with pytest.raises(TrainingFailed, match=r"^the (training|validation) loss of epoch \d is (nan|inf), with \{\}$"):
-        run_until_final(experiment, settings, root)
+        final_train.run(experiment, settings, root)
 
 
-def test_validation_images_can_be_trained_on_too(settings: Settings, root: Artifacts) -> None:
+def test_validation_images_can_be_trained_on_too(studies: Studies, root: FolderArtifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 2, data: train+validation}")
-    study = run_until_final(experiment, settings, root)
+    study = studies.copy(experiment, after=evaluate, to=root)
     assert study.read_json(keys.model_key(0))["trainingImages"] == 400
     assert all(epoch.validation_accuracy is None for epoch in read_epochs(study, 0))
-    evaluate.run(experiment, settings, root)
     assert study.exists("manifest.json")
 
 
 def test_interrupted_final_training_keeps_the_best_epoch(
-    settings: Settings, root: Artifacts, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
+    root: FolderArtifacts,
+    studies: Studies,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 4, select: best}")
-    folder = tmp_path_factory.mktemp("whole")
-    place = settings.model_copy(update={"database_url": f"sqlite:///{folder}/study.db"})
-    whole = run_until_final(experiment, place, FolderArtifacts(folder))
+    whole = studies.copy(experiment, after=final_train, to=FolderArtifacts(tmp_path_factory.mktemp("whole")))
 
-    for stage in (prepare, sweep):
-        stage.run(experiment, settings, root)
+    study = studies.copy(experiment, after=sweep, to=root)
     steps = iter(range(1000))
     per_epoch = 340 // 16
 
@@ -105,14 +101,13 @@ def test_interrupted_final_training_keeps_the_best_epoch(
         patched.setattr(interrupt, "check", stop_in_the_third_epoch)
         with pytest.raises(interrupt.Interrupted):
             final_train.run(experiment, settings, root)
-    study = root.under("quick")
     assert not study.exists(keys.model_key(0))
     final_train.run(experiment, settings, root)
     assert study.sha256(weights_of(study)) == whole.sha256(weights_of(whole))
     assert study.read_json(keys.model_key(0))["epoch"] == whole.read_json(keys.model_key(0))["epoch"]
 
 
-def test_sweep_without_a_complete_trial_ends_with_the_reason(settings: Settings, root: Artifacts) -> None:
+def test_sweep_without_a_complete_trial_ends_with_the_reason(settings: Settings, root: FolderArtifacts) -> None:
     experiment = tiny(*ONE_TRIAL, "searchSpace={lr: {choices: [1.0e+30]}}")
     for stage in (prepare, sweep):
         stage.run(experiment, settings, root)
@@ -120,36 +115,41 @@ def test_sweep_without_a_complete_trial_ends_with_the_reason(settings: Settings,
         final_train.run(experiment, settings, root)
 
 
-def test_sweep_that_is_not_over_is_not_trained_from(settings: Settings, root: Artifacts) -> None:
+def test_sweep_that_is_not_over_is_not_trained_from(
+    settings: Settings, root: FolderArtifacts, studies: Studies
+) -> None:
     experiment = tiny(*ONE_TRIAL)
-    prepare.run(experiment, settings, root)
+    studies.copy(experiment, after=prepare, to=root)
     with pytest.raises(best_trial.SweepNotOver, match=r"^1 trials of the sweep are not settled \(0/1 "):
         final_train.run(experiment, settings, root)
 
 
-def test_network_that_is_not_trained_is_not_evaluated(settings: Settings, root: Artifacts) -> None:
+def test_network_that_is_not_trained_is_not_evaluated(
+    settings: Settings, root: FolderArtifacts, studies: Studies
+) -> None:
     experiment = tiny(*ONE_TRIAL)
-    for stage in (prepare, sweep):
-        stage.run(experiment, settings, root)
+    studies.copy(experiment, after=sweep, to=root)
     with pytest.raises(
         evaluate.NotTrained, match=r"final/seed-0/model.json is not there; the final training writes it"
     ):
         evaluate.run(experiment, settings, root)
 
 
-def test_sweep_that_is_not_over_is_not_evaluated(settings: Settings, root: Artifacts) -> None:
+def test_sweep_that_is_not_over_is_not_evaluated(settings: Settings, root: FolderArtifacts, studies: Studies) -> None:
     """Trials were added, and of these none is settled, while the final training is that of the trials before."""
     experiment, more = (tiny(*ONE_TRIAL, f"sweep.trials={trials}") for trials in (1, 2))
-    study = run_until_final(experiment, settings, root)
+    study = studies.copy(experiment, after=final_train, to=root)
     prepare.run(more, settings, root)
     with pytest.raises(best_trial.SweepNotOver, match=r"^1 trials of the sweep are not settled"):
         evaluate.run(more, settings, root)
     assert study.listing(keys.EVALUATION) == []
 
 
-def test_network_of_a_trial_that_is_not_the_best_any_more_is_not_evaluated(settings: Settings, root: Artifacts) -> None:
+def test_network_of_a_trial_that_is_not_the_best_any_more_is_not_evaluated(
+    settings: Settings, root: FolderArtifacts, studies: Studies
+) -> None:
     experiment = tiny(*ONE_TRIAL)
-    study = run_until_final(experiment, settings, root)
+    study = studies.copy(experiment, after=final_train, to=root)
     model = study.read_json(keys.model_key(0))
     study.write_json(keys.model_key(0), model | {"trial": {"number": 7, "parameters": {}}})
     with pytest.raises(evaluate.NotTrained, match=r"model.json is of trial 7, but trial 0 is the best now$"):
@@ -157,18 +157,23 @@ def test_network_of_a_trial_that_is_not_the_best_any_more_is_not_evaluated(setti
     assert study.listing(keys.EVALUATION) == []
 
 
-def test_checkpoint_of_another_trial_is_not_gone_on_from(settings: Settings, root: Artifacts) -> None:
-    root.under("quick").write_text("final/seed-0/trial-99/checkpoint-0.pt", "of a trial that was the best once")
-    study = run_until_final(tiny(*ONE_TRIAL), settings, root)
+def test_checkpoint_of_another_trial_is_not_gone_on_from(
+    settings: Settings, root: FolderArtifacts, studies: Studies
+) -> None:
+    experiment = tiny(*ONE_TRIAL)
+    study = studies.copy(experiment, after=sweep, to=root)
+    study.write_text("final/seed-0/trial-99/checkpoint-0.pt", "of a trial that was the best once")
+    final_train.run(experiment, settings, root)
     model = trained_model(study, 0)
     assert model is not None
     assert study.listing("final") == [epochs_key(model), weights_key(model), keys.model_key(0)]
 
 
-def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Settings, root: Artifacts) -> None:
+def test_result_of_fewer_trials_is_no_result_once_there_are_more(
+    settings: Settings, root: FolderArtifacts, studies: Studies
+) -> None:
     experiment, more = (tiny(*ONE_TRIAL, f"sweep.trials={trials}") for trials in (1, 2))
-    study = run_until_final(experiment, settings, root)
-    evaluate.run(experiment, settings, root)
+    study = studies.copy(experiment, after=evaluate, to=root)
     prepare.run(experiment, settings, root)
     assert study.exists("manifest.json")
     tested = study.read_json(keys.METRICS)
@@ -181,11 +186,9 @@ def test_result_of_fewer_trials_is_no_result_once_there_are_more(settings: Setti
     assert study.read_json(keys.METRICS) == tested or study.read_json(keys.model_key(0))["trial"]["number"] == 1
 
 
-def test_each_seed_is_a_training_of_its_own(settings: Settings, root: Artifacts) -> None:
+def test_each_seed_is_a_training_of_its_own(settings: Settings, root: FolderArtifacts, studies: Studies) -> None:
     experiment = tiny(*ONE_TRIAL, "finalTrain={epochs: 2, seeds: 3}")
-    for stage in (prepare, sweep):
-        stage.run(experiment, settings, root)
-    study = root.under("quick")
+    study = studies.copy(experiment, after=sweep, to=root)
     final_train.run(experiment, settings.model_copy(update={"job_completion_index": 1}), root)
     assert [trained_trial(study, seed) for seed in range(3)] == [None, 0, None]
     with pytest.raises(evaluate.NotTrained, match=r"final/seed-0/model\.json is not there"):
@@ -207,10 +210,8 @@ def test_each_seed_is_a_training_of_its_own(settings: Settings, root: Artifacts)
     assert metrics["weightsSha256"] == study.sha256(weights_of(study, metrics["chosen"]))
 
 
-def test_predictions_say_what_the_metrics_count(settings: Settings, root: Artifacts) -> None:
-    experiment = tiny(*ONE_TRIAL, "data.limitTest=60")
-    study = run_until_final(experiment, settings, root)
-    evaluate.run(experiment, settings, root)
+def test_predictions_say_what_the_metrics_count(studies: Studies, root: FolderArtifacts) -> None:
+    study = studies.copy(tiny(*ONE_TRIAL), after=evaluate, to=root)
     rows = list(csv.DictReader(study.read_text(keys.PREDICTIONS).splitlines()))
     wrong = [row for row in rows if row["label"] != row["predicted"]]
     test = study.read_json(keys.METRICS)["test"]

@@ -14,6 +14,7 @@ from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.settings import Settings
 from jobs.stages import prepare
 from tests.local.conftest import tiny
+from tests.support.studies import Studies
 
 
 @pytest.fixture
@@ -66,8 +67,8 @@ def test_device_that_is_not_there_is_refused(settings: Settings, root: FolderArt
         prepare.run(tiny(), settings.model_copy(update={"device": "cuda:99"}), root)
 
 
-def test_changed_experiment_is_refused_by_field(settings: Settings, root: FolderArtifacts) -> None:
-    prepare.run(tiny(), settings, root)
+def test_changed_experiment_is_refused_by_field(settings: Settings, root: FolderArtifacts, studies: Studies) -> None:
+    studies.copy(tiny(), after=prepare, to=root)
     with pytest.raises(ConfigurationError) as raised:
         prepare.run(tiny("seed=1", "training.lr=0.5"), settings, root)
     first, second = str(raised.value).splitlines()
@@ -76,9 +77,9 @@ def test_changed_experiment_is_refused_by_field(settings: Settings, root: Folder
     assert second.endswith("where it is 0.1; choose another study.name")
 
 
-def test_every_stage_gets_the_same_split_and_the_test_images_apart(settings: Settings, root: FolderArtifacts) -> None:
+def test_every_stage_gets_the_same_split_and_the_test_images_apart(studies: Studies, root: FolderArtifacts) -> None:
     experiment = tiny()
-    prepare.run(experiment, settings, root)
+    studies.copy(experiment, after=prepare, to=root)
     stored = read_dataset(root, "quick")
     first, second = (load_training_data(root, experiment, stored, torch.device("cpu")) for _ in range(2))
     assert first.validation is not None
@@ -92,9 +93,9 @@ def test_every_stage_gets_the_same_split_and_the_test_images_apart(settings: Set
     assert len(load_test_images(root, experiment, stored)) == 60
 
 
-def test_data_set_that_was_changed_is_refused(settings: Settings, root: FolderArtifacts) -> None:
+def test_data_set_that_was_changed_is_refused(studies: Studies, root: FolderArtifacts) -> None:
     experiment = tiny()
-    prepare.run(experiment, settings, root)
+    studies.copy(experiment, after=prepare, to=root)
     stored = read_dataset(root, "quick")
     file = root.root / stored.train.key
     damaged = bytearray(file.read_bytes())
@@ -104,9 +105,11 @@ def test_data_set_that_was_changed_is_refused(settings: Settings, root: FolderAr
         load_training_data(root, experiment, stored, torch.device("cpu"))
 
 
-def test_stored_images_that_are_not_the_right_ones_are_written_anew(settings: Settings, root: FolderArtifacts) -> None:
+def test_stored_images_that_are_not_the_right_ones_are_written_anew(
+    settings: Settings, root: FolderArtifacts, studies: Studies
+) -> None:
     experiment = tiny()
-    prepare.run(experiment, settings, root)
+    studies.copy(experiment, after=prepare, to=root)
     stored = read_dataset(root, "quick")
     root.write_text(stored.train.key, "cut short")
     prepare.run(tiny("study.name=another"), settings, root)

@@ -21,6 +21,7 @@ from tests.local.conftest import tiny
 from tests.support.sweeps import states
 
 TRIALS = 40  # so many that one process is still at them when the lease of the other, killed one has run out
+ENDLESS = 200  # so many that the sweep has to be ended
 
 
 class Sweep:
@@ -60,8 +61,13 @@ class Sweep:
 
 
 @pytest.fixture
-def sweep(settings: Settings, root: FolderArtifacts, tmp_path: Path) -> Iterator[Sweep]:
-    experiment = tiny(f"sweep={{trials: {TRIALS}, epochs: 4, earlyStopping: {{name: none}}}}")
+def trials() -> int:
+    return TRIALS
+
+
+@pytest.fixture
+def sweep(settings: Settings, root: FolderArtifacts, tmp_path: Path, trials: int) -> Iterator[Sweep]:
+    experiment = tiny(f"sweep={{trials: {trials}, epochs: 4, earlyStopping: {{name: none}}}}")
     prepare.run(experiment, settings, root)
     running = Sweep(experiment, settings, tmp_path)
     yield running
@@ -90,16 +96,10 @@ def test_killed_process_is_started_anew_and_every_trial_is_settled(sweep: Sweep,
     assert sweep.children() == []
 
 
-def test_sigterm_reaches_every_process_and_frees_its_trial(sweep: Sweep, settings: Settings) -> None:
-    sweep.until(lambda: states(settings).count(SlotState.RUNNING) == 2)
-    sweep.process.send_signal(signal.SIGTERM)
-    code, _ = sweep.end()
-    assert code == 75
-    assert SlotState.RUNNING not in states(settings)
-    assert sweep.children() == []
-
-
-def test_frozen_process_lets_its_file_grow_old(sweep: Sweep) -> None:
+@pytest.mark.parametrize("trials", [ENDLESS])
+def test_frozen_process_lets_its_file_grow_old_and_once_it_thaws_sigterm_ends_it_as_the_other(
+    sweep: Sweep, settings: Settings
+) -> None:
     def age(process: int) -> float:
         return time.time() - (sweep.heartbeats / str(process)).stat().st_mtime
 
@@ -111,3 +111,10 @@ def test_frozen_process_lets_its_file_grow_old(sweep: Sweep) -> None:
         assert age(other) < 5
     finally:
         os.kill(frozen, signal.SIGCONT)
+
+    sweep.until(lambda: states(settings).count(SlotState.RUNNING) == 2 and age(frozen) < 2)
+    sweep.process.send_signal(signal.SIGTERM)
+    code, _ = sweep.end()
+    assert code == 75
+    assert SlotState.RUNNING not in states(settings)
+    assert sweep.children() == []

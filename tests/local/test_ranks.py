@@ -23,6 +23,7 @@ from jobs.stages.final_train import stage as final_train
 from jobs.stages.sweep import stage as sweep
 from tests.local.conftest import tiny
 from tests.support import two_ranks
+from tests.support.studies import Studies
 from tests.support.trained_result import weights_of
 
 EPOCHS = 30  # enough for the networks to be good, and for a signal to come before they are
@@ -131,10 +132,9 @@ def is_gone(process: int) -> bool:
 
 
 @pytest.fixture
-def training(settings: Settings, root: FolderArtifacts, tmp_path: Path) -> Iterator[Training]:
+def training(settings: Settings, root: FolderArtifacts, studies: Studies, tmp_path: Path) -> Iterator[Training]:
     experiment = tiny(*TRAINING)
-    for stage in (prepare, sweep):
-        stage.run(experiment, settings, root)
+    studies.copy(experiment, after=sweep, to=root)
     trainings = Training(experiment, settings, tmp_path)
     yield trainings
     for process in trainings.started:

@@ -13,12 +13,11 @@ from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.settings import Settings
 from jobs.stages import prepare
 from jobs.stages.evaluate import stage as evaluate
-from jobs.stages.final_train import stage as final_train
 from jobs.stages.sweep import stage as sweep
 from tests.local.conftest import tiny
+from tests.support.studies import STAGES, Studies
 
 TINY = tiny("sweep={trials: 1, epochs: 1}", "finalTrain.epochs=2")
-STAGES = (prepare, sweep, final_train, evaluate)
 
 
 @pytest.fixture
@@ -39,9 +38,9 @@ def checked(root: FolderArtifacts) -> list[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_artifacts_of_another_place_are_refused_and_left_as_they_are(
-    settings: Settings, root: FolderArtifacts, other: FolderArtifacts, stage: Any
+    settings: Settings, root: FolderArtifacts, other: FolderArtifacts, studies: Studies, stage: Any
 ) -> None:
-    prepare.run(TINY, settings, root)
+    studies.copy(TINY, after=prepare, to=root)
     with pytest.raises(ConfigurationError) as raised:
         stage.run(TINY, settings, other)
     assert str(raised.value) == (
@@ -53,9 +52,9 @@ def test_artifacts_of_another_place_are_refused_and_left_as_they_are(
 
 
 def test_both_are_found_again_wherever_they_lie(
-    settings: Settings, root: FolderArtifacts, other: FolderArtifacts
+    settings: Settings, root: FolderArtifacts, other: FolderArtifacts, studies: Studies
 ) -> None:
-    run(prepare, sweep, settings=settings, root=root)
+    studies.copy(TINY, after=sweep, to=root)
     moved = FolderArtifacts(other.root / "moved")
     shutil.copytree(root.root, moved.root)
     shutil.rmtree(root.root)
@@ -65,9 +64,9 @@ def test_both_are_found_again_wherever_they_lie(
 
 
 def test_study_that_is_carried_to_another_database_gets_artifacts_of_its_own(
-    settings: Settings, root: FolderArtifacts, other: FolderArtifacts
+    settings: Settings, root: FolderArtifacts, other: FolderArtifacts, studies: Studies
 ) -> None:
-    run(prepare, sweep, settings=settings, root=root)
+    studies.copy(TINY, after=evaluate, to=root)
     there = settings.model_copy(update={"database_url": f"sqlite:///{other.root}/study.db"})
     export_study(settings.database_url, "quick", other.root / "carried")
     import_study(other.root / "carried", there.database_url)
@@ -78,9 +77,9 @@ def test_study_that_is_carried_to_another_database_gets_artifacts_of_its_own(
 
 
 def test_artifacts_follow_the_database_that_has_prepared_them_last(
-    settings: Settings, root: FolderArtifacts, other: FolderArtifacts
+    settings: Settings, root: FolderArtifacts, other: FolderArtifacts, studies: Studies
 ) -> None:
-    run(prepare, settings=settings, root=root)
+    studies.copy(TINY, after=prepare, to=root)
     there = settings.model_copy(update={"database_url": f"sqlite:///{other.root}/study.db"})
     run(prepare, settings=there, root=root)
     with pytest.raises(ConfigurationError, match="was prepared with other artifacts than those in"):

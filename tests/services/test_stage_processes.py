@@ -129,14 +129,17 @@ def test_interrupted_sweep_comes_to_the_very_same_results(cluster: Cluster, tmp_
     )
     for experiment in (undisturbed, terminated, killed):
         prepare.run(experiment, cluster.settings(), cluster.bucket.artifacts())
-    cluster.stage("sweep", written(undisturbed, tmp_path))
+    sweep.run(undisturbed, cluster.settings(), cluster.bucket.artifacts())
     for disturbed, number, expected in ((terminated, signal.SIGTERM, 75), (killed, signal.SIGKILL, -9)):
-        run_interrupted(cluster, disturbed, written(disturbed, tmp_path), number, expected)
+        interrupt_sweep(cluster, disturbed, written(disturbed, tmp_path), number, expected)
+        sweep.run(disturbed, cluster.settings(), cluster.bucket.artifacts())
+        cluster.place.check(disturbed)
+        assert any(change.fence > 1 for change in cluster.place.ledger(disturbed)), "it was not interrupted in a trial"
         assert cluster.results(disturbed) == cluster.results(undisturbed)
 
 
-def run_interrupted(cluster: Cluster, disturbed: Experiment, file: Path, number: signal.Signals, expected: int) -> None:
-    """A sweep whose worker gets a signal in a trial and ends with that exit code; the next goes on to the end."""
+def interrupt_sweep(cluster: Cluster, disturbed: Experiment, file: Path, number: signal.Signals, expected: int) -> None:
+    """A worker gets a signal in a trial and ends with that exit code; returns once another can go on."""
     worker = cluster.start("sweep", "--config", str(file))
     epochs = cluster.bucket.artifacts().under(disturbed.study_name)
     until(lambda: any("checkpoint" in key for key in epochs.listing("trials")))
@@ -148,9 +151,6 @@ def run_interrupted(cluster: Cluster, disturbed: Experiment, file: Path, number:
     if number == signal.SIGTERM:
         assert not any(row.state == "running" for row in cluster.place.rows(disturbed)), "the lease is not given back"
     until(lambda: cluster.place.claimable(disturbed) == 3 - settled(cluster, disturbed))
-    cluster.stage("sweep", file)
-    cluster.place.check(disturbed)
-    assert any(change.fence > 1 for change in cluster.place.ledger(disturbed)), "it was not interrupted in a trial"
 
 
 class Cut(S3Artifacts):
