@@ -13,7 +13,7 @@ def use_threads(threads: int | None) -> None:
 
 
 def select_device(name: str = "auto", rank: int = 0) -> torch.device:
-    """The device called `name`; `auto` is a CUDA GPU, or the CPU where there is none.
+    """The device called `name`; `auto` is a CUDA GPU, or the CPU where there is none. fp32 is IEEE's from then on.
 
     A CUDA device always has an index, without which some functions of torch refuse it: 0 unless the name has another.
     Of several ranks on CUDA GPUs, each gets the GPU of its own number.
@@ -22,6 +22,7 @@ def select_device(name: str = "auto", rank: int = 0) -> torch.device:
         ValueError: this machine does not have that CUDA device.
 
     """
+    _use_ieee_fp32()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
@@ -31,6 +32,16 @@ def select_device(name: str = "auto", rank: int = 0) -> torch.device:
     if device.index >= torch.cuda.device_count():
         raise ValueError(f"{device}: this machine has {torch.cuda.device_count()} CUDA devices")
     return device
+
+
+def _use_ieee_fp32() -> None:
+    """Makes CUDA compute products of fp32 numbers in fp32 in this process.
+
+    By default torch lets cuDNN round the inputs of convolutions to the 10 bits of TF32 (not those of matrix products,
+    unless TORCH_ALLOW_TF32_CUBLAS_OVERRIDE is set, as it is in NVIDIA's images).
+    """
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -6,12 +6,15 @@ import torch
 
 # Words in the messages of torch, cuDNN and cuBLAS where they raise a plain RuntimeError for it.
 WORDS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+# What torch raises once cuDNN has tried all its ways to compute a convolution ("FIND was unable …", "GET was unable …").
+# It does not say why: no workspace could be allocated, or a GPU is too old for this torch, which then warns of that.
+NO_ENGINE = "unable to find an engine to execute this computation"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in (*WORDS, NO_ENGINE))
 
 
 def describe_out_of_memory(error: BaseException, device: torch.device, doing: str, advice: str) -> str:
@@ -25,6 +28,8 @@ def _reason(error: BaseException) -> str:
     if "DefaultCPUAllocator" in text:
         text = text[text.index("DefaultCPUAllocator") :]
     text = text.partition(" If reserved but unallocated")[0].partition(" Error code")[0]
+    if NO_ENGINE in text:
+        return f"cuDNN was {NO_ENGINE}, which it says when there is no room for its workspace"
     return text.rstrip(".") or type(error).__name__
 
 

@@ -137,3 +137,23 @@ def test_images_are_named_by_digest_or_version(defaults: Rendered, everything: R
     assert images(defaults) == {"resnet-sweep:0.1.0"}
     digest = "0123456789abcdef" * 4
     assert images(everything) == {f"registry.example:5000/lab/resnet-sweep@sha256:{digest}"}
+
+
+def test_only_a_final_training_on_several_gpus_has_a_shared_memory_of_its_own(helm: Helm, rendered: Rendered) -> None:
+    """Elsewhere it would hide the /dev/shm that NVIDIA's device plugin mounts for MPS."""
+
+    def with_it(rendered: Rendered) -> set[str]:
+        return {
+            component(pod)
+            for _, pod in rendered.pods()
+            for container in pod["spec"]["containers"]
+            if any(mount["mountPath"] == "/dev/shm" for mount in container["volumeMounts"])
+        }
+
+    assert with_it(rendered) == set()
+    several = helm.render(
+        "--set=finalTrain.gpus=4,worker.processes=8,sharedMemory=3Gi,experiment.searchSpace.batchSize=null"
+    )
+    assert with_it(several) == {"final-train"}
+    volumes = several.stages["final-train"]["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "3Gi"}} in volumes

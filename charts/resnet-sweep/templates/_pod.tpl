@@ -1,6 +1,6 @@
 {{/*
 Pods of our image. Each takes (dict "root" $ "component" NAME "values" BLOCK "arguments" LIST) and, where it differs,
-"training" true (GPU nodes, /dev/shm), "heartbeat" true (a stage that touches heartbeat files, and a probe that looks at
+"training" true (GPU nodes), "heartbeat" true (a stage that touches heartbeat files, and a probe that looks at
 them), "stages" true (the pipeline: its token and the stages' manifests), "data" true (the data volume), "annotations" DICT.
 */}}
 {{- define "resnet-sweep.podTemplate" -}}
@@ -55,7 +55,7 @@ containers:
     volumeMounts:
       - {name: config, mountPath: /etc/resnet-sweep, readOnly: true}
       - {name: tmp, mountPath: /tmp}
-      {{- if .training }}
+      {{- if include "resnet-sweep.ownSharedMemory" . }}
       - {name: shm, mountPath: /dev/shm}
       {{- end }}
       {{- if and .data $.Values.data.volume }}
@@ -86,7 +86,7 @@ volumes:
     {{- else }}
     emptyDir: {sizeLimit: 1Gi}
     {{- end }}
-  {{- if .training }}
+  {{- if include "resnet-sweep.ownSharedMemory" . }}
   - name: shm
     emptyDir: {medium: Memory, sizeLimit: {{ $.Values.sharedMemory }}}
   {{- end }}
@@ -106,6 +106,16 @@ volumes:
 {{/* Whether a component is a stage, with progress to save and room to need: "true" or nothing. */}}
 {{- define "resnet-sweep.isStage" -}}
 {{- if has .component (list "prepare" "sweep" "final-train" "evaluate") }}true{{ end -}}
+{{- end }}
+
+{{/*
+Whether a pod has a /dev/shm of its own, "true" or nothing: NCCL moves data between GPUs through it, and the 64 MiB of a
+container are too little. Nothing else uses it. A volume there would hide the /dev/shm that NVIDIA's device plugin mounts
+with its MPS (sharing.mps), without which CUDA cannot reach the service; the plugin gives a pod only one of the GPUs that
+it shares so, unless it is told otherwise.
+*/}}
+{{- define "resnet-sweep.ownSharedMemory" -}}
+{{- if and (eq .component "final-train") (gt (int .values.gpus) 1) }}true{{ end -}}
 {{- end }}
 
 {{- define "resnet-sweep.resources" -}}

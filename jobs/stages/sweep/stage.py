@@ -8,6 +8,7 @@ from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import read_dataset
 from jobs.experiment.experiment import Experiment
 from jobs.runtime.device import select_device
+from jobs.runtime.errors import Failure
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from jobs.stages.sweep.train_trial import train_trial
@@ -26,10 +27,14 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         NotPrepared, ConfigurationError: `prepare` has not been there, or with another experiment.
         OutageTooLong: database or artifacts were away for longer than OUTAGE_DEADLINE_SECONDS.
         Refused: the database will not have this process.
+        Failure: so many processes do not fit onto the GPU.
 
     """
     device = select_device(settings)
-    gpus = share_gpu(device, settings.gpu_processes, settings.cuda_mps_pipe_directory)
+    try:
+        gpus = share_gpu(device, settings.gpu_processes, settings.cuda_mps_pipe_directory)
+    except ValueError as error:
+        raise Failure(f"PROCESSES={error}") from None
     root = WaitingArtifacts(root, Patience(settings.outage_deadline_seconds))
     worker = Worker(experiment, settings, root.under(experiment.study_name), gpus)
     try:

@@ -1,4 +1,7 @@
+import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,3 +30,20 @@ def test_cuda_device_has_an_index(monkeypatch: pytest.MonkeyPatch, name: str, ra
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert select_device(name, rank).index == expected
+
+
+def test_cuda_computes_fp32_as_ieee_once_a_device_is_selected() -> None:
+    """In a process of its own, whose settings are those that torch begins with: convolutions in TF32."""
+    code = """
+import torch
+from resnet_core.device import select_device
+settings = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
+print(*[setting.fp32_precision for setting in settings])
+select_device("cpu")
+print(*[setting.fp32_precision for setting in settings])
+"""
+    environment = {**os.environ, "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}  # as NVIDIA's images set it
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["tf32 tf32", "ieee ieee"], "")
