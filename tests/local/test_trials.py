@@ -142,7 +142,6 @@ def test_early_stopping_ends_trials_that_fall_behind(settings: Settings, root: A
         f"sweep={{trials: 9, epochs: 4, sampler: {{name: random}}, earlyStopping: {{name: {stopping}, minEpochs: 2, startupTrials: 2}}}}",
         "searchSpace={lr: {choices: [0.000001, 0.01]}}",
         "training={optimizer: adamw, batchSize: 16}",
-        "data.limit=400",
     )
     prepare.run(experiment, settings, root)
     sweep.run(experiment, settings, root)
