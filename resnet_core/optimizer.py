@@ -2,8 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn, optim
@@ -25,32 +24,35 @@ def build_optimizer(model: nn.Module, recipe: TrainingConfig) -> optim.Optimizer
         {"params": matrices, "weight_decay": recipe.weight_decay},
         {"params": vectors, "weight_decay": recipe.weight_decay if recipe.decay_norm_and_bias else 0.0},
     ]
-    device = parameters[0].device
-    on_cuda = device.type == "cuda"
-    # With `capturable`, a CUDA graph may hold the steps of an optimizer.
-    options = {"lr": torch.tensor(recipe.lr, device=device) if on_cuda else recipe.lr}
-    capturable = {**options, "capturable": on_cuda}
+    kind, options = _kind(recipe, capturable=parameters[0].is_cuda)
+    optimizer = _without_compiler(kind)(groups, lr=recipe.lr, **options)
+    if parameters[0].is_cuda:
+        lr = torch.tensor(recipe.lr, device=parameters[0].device)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+    return optimizer
+
+
+def _kind(recipe: TrainingConfig, *, capturable: bool) -> tuple[type[optim.Optimizer], dict[str, Any]]:
+    """The class and its options. With `capturable`, a CUDA graph can hold its steps, as it can hold fused ones."""
     match recipe.optimizer:
         case "sgd":
             nesterov = recipe.nesterov and recipe.momentum > 0
-            return _without_compiler(optim.SGD)(
-                groups, momentum=recipe.momentum, nesterov=nesterov, fused=True, **options
-            )
+            return optim.SGD, {"momentum": recipe.momentum, "nesterov": nesterov, "fused": True}
         case "rmsprop":
-            return _without_compiler(optim.RMSprop)(groups, momentum=recipe.momentum, **capturable)
+            return optim.RMSprop, {"momentum": recipe.momentum, "capturable": capturable}
         case "adam":
-            return _without_compiler(optim.Adam)(groups, fused=True, **capturable)
+            return optim.Adam, {"fused": True, "capturable": capturable}
         case "adamw":
-            return _without_compiler(optim.AdamW)(groups, fused=True, **capturable)
+            return optim.AdamW, {"fused": True, "capturable": capturable}
         case "adadelta":
-            return _without_compiler(optim.Adadelta)(groups, **capturable)
+            return optim.Adadelta, {"capturable": capturable}
         case "adagrad":
-            return _without_compiler(optim.Adagrad)(groups, fused=True, **options)
+            return optim.Adagrad, {"fused": True}
         case "asgd":
-            return _without_compiler(optim.ASGD)(groups, **capturable)
+            return optim.ASGD, {"capturable": capturable}
 
 
-@cache
 def _without_compiler(kind: type[optim.Optimizer]) -> Callable[..., optim.Optimizer]:
     """The same optimizer, whose methods lack the decorators by which torch tells its compiler to leave them alone.
 

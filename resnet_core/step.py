@@ -57,9 +57,10 @@ class Step:
 
 
 def _loss(logits: Tensor, labels: Tensor, mixing: Mixing | None, smoothing: float) -> Tensor:
-    """Cross-entropy. For mixed images it is the mean over both labels, weighted by their shares of the image."""
+    """Cross-entropy. A mixed image belongs to both its classes, by their shares of the image."""
     if mixing is None:
         return F.cross_entropy(logits, labels, label_smoothing=smoothing)
-    own = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
-    other = F.cross_entropy(logits, mixing.labels, reduction="none", label_smoothing=smoothing)
-    return torch.lerp(other, own, mixing.weight).mean()
+    weight = mixing.weight[:, None]
+    shares = torch.zeros_like(logits).scatter_(1, labels[:, None], weight)
+    shares.scatter_add_(1, mixing.labels[:, None], 1 - weight)
+    return F.cross_entropy(logits, shares, label_smoothing=smoothing)

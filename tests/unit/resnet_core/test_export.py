@@ -37,7 +37,7 @@ def model(digits: Images, name: str, precision: str) -> TrainedModel:
     mean, std = channel_statistics(digits)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None
+            module.momentum = 1.0
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.uniform_(module.bias, -0.5, 0.5)
     with torch.no_grad():

@@ -7,7 +7,7 @@ from torchvision.models import resnet18
 from resnet_core.config import ModelConfig
 from resnet_core.count import BudgetExceeded, check_budget, count_layers, count_macs, count_parameters
 from resnet_core.description import BlockConfig, NetworkConfig
-from resnet_core.model import BasicBlock, ResNet, example_input
+from resnet_core.model import BasicBlock, ResNet, count_batches, example_input
 
 RESNET18 = NetworkConfig.from_model(ModelConfig(), classes=10)
 
@@ -38,6 +38,7 @@ def test_network_is_the_resnet18_of_torchvision_behind_another_stem() -> None:
     reference.load_state_dict(weights)
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(model(images), reference(images))
+    count_batches(model, 1)
     for name, tensor in zip(weights, model.state_dict().values(), strict=True):  # running statistics, too
         torch.testing.assert_close(reference.state_dict()[name], tensor)
 
