@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
 from resnet_core.device_check.processes import ProcessFailed, started
 from resnet_core.device_check.row import NotApplicable
-from resnet_core.device_check.training_step import seconds_of_a_step
+from resnet_core.device_check.training_step import step_seconds
 from resnet_core.gpu_share import has_mps
 
 STEPS = 100
@@ -47,7 +48,7 @@ def gain_of_two(device: torch.device, steps: int = STEPS, environment: Mapping[s
 
 def serve(device: torch.device, steps: int, orders: Iterable[str]) -> None:
     """Measures a training step for each order, and prints its seconds."""
-    seconds_of_a_step(device, steps=1)  # makes ready what the first steps of a process need
+    step_seconds(device, steps=1)  # makes ready what the first steps of a process need
     print("ready", flush=True)
     for _order in orders:
-        print(seconds_of_a_step(device, steps), flush=True)
+        print(fmean(step_seconds(device, steps)), flush=True)

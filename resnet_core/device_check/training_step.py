@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
+from statistics import median
 from typing import Any, Literal
 
 import torch
@@ -17,10 +20,15 @@ from resnet_core.device_check.row import Wrong
 from resnet_core.train import TrainingData, train
 
 FIRST_STEPS = 5  # in which kernels are chosen and memory is allocated
+FEWEST_STEPS, LONGEST_SECONDS = 3, 4.0  # that are measured
 CLASSES, SIDE = 10, 32
 SLOWER = 0.6  # of the time in one precision, in the other: it is then the better one, and not just measured badly
 Precision = Literal["auto", "fp32", "bf16"]
 RESNET18, SMALL = ModelConfig(), ModelConfig(depths=(1, 1, 1), width=16, strides=(1, 2, 2))
+
+
+class Enough(Exception):
+    """The training has made as many steps as were to be measured."""
 
 
 class OperationCounter(TorchDispatchMode):
@@ -41,8 +49,8 @@ def find_step(device: torch.device) -> str:
     network = "ResNet-18" if model is RESNET18 else "a ResNet of 3 blocks, width 16"
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    seconds = seconds_of_a_step(device)
-    words = f"{_shown(seconds)} for {recipe.batch_size} images of {SIDE}x{SIDE} ({network})"
+    seconds = median(step_seconds(device))
+    words = f"{_shown(seconds)} in the median for {recipe.batch_size} images of {SIDE}x{SIDE} ({network})"
     if device.type == "cuda":
         words += f", {torch.cuda.max_memory_allocated(device) / GIB:.2f} GiB at most"
     return f"{words}, {operations_of_a_step(device):,} operations"
@@ -52,29 +60,33 @@ def find_precision(device: torch.device) -> str:
     """The precision that trainings choose by themselves; wrong if their steps are clearly slower in it."""
     chosen = select_precision("auto", device)
     (other,) = PRECISIONS.keys() - {chosen}
-    seconds = {dtype: seconds_of_a_step(device, precision=PRECISIONS[dtype]) for dtype in PRECISIONS}
+    # The fastest of many steps: whatever else runs on the machine makes some of them slower.
+    seconds = {dtype: min(step_seconds(device, precision=PRECISIONS[dtype])) for dtype in PRECISIONS}
     steps = ", ".join(f"{_shown(seconds[dtype])} in {PRECISIONS[dtype]}" for dtype in PRECISIONS)
-    found = f"auto is {PRECISIONS[chosen]}; a step takes {steps}"
+    found = f"auto is {PRECISIONS[chosen]}; the fastest step takes {steps}"
     if SLOWER * seconds[chosen] > seconds[other]:
         raise Wrong(found, f"set training.precision={PRECISIONS[other]}")
     return found
 
 
-def seconds_of_a_step(device: torch.device, steps: int = 20, precision: Precision = "auto") -> float:
-    """Seconds of one training step, in the mean over `steps`, without the augmentation."""
-    started, ended = 0.0, 0.0
+def step_seconds(device: torch.device, steps: int = 20, precision: Precision = "auto") -> list[float]:
+    """Seconds of training steps one after the other, without the augmentation.
+
+    On a device that is so slow that it takes longer than `LONGEST_SECONDS`, there are fewer than `steps`.
+    """
+    times: list[float] = []
 
     def on_step(step: int) -> None:
-        nonlocal started, ended
-        if step == FIRST_STEPS:
-            finish(device)
-            started = time.perf_counter()
-        elif step == FIRST_STEPS + steps:
-            finish(device)
-            ended = time.perf_counter()
+        if step < FIRST_STEPS:
+            return
+        finish(device)
+        times.append(time.perf_counter())
+        if len(times) > steps or (len(times) > FEWEST_STEPS and times[-1] - times[0] > LONGEST_SECONDS):
+            raise Enough
 
-    _train(device, FIRST_STEPS + steps + 1, on_step, precision)
-    return (ended - started) / steps
+    with suppress(Enough):
+        _train(device, FIRST_STEPS + steps + 1, on_step, precision)
+    return [after - before for before, after in pairwise(times)]
 
 
 def operations_of_a_step(device: torch.device) -> int:
