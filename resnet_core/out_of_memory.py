@@ -6,8 +6,8 @@ import torch
 
 # Words in the messages of torch, cuDNN and cuBLAS where they raise a plain RuntimeError for it.
 WORDS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
-# What torch raises once cuDNN has tried all ways to compute a convolution ("FIND was unable …", "GET was unable …").
-# It does not say why: no workspace could be allocated, or a GPU is too old for this torch, which then warns of that.
+# What torch raises once cuDNN has tried all its ways to compute a convolution: "FIND was …" or "GET was unable to …".
+# It does not say why: there was no memory for a workspace, or the GPU is too old for this torch, which warns of that.
 NO_ENGINE = "unable to find an engine to execute this computation"
 
 

@@ -100,8 +100,12 @@ def _add_operations(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     stop = commands.add_parser("stop", parents=[study], help="begin no more trials; what runs is finished")
     stop.add_argument("--now", action="store_true", help="end what runs, too")
     check = commands.add_parser("check", help="whether database and bucket can be used from here")
-    check.add_argument(
+    what = check.add_mutually_exclusive_group()
+    what.add_argument(
         "--config", type=Path, metavar="FILE", help="instead: whether the study can go on with this experiment"
+    )
+    what.add_argument(
+        "--device", metavar="DEVICE", help="instead: whether auto, cpu, cuda or cuda:1 works, and how fast"
     )
     commands.add_parser("verify", parents=[result], help="check every file of a result against its manifest")
     fetch = commands.add_parser("fetch", parents=[result], help="download a result, checked")

@@ -74,6 +74,10 @@ def run_operation(options: argparse.Namespace) -> int:
     match options.command:
         case "status":
             sweep_commands.status(options.study, options.runs, watch=options.watch, as_json=options.json)
+        case "check" if options.device:
+            from jobs.cli import check_device  # noqa: PLC0415 - it needs torch
+
+            return EXIT_DONE if check_device.check(options.device) else EXIT_FAILED
         case "check":
             from jobs.cli.check_services import check  # noqa: PLC0415
 

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.chart.test_network import policies_of
 from tests.support.helm import CHART, EVERYTHING, REPOSITORY, Helm, Rendered
+from tests.support.restricted import violations
 
 ANYWHERE = "--set=networkPolicy.database.cidrs={0.0.0.0/0}"
 
@@ -57,6 +59,24 @@ def test_an_upgrade_is_checked_before_anything_is_changed(defaults: Rendered) ->
     pod = job["spec"]["template"]["spec"]
     assert pod["containers"][0]["args"] == ["check", "--config", "/etc/resnet-sweep/experiment.yaml"]
     assert pod["volumes"][0]["projected"]["sources"] == [{"configMap": {"name": "run1-upgrade"}}]
+
+
+@pytest.mark.parametrize(("gpus", "device"), [(1, "cuda"), (0, "cpu")])
+def test_helm_test_checks_a_workers_device_if_asked(helm: Helm, defaults: Rendered, gpus: int, device: str) -> None:
+    assert "run1-test-device" not in [row["metadata"]["name"] for row in defaults.kind("Pod")]
+    rendered = helm.render(f"--set=test.device=true,worker.gpus={gpus},scheduling.training.nodeSelector.gpu=yes")
+    pod = rendered.one("Pod", "run1-test-device")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    (container,) = pod["spec"]["containers"]
+    assert container["args"] == ["check", "--device", device]
+    worker = rendered.stages["sweep"]["spec"]["template"]["spec"]
+    assert container["resources"] == worker["containers"][0]["resources"]
+    assert container["resources"]["limits"].get("nvidia.com/gpu", 0) == gpus
+    assert pod["spec"]["nodeSelector"] == worker["nodeSelector"]
+    assert violations(pod["spec"]) == []
+    assert policies_of(rendered, pod["metadata"]["labels"], "Ingress")
+    assert policies_of(rendered, pod["metadata"]["labels"], "Egress")
+    assert rendered.one("Pod", "run1-test")["spec"]["containers"][0]["args"] == ["check"]
 
 
 def test_an_upgrade_that_makes_a_lost_password_anew_asks_nobody(helm: Helm) -> None:

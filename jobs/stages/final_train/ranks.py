@@ -3,11 +3,9 @@
 import logging
 import os
 import signal
-import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.experiment.experiment import Experiment
@@ -19,6 +17,7 @@ from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from resnet_core.cores import threads_each
+from resnet_core.loopback import HERE, free_port
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,6 @@ POLL_SECONDS = 0.2
 FEW_IMAGES = 32  # on each rank: statistics of fewer images differ noticeably from those of the whole batch
 GRACE_SECONDS = 10  # after one rank has failed: time for the others to save their logs, since they wait in vain for it
 INTERRUPTED = (interrupt.EXIT_INTERRUPTED, -signal.SIGTERM)  # the second if SIGTERM came before the rank listened
-HERE = "127.0.0.1"
 
 
 def run_ranks(experiment: Experiment, settings: Settings, root: Artifacts, arguments: Sequence[str]) -> int:
@@ -46,7 +44,7 @@ def run_ranks(experiment: Experiment, settings: Settings, root: Artifacts, argum
     _check_ranks_can_share(experiment, settings, best)
     interrupt.end()  # from here on each rank has a heartbeat of its own
     codes: dict[int, int] = {}
-    with _free_port() as port, ChildProcesses(GRACE_SECONDS, settings.heartbeat_dir) as ranks:
+    with free_port() as port, ChildProcesses(GRACE_SECONDS, settings.heartbeat_dir) as ranks:
         for rank in range(settings.ranks):
             ranks.start(rank, arguments, _place_of_rank(rank, port, settings))
         while ranks.running and not any(codes.values()):
@@ -103,12 +101,3 @@ def _place_of_rank(rank: int, port: int, settings: Settings) -> dict[str, object
         "LAUNCHER_PID": os.getpid(),
         "THREADS": settings.threads or threads_each(settings.ranks),
     }
-
-
-@contextmanager
-def _free_port() -> Iterator[int]:
-    """A port for our first rank. It stays bound here, without listening, so that no other program is given it."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((HERE, 0))
-        yield held.getsockname()[1]
