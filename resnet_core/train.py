@@ -1,5 +1,6 @@
 """The training loop."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -13,17 +14,21 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from resnet_core.arithmetic import Arithmetic
+from resnet_core.arithmetic_choice import choose_arithmetic
 from resnet_core.augment import EpochPlan, Mixing, normalize
 from resnet_core.config import TrainingConfig
+from resnet_core.cpu.layers import use_faster_layers
 from resnet_core.cpu.memory import memory_kept
 from resnet_core.data import Images, limit_images
-from resnet_core.device import select_precision
 from resnet_core.distributed import ALONE, Group, own_rows
 from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
 from resnet_core.optimizer import build_optimizer
 from resnet_core.predict import predict
 from resnet_core.schedule import lr_factor
+
+log = logging.getLogger(__name__)
 
 FEW = 128  # images on which a network is tried
 CHUNK = 4096  # images that are augmented at a time: this limits the memory and changes no result
@@ -60,9 +65,10 @@ def train(
 ) -> ResNet:
     """Trains `model` in place and returns the network to evaluate: `model`, or with `ema` a copy with averaged weights.
 
-    All random numbers of an epoch follow from seed and epoch. A checkpoint therefore holds no generator's state, and a
-    resumed training ends with the same bits where the device computes reproducibly, which a CPU does with the same
-    number of threads. Images that do not fill the last batch of an epoch are left out, in each epoch different ones.
+    All random numbers of an epoch follow from seed and epoch, and a training goes on in the arithmetic that it began
+    with. A checkpoint therefore holds no generator's state, and a resumed training ends with the same bits where the
+    device computes reproducibly, which a CPU does with the same number of threads. Images that do not fill the last
+    batch of an epoch are left out, in each epoch different ones.
 
     Args:
         model: on the device of the data. Its memory format becomes channels_last.
@@ -83,12 +89,11 @@ def train(
 
     """
     device = data.train.images.device
-    precision = select_precision(recipe.precision, device)
     steps_per_epoch = len(data.train) // recipe.batch_size
     if steps_per_epoch == 0:
         raise ValueError(f"training.batchSize={recipe.batch_size}: at most {len(data.train)}, the training images")
-    recipe.rank_batch_size(group.size)  # raises ValueError before anything is done
-
+    arithmetic = _arithmetic(checkpoint, model, recipe, data, recipe.rank_batch_size(group.size), group)
+    use_faster_layers(model, arithmetic)
     model.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, recipe)
     average = None
@@ -113,7 +118,7 @@ def train(
             for parameters in optimizer.param_groups:
                 parameters["lr"] = lr
 
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            with arithmetic.autocast(device):
                 logits = network(images)
             loss = _loss(logits.float(), labels, mixing, recipe.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
@@ -130,15 +135,15 @@ def train(
         train_loss, train_accuracy = (group.sum(sums) / (steps_per_epoch * recipe.batch_size)).tolist()
         if not math.isfinite(train_loss):
             raise Diverged(f"the training loss of epoch {epoch} is {train_loss}")
-        validation_loss, validation_accuracy = _validate(evaluated, data, precision, group)
+        validation_loss, validation_accuracy = _validate(evaluated, data, arithmetic.precision, group)
         # No training loss shows what the epoch's last step has done, or what the average is.
         if validation_loss is not None and not math.isfinite(validation_loss):
             raise Diverged(f"the validation loss of epoch {epoch} is {validation_loss}")
-        if validation_loss is None and not _is_finite(evaluated, data, precision):
+        if validation_loss is None and not _is_finite(evaluated, data, arithmetic.precision):
             raise Diverged(f"after epoch {epoch} the network gives numbers that are not finite")
         seconds = time.perf_counter() - started
         result = EpochResult(epoch, lr, train_loss, train_accuracy, validation_loss, validation_accuracy, seconds)
-        group.first(partial(on_epoch, result, _checkpoint(epoch, seed, model, optimizer, average)))
+        group.first(partial(on_epoch, result, _checkpoint(epoch, seed, arithmetic, model, optimizer, average)))
     return evaluated
 
 
@@ -215,12 +220,37 @@ def _torch_seed(seed: int, epoch: int, rank: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
+def _arithmetic(
+    checkpoint: Checkpoint | None,
+    model: ResNet,
+    recipe: TrainingConfig,
+    data: TrainingData,
+    batch_size: int,
+    group: Group,
+) -> Arithmetic:
+    """The one that the training began with, and at its beginning the choice. Checkpoints of version 0.1.0 have none."""
+    images = data.train.images
+    if checkpoint and "arithmetic" in checkpoint:
+        arithmetic = Arithmetic.from_record(checkpoint["arithmetic"])
+    else:
+        given = recipe.precision, model.config(), images.shape[-1], batch_size, images.device
+        arithmetic = choose_arithmetic(*given, group=group)
+    log.info("training computes in %s", arithmetic)
+    return arithmetic
+
+
 def _checkpoint(
-    epoch: int, seed: int, model: ResNet, optimizer: torch.optim.Optimizer, average: AveragedModel | None
+    epoch: int,
+    seed: int,
+    arithmetic: Arithmetic,
+    model: ResNet,
+    optimizer: torch.optim.Optimizer,
+    average: AveragedModel | None,
 ) -> Checkpoint:
     return {
         "epoch": epoch,  # learning rate and random numbers follow from the epoch and the seed
         "seed": seed,
+        "arithmetic": arithmetic.to_record(),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "average": average.state_dict() if average else None,

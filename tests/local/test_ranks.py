@@ -57,6 +57,11 @@ def test_fifty_steps_of_two_ranks_are_those_of_one_process(found: list[dict[str,
         torch.testing.assert_close(found[0]["fixed"]["weights"][name], tensor, rtol=1e-3, atol=1e-5)
 
 
+def test_all_ranks_compute_in_what_the_first_has_chosen(found: list[dict[str, Any]]) -> None:
+    expected = {"precision": "bfloat16", "winograd": False, "grouped_batch_norm": False}
+    assert [rank["chosen"] for rank in found] == [expected] * 2
+
+
 def test_all_ranks_end_with_the_same_network_and_the_first_alone_saves(found: list[dict[str, Any]]) -> None:
     for case in ("fixed", "free"):
         assert_equal(found[0][case]["weights"], found[1][case]["weights"])

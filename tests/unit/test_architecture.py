@@ -94,8 +94,7 @@ def test_science_names_no_chart_key_and_no_environment_variable() -> None:
     assert found == set()
 
 
-def test_science_uses_no_private_part_of_a_library_but_one() -> None:
-    """tests/unit/resnet_core/test_device.py notices when it changes."""
+def test_science_uses_no_private_part_of_a_library() -> None:
     private = {
         (file.name, node.attr)
         for file in sources("resnet_core")
@@ -104,18 +103,18 @@ def test_science_uses_no_private_part_of_a_library_but_one() -> None:
         if not (isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"})
     }
     imports = {(file.name, name) for file in sources("resnet_core") for name in imported(file) if "._" in name}
-    assert private | imports == {("device.py", "_is_amx_tile_supported")}
+    assert private | imports == set()
 
 
-def test_science_is_made_faster_on_cpus_in_two_places() -> None:
+def test_science_is_made_faster_on_cpus_where_it_is_chosen_and_where_it_trains() -> None:
     found = {
-        (file.name, name)
+        (file.name, name.removeprefix("resnet_core.cpu.").split(".")[0])
         for file in sources("resnet_core")
         for name in imported(file)
         if name.startswith("resnet_core.cpu") and file.parent.name != "cpu"
     }
-    layers, memory = "resnet_core.cpu.layers.use_faster_layers", "resnet_core.cpu.memory.memory_kept"
-    assert found == {("build.py", layers), ("train.py", memory)}
+    chosen = {("arithmetic_choice.py", module) for module in ("timing", "winograd", "batch_norm")}
+    assert found == chosen | {("train.py", "layers"), ("train.py", "memory")}
 
 
 def test_modules_are_short() -> None:

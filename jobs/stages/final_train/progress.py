@@ -30,6 +30,8 @@ class Progress:
         self._config, self._seed = config, seed
         self._best: dict[str, Any] | None = None
         self.epochs: list[EpochResult] = []
+        # What the training computes in. Of one that version 0.1.0 has finished nobody knows; float32 is always right.
+        self.precision = "float32"
 
     def resume(self, device: torch.device) -> Checkpoint | None:
         """What `train` continues from: its part of the newest checkpoint, or None if there is none."""
@@ -40,6 +42,8 @@ class Progress:
         self._best = saved["best"]
         log.info("final training goes on after epoch %d", self.epochs[-1].epoch)
         training: Checkpoint = saved["training"]
+        if "arithmetic" in training:
+            self.precision = training["arithmetic"]["precision"]
         return training
 
     @logs.context()
@@ -47,6 +51,7 @@ class Progress:
         """Saves all that a later process needs to continue, and logs the epoch."""
         logs.add_context(epoch=result.epoch)
         self.epochs.append(result)
+        self.precision = training["arithmetic"]["precision"]
         accuracy = result.validation_accuracy
         selects = self._config.select == "best" and accuracy is not None
         if selects and (self._best is None or accuracy > self._best["accuracy"]):
