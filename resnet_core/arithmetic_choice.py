@@ -55,10 +55,11 @@ def choose_arithmetic(
     """The choice for a training of `network`, of all ranks the one that rank 0 makes.
 
     `auto` is bf16 on CUDA GPUs from Ampere on, and on a CPU where it is measured to be faster than fp32 by a clear
-    margin. Whether a CPU uses the faster layers is measured, too. Nothing is taken that could not be measured.
+    margin. Whether this CPU uses the faster layers is measured then, too. What could not be measured is not taken.
 
     Args:
-        precision: `fp32` and `bf16` are taken as they are.
+        precision: `fp32` and `bf16` are taken as they are, with torch's own layers, and nothing is measured: two runs
+            on one CPU then compute the same, which after a measurement they need not.
         network: its widths.
         image_size: side in pixels.
         batch_size: images that this process computes at a time.
@@ -67,14 +68,16 @@ def choose_arithmetic(
         clock: times a layer in two ways.
 
     """
+    if precision != "auto":
+        return replace(FP32 if precision == "fp32" else BF16, reason=f"training.precision={precision}")
     chosen = FP32
 
     def choose() -> None:
         nonlocal chosen
         if device.type == "cuda":
-            chosen = _choose_on_gpu(precision, device)
+            chosen = _choose_on_gpu(device)
         else:
-            chosen = _choose_on_cpu(precision, network, image_size, batch_size, clock)
+            chosen = _choose_on_cpu(network, image_size, batch_size, clock)
 
     group.first(choose)
     return Arithmetic(
@@ -85,45 +88,33 @@ def choose_arithmetic(
     )
 
 
-def _choose_on_gpu(precision: str, device: torch.device) -> Arithmetic:
+def _choose_on_gpu(device: torch.device) -> Arithmetic:
     major, minor = torch.cuda.get_device_capability(device)
-    bf16 = precision == "bf16" or (precision == "auto" and (major, minor) >= (8, 0))
-    why = f"a GPU of compute capability {major}.{minor}" if precision == "auto" else _asked(precision)
-    return replace(BF16 if bf16 else FP32, reason=why)
+    return replace(BF16 if major >= 8 else FP32, reason=f"a GPU of compute capability {major}.{minor}")
 
 
-def _choose_on_cpu(
-    precision: str, network: NetworkConfig, image_size: int, batch_size: int, clock: Clock
-) -> Arithmetic:
+def _choose_on_cpu(network: NetworkConfig, image_size: int, batch_size: int, clock: Clock) -> Arithmetic:
     convolutions = list(_convolutions(network, image_size))
     small = [each for each in convolutions if winograd.fits(batch_size, *each)]
-    bf16_gain = winograd_gain = 1.0
-    why = [] if precision == "auto" else [_asked(precision)]
-    if precision == "auto":
-        found = clock(_part_of(_costliest(convolutions), batch_size), FP32, BF16)
-        why.append(_told(found, "float32", "bfloat16"))
-        bf16_gain = _gain(found)
-    if small and precision != "bf16":
+    found = clock(_part_of(_costliest(convolutions), batch_size), FP32, BF16)
+    bf16_gain, why = _gain(found), [_told(found, "float32", "bfloat16")]
+    winograd_gain = 1.0
+    if small:
         found = clock(_least_for_winograd(_costliest(small).side), FP32, WINOGRAD)
         why.append(_told(found, "direct convolution", "Winograd's"))
         winograd_gain = _gain(found) if _gain(found) >= GAIN else 1.0
 
     others = 1 - sum(each.macs for each in small) / sum(each.macs for each in convolutions)
     fp32_gain = 1 / (others + (1 - others) / winograd_gain)
-    bf16 = precision == "bf16" or bf16_gain >= BF16_GAIN * fp32_gain
-    chosen = BF16 if bf16 else replace(FP32, winograd=winograd_gain > 1)
+    plain = BF16 if bf16_gain >= BF16_GAIN * fp32_gain else FP32
+    chosen = replace(plain, winograd=plain is FP32 and winograd_gain > 1)
 
     norm = _costliest_norm(network, image_size, batch_size)
     if norm is not None:
-        plain = BF16 if bf16 else FP32
         found = clock(norm, plain, replace(plain, grouped_batch_norm=True))
         why.append(_told(found, "torch's batch norm", "by groups of pixels"))
         chosen = replace(chosen, grouped_batch_norm=_gain(found) >= GAIN)
     return replace(chosen, reason="; ".join(why))
-
-
-def _asked(precision: str) -> str:
-    return f"training.precision={precision}"
 
 
 def _gain(found: Timed | None) -> float:

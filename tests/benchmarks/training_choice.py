@@ -21,9 +21,9 @@ from resnet_core.description import NetworkConfig
 network, precision, size, batch_size, device, threads = json.loads(sys.argv[1])
 torch.set_num_threads(threads)
 torch.ones(1, requires_grad=True).sum().backward()
-began = time.perf_counter()
+began, computed = time.perf_counter(), time.process_time()
 chosen = choose_arithmetic(precision, NetworkConfig.model_validate(network), size, batch_size, torch.device(device))
-print(json.dumps([time.perf_counter() - began, str(chosen)]))
+print(json.dumps([time.perf_counter() - began, time.process_time() - computed, str(chosen)]))
 """
 
 
@@ -38,7 +38,7 @@ def run(bench: Bench) -> None:
         for name, network in networks.items()
         for threads in sorted({1, most})
     )
-    print_table(["network", "threads", "milliseconds", "chosen"], rows)
+    print_table(["network", "threads", "milliseconds", "of processors", "chosen"], rows)
 
 
 def _chosen(bench: Bench, model: ModelConfig, pruning: PruningConfig, batch_size: int, threads: int) -> list[str]:
@@ -46,5 +46,5 @@ def _chosen(bench: Bench, model: ModelConfig, pruning: PruningConfig, batch_size
     given = json.dumps([network, bench.recipe.precision, 32, batch_size, str(bench.device), threads], allow_nan=False)
     command = [sys.executable, "-c", IN_A_PROCESS, given]
     run = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    seconds, chosen = json.loads(run.stdout)
-    return [f"{seconds * 1000:.0f}", chosen]
+    *seconds, chosen = json.loads(run.stdout)
+    return [*(f"{second * 1000:.0f}" for second in seconds), chosen]

@@ -26,7 +26,7 @@ from tests.support import two_ranks
 from tests.support.trained_result import weights_of
 
 EPOCHS = 30  # enough for the networks to be good, and for a signal to come before they are
-TRAINING = ("data.limit=600", "sweep={trials: 1, epochs: 1}", "training={optimizer: adamw, lr: 0.02, batchSize: 64, ema: 0.5}", "searchSpace={}", f"finalTrain={{epochs: {EPOCHS}}}")  # fmt: skip
+TRAINING = ("data.limit=600", "sweep={trials: 1, epochs: 1}", "training={optimizer: adamw, lr: 0.02, batchSize: 64, ema: 0.5, precision: fp32}", "searchSpace={}", f"finalTrain={{epochs: {EPOCHS}}}")  # fmt: skip
 CHECKPOINTS = "final/seed-0/trial-0"
 
 

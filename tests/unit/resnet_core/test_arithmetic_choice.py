@@ -55,18 +55,19 @@ def test_bf16_is_taken_only_where_it_is_clearly_faster(speed: float, precision: 
     assert f"float32 1.00 ms, bfloat16 {1 / speed:.2f} ms" in found.reason
 
 
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("asked", "precision"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_the_recipe_overrules_what_is_faster(asked: str, precision: torch.dtype) -> None:
-    """And then nothing is measured about it."""
-    machine = MachineThat(bf16=0.5 if asked == "bf16" else 2.0)
-    assert chosen(machine, precision=asked) == Arithmetic(precision)
+@pytest.mark.parametrize("network", [SMALL_MAPS, LARGE_MAPS, ODD])
+def test_the_recipe_overrules_what_is_faster(network: NetworkConfig, asked: str, precision: torch.dtype) -> None:
+    """And then nothing is measured."""
+    machine = MachineThat(bf16=0.5 if asked == "bf16" else 2.0, winograd=2, groups=2)
+    assert chosen(machine, network, asked) == Arithmetic(precision)
     assert machine.asked == []
 
 
 @pytest.mark.parametrize(("speed", "used"), [(0.7, False), (GAIN - 0.01, False), (GAIN + 0.01, True)])
 def test_fewer_multiplications_are_taken_only_where_they_are_faster(speed: float, used: bool) -> None:
-    for precision in ("auto", "fp32"):
-        assert chosen(MachineThat(winograd=speed), SMALL_MAPS, precision) == Arithmetic(torch.float32, winograd=used)
+    assert chosen(MachineThat(winograd=speed), SMALL_MAPS) == Arithmetic(torch.float32, winograd=used)
 
 
 def test_bf16_has_to_be_faster_than_float32_with_fewer_multiplications() -> None:
@@ -81,8 +82,8 @@ def test_bf16_has_to_be_faster_than_float32_with_fewer_multiplications() -> None
 def test_no_time_is_spent_on_what_the_network_cannot_use() -> None:
     machine = MachineThat()
     chosen(machine, SMALL_MAPS, batch=16)  # too few images for fewer multiplications
-    chosen(machine, SMALL_MAPS, "bf16")
-    assert [after for _, _, after in machine.asked] == [Arithmetic(torch.bfloat16)]
+    chosen(machine, LARGE_MAPS)
+    assert [after for _, _, after in machine.asked] == [Arithmetic(torch.bfloat16)] * 2
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from resnet_core.arithmetic import Arithmetic
-from resnet_core.arithmetic_choice import choose_arithmetic
 from resnet_core.augment import normalize
 from resnet_core.build import build_network
 from resnet_core.config import (
@@ -214,11 +213,8 @@ def losses_of_fifty_steps(data: TrainingData, model: ResNet, optimizer: str) -> 
     return ours, losses
 
 
-def with_faster_layers(data: TrainingData, model: ModelConfig, arithmetic: Arithmetic) -> ResNet:
-    """A network that has them whatever `train` chooses here, and times before its calls are counted."""
+def with_faster_layers(model: ModelConfig, arithmetic: Arithmetic) -> ResNet:
     network = build_network(model, PruningConfig(), 2, seed=1)
-    size, batch_size = data.train.images.shape[-1], len(data.train)
-    choose_arithmetic("fp32", network.config(), size, batch_size, torch.device("cpu"))
     use_faster_layers(network, arithmetic)
     return network
 
@@ -234,7 +230,7 @@ def test_losses_of_fifty_steps_with_fewer_multiplications_are_those_of_the_plain
 ) -> None:
     """In a network of 8 x 8 and 4 x 4 pixels."""
     model = ModelConfig(depths=(1, 1), width=winograd.LEAST_CHANNELS, strides=(2, 2))
-    network = with_faster_layers(data, model, Arithmetic(torch.float32, winograd=True))
+    network = with_faster_layers(model, Arithmetic(torch.float32, winograd=True))
     conv2d = Mock(wraps=winograd.conv2d)
     monkeypatch.setattr(winograd, "conv2d", conv2d)
     ours, plain = losses_of_fifty_steps(data, network, "sgd")
@@ -242,13 +238,13 @@ def test_losses_of_fifty_steps_with_fewer_multiplications_are_those_of_the_plain
     assert conv2d.call_count == 50 * 2
 
 
-@pytest.mark.usefixtures("two_threads")  # on one thread torch's own is faster
 def test_losses_of_fifty_steps_with_batch_norm_by_groups_are_those_of_the_plain_step(
     data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All batch norms of a network of 16 x 16 pixels and an odd width."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # on one thread torch's own is faster
     model = ModelConfig(depths=(1, 1), widths=(9, 11), strides=(1, 1))
-    network = with_faster_layers(data, model, Arithmetic(torch.float32, grouped_batch_norm=True))
+    network = with_faster_layers(model, Arithmetic(torch.float32, grouped_batch_norm=True))
     by_groups = Mock(wraps=batch_norm.batch_norm)
     monkeypatch.setattr(batch_norm, "batch_norm", by_groups)
     ours, plain = losses_of_fifty_steps(data, network, "sgd")
