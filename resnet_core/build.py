@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from resnet_core.config import ModelConfig, PruningConfig
-from resnet_core.cpu.layers import use_faster_layers
 from resnet_core.description import NetworkConfig
 from resnet_core.model import ResNet
 from resnet_core.pruning import prune
@@ -34,6 +33,5 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "initialisation"))
         network = ResNet(NetworkConfig.from_model(model, classes), dropout)
-    use_faster_layers(network)
     prune(network, pruning, seed=derive_seed(seed, "pruning"), batch=batch)
     return network

@@ -187,7 +187,8 @@ class TrainingConfig(Config):
     schedule: ScheduleConfig = ScheduleConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 autocast where the device is faster at it."
+        "auto",
+        description="auto: bf16 autocast and our layers for CPUs where the device is faster with them.",
     )
 
     def rank_batch_size(self, ranks: int) -> int:

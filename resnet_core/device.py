@@ -1,6 +1,4 @@
-"""What the machine has: its threads, its device, and the precision in which that computes fastest."""
-
-from typing import Literal
+"""What the machine has: its threads and its device."""
 
 import torch
 
@@ -44,32 +42,8 @@ def _use_ieee_fp32() -> None:
     torch.backends.cuda.matmul.fp32_precision = "ieee"
 
 
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether products in bf16 are faster than in fp32: they are on CUDA GPUs from Ampere on and on x86 with AMX.
-
-    AVX512-BF16 alone is not enough: in a virtual machine that hides AMX, an Intel Xeon multiplies half as fast in bf16
-    as in fp32 (tests/benchmarks/RESULTS.md).
-    """
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return has_amx()
-
-
-def has_amx() -> bool:
-    """Whether the CPU has AMX, which multiplies tiles of matrices."""
-    if hasattr(torch.cpu, "get_capabilities"):
-        return bool(torch.cpu.get_capabilities().get("amx_tile", False))
-    return torch.cpu._is_amx_tile_supported()  # before torch 2.11 there is no public way
-
-
-def select_precision(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
-    if precision == "auto":
-        return torch.bfloat16 if has_fast_bf16(device) else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-
-
 def describe(device: torch.device) -> str:
     """The device in words, for logs and reports."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} (CUDA {torch.version.cuda})"
-    return f"CPU, {torch.get_num_threads()} threads{', bf16 in AMX' if has_fast_bf16(device) else ''}"
+    return f"CPU, {torch.get_num_threads()} threads"

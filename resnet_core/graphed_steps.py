@@ -67,7 +67,7 @@ class GraphedSteps:
         self._made = 0
         self._chunk: Chunk | None = None
         self._replay: Body | None = None
-        self._failed = False
+        self.refusal = ""  # why no step is replayed, once that is known
 
     def load(self, chunk: Chunk, rates: Sequence[float], position: int) -> None:
         """Copies the chunk to where the graph reads it; the next step is with its batch `position`."""
@@ -90,7 +90,7 @@ class GraphedSteps:
         if self._replay is not None:
             seed()
             self._replay()
-        elif self._made == WARM_UP + 1 and not self._failed and not first:
+        elif self._made == WARM_UP + 1 and not first:
             self._begin(seed)
         else:
             seed()
@@ -131,7 +131,7 @@ class GraphedSteps:
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0]
         if reason:
-            self._failed = True
+            self.refusal = reason
             self._fill(plain)
             log.warning("the training steps are not replayed as a CUDA graph, which is slower: %s", reason)
         else:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_core.arithmetic import Arithmetic
 from resnet_core.augment import Mixing
 from resnet_core.config import TrainingConfig
 from resnet_core.training_state import TrainingState
@@ -16,10 +17,10 @@ class Step:
     """
 
     def __init__(
-        self, state: TrainingState, network: nn.Module, recipe: TrainingConfig, precision: torch.dtype
+        self, state: TrainingState, network: nn.Module, recipe: TrainingConfig, arithmetic: Arithmetic
     ) -> None:
         """`network` is what is called in place of the state's network; several ranks share its gradients."""
-        self._state, self._network, self._recipe, self._precision = state, network, recipe, precision
+        self._state, self._network, self._recipe, self._arithmetic = state, network, recipe, arithmetic
 
     def set_lr(self, lr: float | Tensor) -> None:
         """`lr` may be a tensor `()` on the device if the optimizer's learning rate is one."""
@@ -36,10 +37,7 @@ class Step:
         `first` tells the very first step of a training.
         """
         state, recipe = self._state, self._recipe
-        # Each weight is used once a step, so there is nothing for a cache of rounded weights to save.
-        with torch.autocast(
-            images.device.type, self._precision, enabled=self._precision != torch.float32, cache_enabled=False
-        ):
+        with self._arithmetic.autocast(images.device):
             logits = self._network(images)
         loss = _loss(logits.float(), labels, mixing, recipe.label_smoothing)
         state.optimizer.zero_grad(set_to_none=True)

@@ -1,5 +1,6 @@
 """The training loop."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -10,10 +11,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from resnet_core.arithmetic import Arithmetic
+from resnet_core.arithmetic_choice import choose_arithmetic
 from resnet_core.batches import EpochBatches, TrainingData
 from resnet_core.config import TrainingConfig
+from resnet_core.cpu.layers import use_faster_layers
 from resnet_core.cpu.memory import memory_kept
-from resnet_core.device import select_precision
 from resnet_core.distributed import ALONE, Group
 from resnet_core.epoch import EpochResult
 from resnet_core.graphed_steps import GraphedSteps, PlainSteps
@@ -23,6 +26,8 @@ from resnet_core.predict import predict
 from resnet_core.schedule import lr_factor
 from resnet_core.step import Step
 from resnet_core.training_state import Checkpoint, TrainingState
+
+log = logging.getLogger(__name__)
 
 FEW = 128  # images on which a network is tried where there are none to validate
 
@@ -65,10 +70,10 @@ def train(
 ) -> ResNet:
     """Trains `model` and returns the network to evaluate, which with `ema` is another one with averaged weights.
 
-    All random numbers of a step follow from seed, epoch and step. A checkpoint therefore holds no generator's state,
-    and a resumed training ends with the same bits where the device computes reproducibly, which a CPU does with the
-    same number of threads. Images that do not fill the last batch of an epoch are left out, in each epoch different
-    ones.
+    All random numbers of a step follow from seed, epoch and step, and a training goes on in the arithmetic that it
+    began with. A checkpoint therefore holds no generator's state, and a resumed training ends with the same bits where
+    the device computes reproducibly, which a CPU does with the same number of threads. Images that do not fill the last
+    batch of an epoch are left out, in each epoch different ones.
 
     Args:
         model: on the device of the data. Its memory format becomes channels_last.
@@ -89,13 +94,15 @@ def train(
 
     """
     device = data.train.images.device
-    precision = select_precision(recipe.precision, device)
     steps_per_epoch = _steps_per_epoch(data, recipe, group)
+    arithmetic = _arithmetic(checkpoint, model, recipe, data, group)
+    precision = arithmetic.precision
+    use_faster_layers(model, arithmetic)
     model.to(memory_format=torch.channels_last)
     state = TrainingState(model, recipe, padded=_pads(model, precision, device))
     if checkpoint:
         state.restore(checkpoint, seed)
-    step = Step(state, group.network(state.network), recipe, precision)
+    step = Step(state, group.network(state.network), recipe, arithmetic)
     steps = GraphedSteps(state, step) if device.type == "cuda" and group.size == 1 else PlainSteps(step)
     saver, begun_at = saver or NothingSaved(), state.epoch
 
@@ -104,7 +111,7 @@ def train(
 
     def save(seconds: float) -> None:
         if group.rank == 0:
-            saver.save(state.checkpoint(seed, seconds))
+            saver.save({**state.checkpoint(seed, seconds), "arithmetic": arithmetic.to_record()})
 
     batches = draw(state.epoch)
     while state.epoch <= epochs:
@@ -188,3 +195,21 @@ def _torch_seed(seed: int, epoch: int, rank: int) -> int:
 def _seed(recipe: TrainingConfig, seed: int) -> None:
     if recipe.dropout:  # nothing else in a step is random
         torch.manual_seed(seed)
+
+
+def _arithmetic(
+    checkpoint: Checkpoint | None,
+    model: ResNet,
+    recipe: TrainingConfig,
+    data: TrainingData,
+    group: Group,
+) -> Arithmetic:
+    """The one that the training began with, and at its beginning the choice. Checkpoints of version 0.1.0 have none."""
+    images, batch_size = data.train.images, recipe.rank_batch_size(group.size)
+    if checkpoint and "arithmetic" in checkpoint:
+        arithmetic = Arithmetic.from_record(checkpoint["arithmetic"])
+    else:
+        given = recipe.precision, model.config(), images.shape[-1], batch_size, images.device
+        arithmetic = choose_arithmetic(*given, group=group)
+    log.info("training computes in %s", arithmetic)
+    return arithmetic

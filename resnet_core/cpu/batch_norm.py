@@ -18,22 +18,25 @@ from torch.autograd.function import once_differentiable
 
 CACHE_LINE = 16  # floats
 
-# Where this was measured to be faster than torch's batch norm (tests/benchmarks/training_batch_norm.py). With fewer
-# pixels, combining the statistics costs more time than the rows save.
+# Where this was measured to be faster than torch's batch norm (tests/benchmarks/training_batch_norm.py), on CPUs where
+# it is faster at all. With fewer pixels, combining the statistics costs more time than the rows save.
 LEAST_PIXELS = 8192
 
 
-def pays(x: Tensor) -> bool:
-    """Whether `batch_norm` is faster than torch's: it is on several threads of a CPU, for many pixels of which a single
-    one does not fill whole cache lines.
+def fits(channels: int, pixels: int) -> bool:
+    """Whether `batch_norm` is meant for so many pixels: it is on several threads, for many pixels of which a single one
+    does not fill whole cache lines.
     """
-    members, pixels = group_size(x.shape[1]), x.numel() // x.shape[1]
+    members = group_size(channels)
+    return torch.get_num_threads() > 1 and members > 1 and pixels >= LEAST_PIXELS and pixels % members == 0
+
+
+def pays(x: Tensor) -> bool:
+    """Whether `batch_norm` is meant for `x`, which only on a CPU it is."""
+    channels = x.shape[1]
     return (
         x.device.type == "cpu"
-        and torch.get_num_threads() > 1
-        and members > 1
-        and pixels >= LEAST_PIXELS
-        and pixels % members == 0
+        and fits(channels, x.numel() // channels)
         and x.is_contiguous(memory_format=torch.channels_last)
     )
 

@@ -6,6 +6,7 @@ Evaluation is torch's own everywhere, so that two machines differ as little as t
 
 from torch import Tensor, nn
 
+from resnet_core.arithmetic import Arithmetic
 from resnet_core.cpu import batch_norm, winograd
 from resnet_core.model import BatchNorm2d
 
@@ -30,13 +31,18 @@ class FasterBatchNorm2d(BatchNorm2d):
         return super().forward(x)
 
 
-def use_faster_layers(network: nn.Module) -> None:
-    """Turns torch's layers in `network` into these, in place; its parameters and their names stay the same.
+def use_faster_layers(network: nn.Module, arithmetic: Arithmetic) -> None:
+    """Turns torch's layers in `network` into those of these that the choice asks for, in place.
 
-    Each layer looks at every batch and falls back on torch's own computation wherever that is faster, on a GPU always.
+    Parameters and their names stay the same. Each layer looks at every batch and falls back on torch's own computation
+    wherever it is not meant for it.
     """
     for module in network.modules():
-        if type(module) is BatchNorm2d:
+        if arithmetic.grouped_batch_norm and type(module) is BatchNorm2d:
             module.__class__ = FasterBatchNorm2d
-        elif type(module) is nn.Conv2d and (module.kernel_size, module.stride) == ((3, 3), (1, 1)):
+        elif (
+            arithmetic.winograd
+            and type(module) is nn.Conv2d
+            and (module.kernel_size, module.stride) == ((3, 3), (1, 1))
+        ):
             module.__class__ = FasterConv2d

@@ -21,9 +21,9 @@ TILE, TAPS = 4, 3
 POINTS = (0.0, 1.0, -1.0, 2.0, -0.5)
 POINT_PAIRS = (len(POINTS) + 1) ** 2
 
-# Where this was measured to be faster than torch's convolution (tests/benchmarks/training_arithmetic.py). At other
-# sides, too much of what the tiles compute lies beyond the border of the map. With fewer channels or images, the
-# transforms cost more time than the products save.
+# Where this was measured to be faster than torch's convolution (tests/benchmarks/training_arithmetic.py), on CPUs where
+# it is faster at all. At other sides, too much of what the tiles compute lies beyond the border of the map. With fewer
+# channels or images, the transforms cost more time than the products save.
 SIDES, LEAST_CHANNELS, LEAST_IMAGES = {4, 7, 8}, 96, 32
 
 
@@ -35,16 +35,19 @@ class Transforms(NamedTuple):
     outputs: Tensor  # (P, 36 T)
 
 
+def fits(images: int, channels: int, filters: int, *sides: int) -> bool:
+    """Whether `conv2d` is meant for maps of such sides: it is for small ones of many channels."""
+    return SIDES.issuperset(sides) and min(channels, filters) >= LEAST_CHANNELS and images >= LEAST_IMAGES
+
+
 def pays(x: Tensor, weight: Tensor) -> bool:
-    """Whether `conv2d` is faster than torch's: it is on a CPU, in float32, for small maps of many channels."""
+    """Whether `conv2d` is meant for `x`, which only on a CPU and in float32 it is."""
     images, channels, *sides = x.shape
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and SIDES.issuperset(sides)
-        and min(channels, len(weight)) >= LEAST_CHANNELS
-        and images >= LEAST_IMAGES
+        and fits(images, channels, len(weight), *sides)
     )
 
 

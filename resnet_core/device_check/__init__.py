@@ -11,7 +11,7 @@ from resnet_core.device_check.ranks import find_ranks
 from resnet_core.device_check.rates import convolution, find_rate, product
 from resnet_core.device_check.row import Row, State, look
 from resnet_core.device_check.sharing import find_sharing
-from resnet_core.device_check.training_step import find_precision, find_step
+from resnet_core.device_check.training_step import find_captured_step, find_padded_widths, find_precision, find_step
 
 __all__ = ["Row", "State", "check_device"]
 
@@ -42,7 +42,8 @@ def check_device(name: str, mps_pipes: Path, without_mps: Mapping[str, str]) -> 
     yield look("convolution", partial(find_rate, convolution, device), BROKEN)
     yield look("training step", partial(find_step, device), BROKEN)
     yield look("precision", partial(find_precision, device), BROKEN)
-    # TO BE COMPLETED HERE: the step captured in a CUDA graph, and padded against odd widths.
+    yield look("captured step", partial(find_captured_step, device), BROKEN)
+    yield look("padded widths", partial(find_padded_widths, device), BROKEN)
     yield look("shared", partial(find_sharing, device, mps_pipes, without_mps), "let one process use a GPU at a time")
     yield look(
         "ranks", partial(find_ranks, device), "train on one device; NCCL_DEBUG=INFO makes NCCL say what is wrong"

@@ -8,7 +8,7 @@ import torch
 
 from resnet_core.device_check.processes import ProcessFailed, started
 from resnet_core.device_check.row import NotApplicable
-from resnet_core.device_check.training_step import step_seconds
+from resnet_core.device_check.training_step import Training, times_of
 from resnet_core.gpu_share import has_mps
 
 STEPS = 100
@@ -48,7 +48,8 @@ def gain_of_two(device: torch.device, steps: int = STEPS, environment: Mapping[s
 
 def serve(device: torch.device, steps: int, orders: Iterable[str]) -> None:
     """Measures a training step for each order, and prints its seconds."""
-    step_seconds(device, steps=1)  # makes ready what the first steps of a process need
+    training = Training(device)
+    times_of(training, steps=1)  # makes ready what the first steps of a process need
     print("ready", flush=True)
     for _order in orders:
-        print(fmean(step_seconds(device, steps)), flush=True)
+        print(fmean(times_of(training, steps)), flush=True)

@@ -7,6 +7,7 @@ The parts, each a file `training_PART.py`:
 loops       images a second of the plain loop and of ours. The plain loop is what a tutorial writes: a DataLoader with two
             workers, torchvision's transforms on PIL images (crop, flip, AutoAugment, normalisation), fp32, the default
             memory format. Ours is `resnet_core.train.train` with the same augmentation, optimizer and batch size.
+choice      in what a training computes here, and how long it takes to find out
 arithmetic  what the device makes of fp32 and bf16
 batch_norm  batch norm of odd widths
 widths      the published odd widths, and rounded ones
@@ -28,6 +29,7 @@ from resnet_core.device import describe, select_device
 from tests.benchmarks import (
     training_arithmetic,
     training_batch_norm,
+    training_choice,
     training_costs,
     training_loops,
     training_processes,
@@ -37,6 +39,7 @@ from tests.benchmarks.training_setup import BATCH, RECIPE, Bench, load_images
 
 PARTS = {
     "loops": training_loops.run,
+    "choice": training_choice.run,
     "arithmetic": training_arithmetic.run,
     "batch_norm": training_batch_norm.run,
     "widths": training_widths.run,

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
+from resnet_core.arithmetic_choice import choose_arithmetic
 from resnet_core.batches import TrainingData
 from resnet_core.build import build_network
 from resnet_core.config import AugmentationConfig, DataConfig, ModelConfig, PruningConfig, TrainingConfig
 from resnet_core.count import count_macs
 from resnet_core.data import Images, channel_statistics, read_source
-from resnet_core.device import select_precision
+from resnet_core.description import NetworkConfig
 from resnet_core.model import ResNet
 
 PRUNED = PruningConfig(method="amounts", amounts=(0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.3, 0.3))
@@ -37,7 +38,9 @@ class Bench:
 
     @property
     def precision(self) -> torch.dtype:
-        return select_precision(self.recipe.precision, self.device)
+        """In which a training of ResNet-18 computes here."""
+        size, config = self.images.images.shape[-1], NetworkConfig.from_model(ModelConfig(), 10)
+        return choose_arithmetic(self.recipe.precision, config, size, BATCH, self.device).precision
 
     @property
     def on_gpu(self) -> bool:

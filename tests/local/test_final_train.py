@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from jobs.artifacts import Artifacts, FolderArtifacts, keys
+from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.dataset_images import load_training_data
 from jobs.artifacts.dataset_record import read_dataset
 from jobs.artifacts.final_training import (
@@ -105,6 +106,38 @@ def test_interrupted_final_training_keeps_the_best_epoch(
     final_train.run(experiment, settings, root)
     assert study.sha256(weights_of(study)) == whole.sha256(weights_of(whole))
     assert study.read_json(keys.model_key(0))["epoch"] == whole.read_json(keys.model_key(0))["epoch"]
+
+
+@pytest.mark.parametrize(("asked", "precision"), [("fp32", "float32"), ("bf16", "bfloat16")])
+def test_document_says_what_the_training_has_computed_in(
+    studies: Studies, root: FolderArtifacts, asked: str, precision: str
+) -> None:
+    study = studies.copy(tiny(*ONE_TRIAL, f"training.precision={asked}"), after=final_train, to=root)
+    assert study.read_json(keys.model_key(0))["precision"] == precision
+
+
+@pytest.mark.parametrize("stopped_after", [1, 3])
+def test_document_says_what_a_resumed_training_has_computed_in(
+    settings: Settings, studies: Studies, root: FolderArtifacts, monkeypatch: pytest.MonkeyPatch, stopped_after: int
+) -> None:
+    """Also if nothing was left but to write the document, and whatever this machine would choose now."""
+    experiment = tiny(*ONE_TRIAL, "training.precision=fp32")
+    study, save = studies.copy(experiment, after=sweep, to=root), Checkpoints.save
+
+    def begun_in_bf16(checkpoints: Checkpoints, write: partial[None]) -> None:
+        checkpoint = write.args[0]
+        checkpoint["training"]["arithmetic"]["precision"] = "bfloat16"
+        save(checkpoints, write)
+        if len(checkpoint["epochs"]) >= stopped_after:
+            raise interrupt.Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "save", begun_in_bf16)
+        with pytest.raises(interrupt.Interrupted):
+            final_train.run(experiment, settings, root)
+    assert not study.exists(keys.model_key(0))
+    final_train.run(experiment, settings, root)
+    assert study.read_json(keys.model_key(0))["precision"] == "bfloat16"
 
 
 def test_sweep_without_a_complete_trial_ends_with_the_reason(settings: Settings, root: FolderArtifacts) -> None:

@@ -27,7 +27,7 @@ from tests.support.studies import Studies
 from tests.support.trained_result import weights_of
 
 EPOCHS = 30  # enough for the networks to be good, and for a signal to come before they are
-TRAINING = ("data.limit=600", "sweep={trials: 1, epochs: 1}", "training={optimizer: adamw, lr: 0.02, batchSize: 64, ema: 0.5}", "searchSpace={}", f"finalTrain={{epochs: {EPOCHS}}}")  # fmt: skip
+TRAINING = ("data.limit=600", "sweep={trials: 1, epochs: 1}", "training={optimizer: adamw, lr: 0.02, batchSize: 64, ema: 0.5, precision: fp32}", "searchSpace={}", f"finalTrain={{epochs: {EPOCHS}}}")  # fmt: skip
 CHECKPOINTS = "final/seed-0/trial-0"
 
 
@@ -56,6 +56,11 @@ def test_fifty_steps_of_two_ranks_are_those_of_one_process(found: list[dict[str,
         assert ours == pytest.approx(theirs, rel=1e-5)
     for name, tensor in alone["weights"].items():
         torch.testing.assert_close(found[0]["fixed"]["weights"][name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def test_all_ranks_compute_in_what_the_first_has_chosen(found: list[dict[str, Any]]) -> None:
+    expected = {"precision": "bfloat16", "winograd": False, "grouped_batch_norm": False}
+    assert [rank["chosen"] for rank in found] == [expected] * 2
 
 
 def test_all_ranks_end_with_the_same_network_and_the_first_alone_saves(found: list[dict[str, Any]]) -> None:

@@ -11,8 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnet_core.arithmetic import Arithmetic
+from resnet_core.arithmetic_choice import choose_arithmetic
 from resnet_core.build import build_network
 from resnet_core.config import AugmentationConfig, PruningConfig, TrainingConfig
+from resnet_core.cpu.timing import Layer, Timed
+from resnet_core.description import NetworkConfig
 from resnet_core.distributed import ALONE, Group, Ranks
 from resnet_core.train import Diverged, train
 from tests.support.saver import AllSaved
@@ -79,6 +83,17 @@ def diverged(group: Group) -> str:
     raise AssertionError
 
 
+def chosen(group: Group) -> dict[str, bool | str]:
+    """What the ranks choose where each of them alone would choose otherwise; only rank 0 is to time anything."""
+
+    def clock(layer: Layer, _: Arithmetic, after: Arithmetic) -> Timed:
+        assert group.rank == 0
+        return Timed(layer, 2.0 if after.precision == torch.bfloat16 else 0.5, 1.0)
+
+    network = NetworkConfig.from_model(MODEL, 2)
+    return choose_arithmetic("auto", network, 16, 10, torch.device("cpu"), group=group, clock=clock).to_record()
+
+
 def main(folder: Path, rank: int, address: str) -> None:
     torch.set_num_threads(1)
     beats: list[None] = []
@@ -86,6 +101,7 @@ def main(folder: Path, rank: int, address: str) -> None:
     cases: dict[str, Callable[[], Any]] = {
         "fixed": lambda: trained(FIXED, STEPS // 5, group, fixed=True),
         "free": lambda: trained(FREE, 3, group),
+        "chosen": lambda: chosen(group),
         "asked": lambda: asked_at_step(group, 1, 7),
         "diverged": lambda: diverged(group),
     }

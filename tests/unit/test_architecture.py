@@ -94,8 +94,8 @@ def test_science_names_no_chart_key_and_no_environment_variable() -> None:
     assert found == set()
 
 
-def test_science_uses_no_private_part_of_a_library_but_two() -> None:
-    """The tests of both modules notice when one changes. torch documents its functions `_foreach_…`."""
+def test_science_uses_no_private_part_of_a_library_but_one() -> None:
+    """Its tests notice when it changes. torch documents its functions `_foreach_…`."""
     private = {
         (file.name, node.attr)
         for file in sources("resnet_core")
@@ -105,18 +105,18 @@ def test_science_uses_no_private_part_of_a_library_but_two() -> None:
     }
     imports = {(file.name, name) for file in sources("resnet_core") for name in imported(file) if "._" in name}
     dispatch = "torch.utils._python_dispatch.TorchDispatchMode"  # documented, and there is no public name for it
-    assert private | imports == {("device.py", "_is_amx_tile_supported"), ("training_step.py", dispatch)}
+    assert private | imports == {("training_step.py", dispatch)}
 
 
-def test_science_is_made_faster_on_cpus_in_two_places() -> None:
+def test_science_is_made_faster_on_cpus_where_it_is_chosen_and_where_it_trains() -> None:
     found = {
-        (file.name, name)
+        (file.name, name.removeprefix("resnet_core.cpu.").split(".")[0])
         for file in sources("resnet_core")
         for name in imported(file)
         if name.startswith("resnet_core.cpu") and file.parent.name != "cpu"
     }
-    layers, memory = "resnet_core.cpu.layers.use_faster_layers", "resnet_core.cpu.memory.memory_kept"
-    assert found == {("build.py", layers), ("train.py", memory)}
+    chosen = {("arithmetic_choice.py", module) for module in ("timing", "winograd", "batch_norm")}
+    assert found == chosen | {("train.py", "layers"), ("train.py", "memory")}
 
 
 def test_modules_are_short() -> None:

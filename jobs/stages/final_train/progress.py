@@ -33,6 +33,8 @@ class Progress:
         self._config, self._seed = config, seed
         self._best: dict[str, Any] | None = None
         self.epochs: list[EpochResult] = []
+        # What the training computes in. Of one that version 0.1.0 has finished nobody knows; float32 is always right.
+        self.precision = "float32"
 
     def resume(self) -> Checkpoint | None:
         """What `train` continues from: its part of the newest checkpoint, or None if there is none."""
@@ -43,12 +45,15 @@ class Progress:
         self._best = saved["best"]
         log.info("final training goes on after %d of %d epochs", len(self.epochs), self._config.epochs)
         training: Checkpoint = saved["training"]
+        if "arithmetic" in training:
+            self.precision = training["arithmetic"]["precision"]
         return training
 
     def checkpoint_writer(self, seconds: float, beat: Callable[[], None]) -> CheckpointWriter[Checkpoint]:
         """Writes the training's checkpoints together with what this object knows by then."""
 
         def prepare(training: Checkpoint) -> Callable[[Path], None]:
+            self.precision = training["arithmetic"]["precision"]
             rows = [asdict(epoch) for epoch in self.epochs]
             return partial(save_checkpoint, {"training": training, "epochs": rows, "best": self._best})
 

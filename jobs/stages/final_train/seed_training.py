@@ -26,7 +26,7 @@ from resnet_core.batches import TrainingData, balanced_batch
 from resnet_core.build import build_network
 from resnet_core.config import TrainingConfig
 from resnet_core.count import check_budget, count_macs, count_parameters
-from resnet_core.device import describe, select_precision
+from resnet_core.device import describe
 from resnet_core.distributed import Group
 from resnet_core.model import ResNet
 from resnet_core.out_of_memory import describe_out_of_memory, is_out_of_memory
@@ -137,7 +137,7 @@ class SeedTraining:
                 on_step=self._on_step,
                 on_epoch=progress.on_epoch,
             )
-        self._group.first(lambda: self._write(progress, trained, recipe))
+        self._group.first(lambda: self._write(progress, trained))
 
     def _on_step(self) -> None:
         """Raises in all ranks before the same step: if one ended alone, the others would wait for it."""
@@ -154,13 +154,12 @@ class SeedTraining:
         if self._hold is not None:
             self._hold.beat()
 
-    def _write(self, progress: Progress, trained: ResNet, recipe: TrainingConfig) -> None:
+    def _write(self, progress: Progress, trained: ResNet) -> None:
         """Writes the weights, and last of all the document that names them."""
         config, (dataset, data), out = trained.config(), self._course.data, self._out
         weights = {name: tensor.contiguous() for name, tensor in progress.chosen_weights(trained).items()}
         out.write(keys.WEIGHTS, partial(save_file, weights))
         out.write_text(keys.EPOCHS, epochs_text(progress.epochs))  # those of former claims are among them
-        bf16 = select_precision(recipe.precision, self._device) is torch.bfloat16
         model = ModelDocument(
             network=config,
             parameters=count_parameters(config),
@@ -175,7 +174,7 @@ class SeedTraining:
             training_images=len(data.train),
             seconds=sum(epoch.seconds for epoch in progress.epochs),
             seed=self._seed,
-            precision="bfloat16" if bf16 else "float32",
+            precision=progress.precision,
             ranks=self._group.size,
             weights=f"{self._folder}/{keys.WEIGHTS}",
             weights_sha256=out.sha256(keys.WEIGHTS),

@@ -48,3 +48,17 @@ experiment = load_experiment("quick", None, [])
 count_parameters(planned_config(NetworkConfig.from_model(experiment.model, 10), experiment.pruning))
 """
     assert _imported(code, "torch", "torch._dynamo") == {"torch"}
+
+
+def test_a_cpu_is_timed_without_torchs_compiler() -> None:
+    code = """
+import torch
+from resnet_core.arithmetic_choice import choose_arithmetic
+from resnet_core.config import ModelConfig
+from resnet_core.description import NetworkConfig
+
+torch.set_num_threads(2)
+for model in (ModelConfig(), ModelConfig(depths=(1,), width=53, strides=(1,))):
+    choose_arithmetic("auto", NetworkConfig.from_model(model, 10), 32, 128, torch.device("cpu"))
+"""
+    assert _imported(code, "torch", "torch._dynamo", "sympy") == {"torch"}

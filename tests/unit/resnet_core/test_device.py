@@ -1,21 +1,11 @@
 import os
-import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-from resnet_core.device import has_amx, select_device
-
-
-@pytest.mark.skipif((platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="asks Linux about x86")
-def test_amx_is_found_where_the_system_says_so() -> None:
-    """Also by the private function of torch that versions before 2.11 are asked by."""
-    there = "amx_tile" in Path("/proc/cpuinfo").read_text().split()
-    assert has_amx() == there
-    assert torch.cpu._is_amx_tile_supported() == there
+from resnet_core.device import select_device
 
 
 def test_device_that_is_not_there_is_refused() -> None:

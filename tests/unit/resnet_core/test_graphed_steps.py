@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from resnet_core.arithmetic import Arithmetic
 from resnet_core.batches import EpochBatches, TrainingData
 from resnet_core.build import build_network
 from resnet_core.config import PruningConfig, TrainingConfig
@@ -39,7 +40,7 @@ def run(
     model = build_network(MODEL, PruningConfig(), 2, dropout=recipe.dropout, seed=1)
     model.to(memory_format=torch.channels_last)
     state = TrainingState(model.train(), recipe)
-    steps = make(state, Step(state, model, recipe, torch.float32))
+    steps = make(state, Step(state, model, recipe, Arithmetic(torch.float32)))
     number = 0
     for epoch in (1, 2):
         for _, chunk in EpochBatches.draw(data, recipe, np.random.default_rng(epoch)).chunks():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from resnet_core.arithmetic import Arithmetic
 from resnet_core.build import build_network
 from resnet_core.config import ModelConfig, PruningConfig, TrainingConfig
 from resnet_core.padding import cut, pad, pad_network, padded_config
@@ -22,7 +23,7 @@ def trained(optimizer: str, *, padded: bool, checkpoint: Checkpoint | None = Non
     if checkpoint:
         state.restore(checkpoint, seed=0)
     state.network.train()
-    step = Step(state, state.network, recipe, torch.float32)
+    step = Step(state, state.network, recipe, Arithmetic(torch.float32))
     for number in range(steps):
         generator = torch.Generator().manual_seed(number + (state.step if checkpoint else 0))
         images = torch.randn(16, 3, 8, 8, generator=generator, dtype=torch.float64)

@@ -2,6 +2,7 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import product
 from typing import Any
 from unittest.mock import Mock
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from resnet_core.arithmetic import Arithmetic
 from resnet_core.augment import normalize
 from resnet_core.batches import EpochBatches, TrainingData, balanced_batch
 from resnet_core.build import build_network
@@ -23,6 +25,7 @@ from resnet_core.config import (
     TrainingConfig,
 )
 from resnet_core.cpu import batch_norm, winograd
+from resnet_core.cpu.layers import FasterBatchNorm2d, FasterConv2d, use_faster_layers
 from resnet_core.data import Images
 from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet, count_batches
@@ -112,6 +115,45 @@ def test_checkpoint_of_version_0_1_is_gone_on_with(data: TrainingData, optimizer
     resumed, rest, _ = run(data, recipe, 2, checkpoint=old)
     assert_equal(whole.state_dict(), resumed.state_dict())
     assert [result.train_loss for result in rest] == [results[1].train_loss]
+
+
+@pytest.mark.parametrize(("began", "now"), [("fp32", "bf16"), ("bf16", "fp32")])
+def test_resumed_training_computes_as_it_began_whatever_would_be_chosen_now(
+    data: TrainingData, began: str, now: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "resnet_core")
+    recipe = EVERYTHING.model_copy(update={"precision": began})
+    whole, results, checkpoints = run(data, recipe, 3)
+    name = {"fp32": "float32", "bf16": "bfloat16"}[began]
+    assert checkpoints[0]["arithmetic"]["precision"] == name
+    assert caplog.messages[0].startswith(f"training computes in {name}")
+    assert f"training.precision={began}" in caplog.messages[0]
+
+    caplog.clear()
+    resumed, rest, last = run(data, recipe.model_copy(update={"precision": now}), 3, checkpoint=checkpoints[0])
+    assert_equal(whole.state_dict(), resumed.state_dict())
+    assert_equal(checkpoints[-1], last[-1])
+    assert [result.validation_loss for result in rest] == [result.validation_loss for result in results[1:]]
+    assert caplog.messages == [f"training computes in {name} (as this training began)"]
+
+
+def test_resumed_training_takes_the_faster_layers_that_it_began_with(data: TrainingData) -> None:
+    _, _, checkpoints = run(data, EVERYTHING, 1)
+    for winograd_, groups in product((False, True), repeat=2):
+        record = Arithmetic(torch.float32, winograd_, groups).to_record()
+        resumed, _, last = run(data, EVERYTHING, 2, checkpoint=checkpoints[0] | {"arithmetic": record})
+        kinds = {type(module) for module in resumed.modules()}
+        assert (FasterConv2d in kinds, FasterBatchNorm2d in kinds) == (winograd_, groups)
+        assert last[-1]["arithmetic"] == record
+
+
+def test_checkpoint_without_arithmetic_is_resumed_in_what_is_chosen_now(data: TrainingData) -> None:
+    """Version 0.1.0 saved such ones."""
+    recipe = EVERYTHING.model_copy(update={"precision": "bf16"})
+    whole, _, checkpoints = run(data, recipe, 2)
+    del checkpoints[0]["arithmetic"]
+    resumed, _, _ = run(data, recipe, 2, checkpoint=checkpoints[0])
+    assert_equal(whole.state_dict(), resumed.state_dict())
 
 
 def test_checkpoint_survives_the_disk_without_pickled_objects(data: TrainingData, tmp_path: Any) -> None:
@@ -208,6 +250,12 @@ def losses_of_fifty_steps(data: TrainingData, model: ResNet, optimizer: str) -> 
     return ours, losses
 
 
+def with_faster_layers(model: ModelConfig, arithmetic: Arithmetic) -> ResNet:
+    network = build_network(model, PruningConfig(), 2, seed=1)
+    use_faster_layers(network, arithmetic)
+    return network
+
+
 @pytest.mark.parametrize("optimizer", PLAIN)
 def test_losses_of_fifty_steps_are_those_of_the_plain_step(data: TrainingData, optimizer: str) -> None:
     ours, plain = losses_of_fifty_steps(data, network(TrainingConfig()), optimizer)
@@ -218,10 +266,11 @@ def test_losses_of_fifty_steps_with_fewer_multiplications_are_those_of_the_plain
     data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a network of 8 x 8 and 4 x 4 pixels."""
+    model = ModelConfig(depths=(1, 1), width=winograd.LEAST_CHANNELS, strides=(2, 2))
+    network = with_faster_layers(model, Arithmetic(torch.float32, winograd=True))
     conv2d = Mock(wraps=winograd.conv2d)
     monkeypatch.setattr(winograd, "conv2d", conv2d)
-    model = ModelConfig(depths=(1, 1), width=winograd.LEAST_CHANNELS, strides=(2, 2))
-    ours, plain = losses_of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
+    ours, plain = losses_of_fifty_steps(data, network, "sgd")
     assert ours == pytest.approx(plain, rel=2e-3)
     assert conv2d.call_count == 50 * 2
 
@@ -231,10 +280,11 @@ def test_losses_of_fifty_steps_with_batch_norm_by_groups_are_those_of_the_plain_
 ) -> None:
     """All batch norms of a network of 16 x 16 pixels and an odd width."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # on one thread torch's own is faster
+    model = ModelConfig(depths=(1, 1), widths=(9, 11), strides=(1, 1))
+    network = with_faster_layers(model, Arithmetic(torch.float32, grouped_batch_norm=True))
     by_groups = Mock(wraps=batch_norm.batch_norm)
     monkeypatch.setattr(batch_norm, "batch_norm", by_groups)
-    model = ModelConfig(depths=(1, 1), widths=(9, 11), strides=(1, 1))
-    ours, plain = losses_of_fifty_steps(data, build_network(model, PruningConfig(), 2, seed=1), "sgd")
+    ours, plain = losses_of_fifty_steps(data, network, "sgd")
     assert ours == pytest.approx(plain, rel=2e-3)
     assert by_groups.call_count == 50 * 6
 

@@ -5,9 +5,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from resnet_core.arithmetic import Arithmetic
 from resnet_core.build import build_network
 from resnet_core.config import ModelConfig, PruningConfig
 from resnet_core.cpu import batch_norm
+from resnet_core.cpu.layers import use_faster_layers
 
 CHANNELS, IMAGES, SIDE = 53, 8, 32  # just so many pixels that it pays
 
@@ -68,7 +70,7 @@ def test_bfloat16_errs_by_its_own_rounding() -> None:
         assert error(one, truth) < 1e-5
 
 
-def test_pays_where_it_was_measured_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pays_only_where_it_was_measured_to(monkeypatch: pytest.MonkeyPatch) -> None:
     x = drawn(IMAGES, CHANNELS, SIDE, SIDE)
     assert batch_norm.pays(x)
     assert batch_norm.pays(x.bfloat16())
@@ -83,6 +85,7 @@ def test_pays_where_it_was_measured_to(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_networks_train_with_it_and_are_evaluated_without(monkeypatch: pytest.MonkeyPatch) -> None:
     network = build_network(ModelConfig(depths=(1, 1), widths=(9, 10), strides=(1, 1)), PruningConfig(), 3, seed=0)
+    use_faster_layers(network, Arithmetic(torch.float32, grouped_batch_norm=True))
     used: list[int] = []
 
     def noted(x: Tensor, *channels: Tensor) -> Tensor:

@@ -2,18 +2,22 @@ import re
 from copy import deepcopy
 from pathlib import Path
 
+import pytest
 import torch
 from torch.nn import functional as F
 
 from resnet_core import cpu
+from resnet_core.arithmetic import Arithmetic
 from resnet_core.config import ModelConfig
-from resnet_core.cpu.layers import use_faster_layers
+from resnet_core.cpu.layers import FasterBatchNorm2d, FasterConv2d, use_faster_layers
 from resnet_core.description import NetworkConfig
 from resnet_core.model import ResNet
 
 # Of the first stage, with maps of 16 x 16 pixels, the batch norms are faster by groups of pixels; of the second stage,
 # with maps of 8 x 8 pixels, the convolutions take fewer multiplications.
 CONFIG = NetworkConfig.from_model(ModelConfig(depths=(1, 1), widths=(9, 100), strides=(1, 2)), classes=3)
+
+BOTH = Arithmetic(torch.float32, winograd=True, grouped_batch_norm=True)
 
 
 def drawn(images: int = 32) -> torch.Tensor:
@@ -26,19 +30,28 @@ def networks() -> tuple[ResNet, ResNet]:
     torch.manual_seed(0)
     plain = ResNet(CONFIG).to(memory_format=torch.channels_last)
     faster = deepcopy(plain)
-    use_faster_layers(faster)
+    use_faster_layers(faster, BOTH)
     return plain, faster
 
 
 def test_parameters_keep_their_names_and_places() -> None:
     plain, faster = networks()
     parameters = dict(faster.named_parameters())
-    use_faster_layers(faster)  # once more changes nothing
+    use_faster_layers(faster, BOTH)  # once more changes nothing
     assert all(parameters[name] is parameter for name, parameter in faster.named_parameters())
     ours, theirs = faster.state_dict(), plain.state_dict()
     assert list(ours) == list(theirs)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert faster.config() == plain.config()
+
+
+@pytest.mark.parametrize("winograd", [False, True])
+@pytest.mark.parametrize("groups", [False, True])
+def test_only_layers_that_the_choice_asks_for_are_replaced(winograd: bool, groups: bool) -> None:
+    plain, _ = networks()
+    use_faster_layers(plain, Arithmetic(torch.float32, winograd, groups))
+    kinds = {type(module) for module in plain.modules()}
+    assert (FasterConv2d in kinds, FasterBatchNorm2d in kinds) == (winograd, groups)
 
 
 def test_training_computes_the_same_but_for_rounding() -> None:

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from resnet_core.arithmetic import Arithmetic
 from resnet_core.build import build_network
 from resnet_core.config import ModelConfig, PruningConfig
 from resnet_core.cpu import winograd
+from resnet_core.cpu.layers import use_faster_layers
 
 CHANNELS, IMAGES = winograd.LEAST_CHANNELS, winograd.LEAST_IMAGES
 
@@ -45,7 +47,7 @@ def test_float32_errs_by_millionths(side: int) -> None:
         assert torch.linalg.vector_norm(ours - truth) < 5e-6 * torch.linalg.vector_norm(truth)
 
 
-def test_pays_where_it_was_measured_to() -> None:
+def test_pays_only_where_it_was_measured_to() -> None:
     weight = torch.empty(CHANNELS, CHANNELS, 3, 3)
     x = torch.empty(IMAGES, CHANNELS, 8, 4)
     assert winograd.pays(x, weight)
@@ -63,6 +65,7 @@ def test_pays_where_it_was_measured_to() -> None:
 def test_networks_train_with_it_and_are_evaluated_without(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ModelConfig(depths=(1, 2), width=CHANNELS, strides=(1, 2))
     network = build_network(model, PruningConfig(), classes=3, seed=0)
+    use_faster_layers(network, Arithmetic(torch.float32, winograd=True))
     images = drawn(IMAGES, 3, 8, 8)
     used: list[torch.Size] = []
 
