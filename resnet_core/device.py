@@ -36,10 +36,11 @@ def _use_ieee_fp32() -> None:
     """Makes CUDA compute products of fp32 numbers in fp32 in this process.
 
     By default torch lets cuDNN round the inputs of convolutions to the 10 bits of TF32 (not those of matrix products,
-    unless TORCH_ALLOW_TF32_CUBLAS_OVERRIDE is set, as it is in NVIDIA's images).
+    unless TORCH_ALLOW_TF32_CUBLAS_OVERRIDE is set, as it is in NVIDIA's images). These are the older of torch's two
+    ways to say so: torch.export asks by them, and they raise once the newer ones (`fp32_precision`) were used.
     """
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def describe(device: torch.device) -> str:

@@ -41,9 +41,9 @@ def check_device(name: str, mps_pipes: Path, without_mps: Mapping[str, str]) -> 
     yield look("matrix product", partial(find_rate, product, device), BROKEN)
     yield look("convolution", partial(find_rate, convolution, device), BROKEN)
     yield look("training step", partial(find_step, device), BROKEN)
-    yield look("precision", partial(find_precision, device), BROKEN)
     yield look("captured step", partial(find_captured_step, device), BROKEN)
     yield look("padded widths", partial(find_padded_widths, device), BROKEN)
+    yield look("precision", partial(find_precision, device), BROKEN)
     yield look("shared", partial(find_sharing, device, mps_pipes, without_mps), "let one process use a GPU at a time")
     yield look(
         "ranks", partial(find_ranks, device), "train on one device; NCCL_DEBUG=INFO makes NCCL say what is wrong"

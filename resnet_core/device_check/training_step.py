@@ -59,9 +59,9 @@ class Training:
         self.arithmetic: Arithmetic = arithmetic
         use_faster_layers(model, arithmetic)
         model.to(device).to(memory_format=torch.channels_last).train()
-        self._state = TrainingState(model, recipe, padded=padded)
-        step = Step(self._state, self._state.network, recipe, arithmetic)
-        self.steps = GraphedSteps(self._state, step) if graphed else PlainSteps(step)
+        self.state = TrainingState(model, recipe, padded=padded)
+        step = Step(self.state, self.state.network, recipe, arithmetic)
+        self.steps = GraphedSteps(self.state, step) if graphed else PlainSteps(step)
         self._count, self._chunk = 0, self._random_chunk()
 
     def _random_chunk(self) -> Chunk:

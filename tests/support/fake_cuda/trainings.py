@@ -44,12 +44,16 @@ CASES: dict[str, dict[str, Any]] = {
     "AutoAugment": {"augmentation": {"policy": "autoaugment"}},
     "TrivialAugment": {"augmentation": {"policy": "trivialaugment"}},
     **{
-        f"everything, {optimizer}": {**EVERYTHING, "optimizer": optimizer}
-        for optimizer in ("sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd")
-    },
-    **{
-        f"schedule {schedule}": {"schedule": {"name": schedule, "warmup_epochs": 0.5}}
-        for schedule in ("cosine", "linear", "step", "cyclic", "constant")
+        f"everything, {optimizer}": {**EVERYTHING, "optimizer": optimizer, "schedule": {"name": schedule}}
+        for optimizer, schedule in (
+            ("sgd", "cosine"),
+            ("rmsprop", "linear"),
+            ("adam", "step"),
+            ("adamw", "cyclic"),
+            ("adadelta", "constant"),
+            ("adagrad", "cosine"),
+            ("asgd", "cosine"),
+        )
     },
 }
 

@@ -27,13 +27,14 @@ def test_cuda_computes_fp32_as_ieee_once_a_device_is_selected() -> None:
     code = """
 import torch
 from resnet_core.device import select_device
-settings = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)
-print(*[setting.fp32_precision for setting in settings])
+settings = (torch.backends.cudnn, torch.backends.cuda.matmul)
+print(*[setting.allow_tf32 for setting in settings])
 select_device("cpu")
-print(*[setting.fp32_precision for setting in settings])
+print(*[setting.allow_tf32 for setting in settings])
+assert "tf32" not in {torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision}
 """
     environment = {**os.environ, "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}  # as NVIDIA's images set it
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, env=environment
     )
-    assert (done.stdout.splitlines(), done.stderr) == (["tf32 tf32", "ieee ieee"], "")
+    assert (done.stdout.splitlines(), done.stderr) == (["True True", "False False"], "")

@@ -130,7 +130,9 @@ def test_resumed_training_computes_as_it_began_whatever_would_be_chosen_now(
     assert f"training.precision={began}" in caplog.messages[0]
 
     caplog.clear()
-    resumed, rest, last = run(data, recipe.model_copy(update={"precision": now}), 3, checkpoint=checkpoints[0])
+    steps = len(data.train) // recipe.batch_size
+    other = recipe.model_copy(update={"precision": now})
+    resumed, rest, last = run(data, other, 3, checkpoint=checkpoints[steps])
     assert_equal(whole.state_dict(), resumed.state_dict())
     assert_equal(checkpoints[-1], last[-1])
     assert [result.validation_loss for result in rest] == [result.validation_loss for result in results[1:]]
@@ -141,8 +143,17 @@ def test_resumed_training_takes_the_faster_layers_that_it_began_with(data: Train
     _, _, checkpoints = run(data, EVERYTHING, 1)
     for winograd_, groups in product((False, True), repeat=2):
         record = Arithmetic(torch.float32, winograd_, groups).to_record()
-        resumed, _, last = run(data, EVERYTHING, 2, checkpoint=checkpoints[0] | {"arithmetic": record})
-        kinds = {type(module) for module in resumed.modules()}
+        model = network()
+        train(
+            model,
+            EVERYTHING,
+            data,
+            2,
+            seed=7,
+            checkpoint=checkpoints[0] | {"arithmetic": record},
+            saver=(saved := AllSaved()),
+        )
+        kinds, last = {type(module) for module in model.modules()}, saved.checkpoints
         assert (FasterConv2d in kinds, FasterBatchNorm2d in kinds) == (winograd_, groups)
         assert last[-1]["arithmetic"] == record
 
