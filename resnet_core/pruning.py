@@ -121,16 +121,17 @@ def prune(model: ResNet, pruning: PruningConfig, *, seed: int = 0, batch: tuple[
             raise ValueError("pruning.importance=taylor: needs a batch of training images")
         images, labels = batch
         F.cross_entropy(model(images), labels).backward()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        importance = _importance(pruning.importance)
-        example = example_input().to(next(model.parameters()).device)
-        graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
-        ends = _ends_stream([block for stage in before.stages for block in stage])
-        for block, amount, last in zip(model.blocks(), amounts, ends, strict=True):
-            for conv, rounded in ((block.conv1, True), (block.conv2, last)):
-                kept = kept_channels(conv.out_channels, amount, pruning.round_to, last=rounded)
-                _prune_convolution(graph, conv, kept, importance)
+    generator = torch.Generator().manual_seed(seed)
+    example = example_input().to(next(model.parameters()).device)
+    graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=example)
+    ends = _ends_stream([block for stage in before.stages for block in stage])
+    for block, amount, last in zip(model.blocks(), amounts, ends, strict=True):
+        for conv, rounded in ((block.conv1, True), (block.conv2, last)):
+            kept = kept_channels(conv.out_channels, amount, pruning.round_to, last=rounded)
+            weakest = channel_importance(conv, pruning.importance, generator).argsort()[: conv.out_channels - kept]
+            if len(weakest):
+                channels = sorted(weakest.tolist())
+                graph.get_pruning_group(conv, torch_pruning.prune_conv_out_channels, channels).prune()
     model.zero_grad(set_to_none=True)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -139,23 +140,20 @@ def prune(model: ResNet, pruning: PruningConfig, *, seed: int = 0, batch: tuple[
     assert model.config() == expected, (model.config(), expected)
 
 
-def _prune_convolution(
-    graph: torch_pruning.DependencyGraph,
-    conv: nn.Conv2d,
-    kept: int,
-    importance: torch_pruning.importance.Importance,
-) -> None:
-    every = graph.get_pruning_group(conv, torch_pruning.prune_conv_out_channels, list(range(conv.out_channels)))
-    weakest = importance(every).argsort()[: conv.out_channels - kept].tolist()
-    if weakest:
-        graph.get_pruning_group(conv, torch_pruning.prune_conv_out_channels, sorted(weakest)).prune()
+def channel_importance(conv: nn.Conv2d, name: str, generator: torch.Generator) -> Tensor:
+    """A score `(O,)` for each output channel, by its filter alone: `l1`, `l2`, `taylor` or `random`.
 
-
-def _importance(name: str) -> torch_pruning.importance.Importance:
-    """Scores a channel by the first layer of its group alone, which is the filter that would be pruned."""
-    if name == "random":
-        return torch_pruning.importance.RandomImportance()
-    if name == "taylor":
-        return torch_pruning.importance.TaylorImportance(group_reduction="first", normalizer=None)
-    norm = {"l1": 1, "l2": 2}[name]
-    return torch_pruning.importance.MagnitudeImportance(p=norm, group_reduction="first", normalizer=None)
+    The same as torch_pruning's classes of importance give with group_reduction="first" and no normalizer, which compute
+    it for all layers that would lose the channel, and then take the first.
+    """
+    filters = conv.weight.detach().flatten(1)
+    match name:
+        case "l1":
+            return filters.abs().sum(1)
+        case "l2":
+            return filters.square().sum(1)
+        case "taylor":
+            assert conv.weight.grad is not None
+            return (filters * conv.weight.grad.flatten(1)).abs().sum(1)
+        case _:
+            return torch.rand(len(filters), generator=generator)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch_pruning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
@@ -8,7 +9,7 @@ from resnet_core.config import ModelConfig, PruningConfig
 from resnet_core.count import count_macs, count_parameters
 from resnet_core.description import NetworkConfig
 from resnet_core.model import ResNet
-from resnet_core.pruning import amounts_for_target, planned_config, prune, pruned_config
+from resnet_core.pruning import amounts_for_target, channel_importance, planned_config, prune, pruned_config
 
 RESNET18 = NetworkConfig.from_model(ModelConfig(), classes=10)
 SMALL = NetworkConfig.from_model(ModelConfig(depths=(2, 1), width=8, strides=(1, 2)), classes=10)
@@ -63,6 +64,29 @@ def test_every_importance_leaves_the_planned_widths(importance: str) -> None:
     loss = F.cross_entropy(model(batch[0]), batch[1])
     loss.backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("l1", torch_pruning.importance.MagnitudeImportance(p=1, group_reduction="first", normalizer=None)),
+        ("l2", torch_pruning.importance.MagnitudeImportance(p=2, group_reduction="first", normalizer=None)),
+        ("taylor", torch_pruning.importance.TaylorImportance(group_reduction="first", normalizer=None)),
+        ("random", torch_pruning.importance.RandomImportance()),
+    ],
+)
+def test_importance_is_that_of_torch_pruning(name: str, theirs: torch_pruning.importance.Importance) -> None:
+    torch.manual_seed(0)
+    model = ResNet(SMALL)
+    F.cross_entropy(model(torch.randn(8, 3, 32, 32)), torch.arange(8)).backward()
+    graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=torch.zeros(1, 3, 32, 32))
+    for block in model.blocks():
+        for conv in (block.conv1, block.conv2):
+            every = list(range(conv.out_channels))
+            group = graph.get_pruning_group(conv, torch_pruning.prune_conv_out_channels, every)
+            torch.manual_seed(3)
+            expected = theirs(group)
+            assert torch.equal(channel_importance(conv, name, torch.Generator().manual_seed(3)), expected)
 
 
 def test_random_importance_follows_its_seed() -> None:
