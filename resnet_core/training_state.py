@@ -41,8 +41,10 @@ class TrainingState:
         if self.network is self._model:
             return trained
         values = trained.state_dict()
-        for name, tensor in self._evaluated.state_dict().items():
-            tensor.copy_(cut(values[name], tensor.shape))
+        kept = [(tensor, cut(values[name], tensor.shape)) for name, tensor in self._evaluated.state_dict().items()]
+        for floating in (True, False):
+            pairs = [pair for pair in kept if pair[0].is_floating_point() == floating]
+            torch._foreach_copy_([tensor for tensor, _ in pairs], [value for _, value in pairs])
         return self._evaluated
 
     def checkpoint(self, seed: int, seconds: float) -> Checkpoint:

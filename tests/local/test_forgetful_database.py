@@ -21,7 +21,7 @@ SWEEP = tiny("sweep={trials: 2, epochs: 3}")
 
 def finish(run: RunningTrial, epoch: int) -> None:
     result = EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, epoch / 10, 0.1)
-    run.finish_epoch(result, lambda path: path.write_text(""))
+    run.finish_epoch(result)
 
 
 def test_trial_that_it_has_forgotten_itself_begins_anew_and_has_failed_nothing(

@@ -18,6 +18,7 @@ from resnet_core.config import AugmentationConfig, PruningConfig, TrainingConfig
 from resnet_core.cpu.timing import Layer, Timed
 from resnet_core.description import NetworkConfig
 from resnet_core.distributed import ALONE, Group, Ranks
+from resnet_core.model import BatchNorm2d
 from resnet_core.train import Diverged, train
 from tests.support.saver import AllSaved
 from tests.support.two_classes import MODEL, copied, two_classes
@@ -30,7 +31,7 @@ FIXED = TrainingConfig(
 FREE = FIXED.model_copy(update={"lr": 0.05, "dropout": 0.2})
 
 
-class FixedNorm(nn.BatchNorm2d):
+class FixedNorm(BatchNorm2d):
     """Normalises as in evaluation, so that what an image gives does not depend on the others of its batch."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +46,7 @@ def trained(recipe: TrainingConfig, epochs: int, group: Group = ALONE, *, fixed:
     data = two_classes(validation=41)  # which two ranks cannot halve
     if fixed:
         for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, BatchNorm2d):
                 module.__class__ = FixedNorm
     results: list[Any] = []
     saver = AllSaved()
