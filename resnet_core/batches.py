@@ -97,6 +97,11 @@ class EpochBatches:
         for start in range(first // self.chunk_batches * step, len(self.order), step):
             yield start // self.batch_size, self._chunk(start, self.order[start : start + step])
 
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Mixing | None]]:
+        """All batches, as `Chunk.batch` gives them."""
+        for _, chunk in self.chunks():
+            yield from (chunk.batch(index) for index in range(len(chunk)))
+
     def _chunk(self, start: int, rows: Tensor) -> Chunk:
         size, labels = self.batch_size, self.data.train.labels.index_select(0, rows)
         images = self.plan.transform(self.data.train.images.index_select(0, rows), start)

@@ -57,14 +57,19 @@ class GraphedSteps:
         self,
         state: TrainingState,
         step: Step,
+        most_batches: int,
         capture: Callable[[Body], Body] | None = None,
         aside: Callable[[Body], None] | None = None,
     ) -> None:
-        """Takes other ways to `capture` a step and to run it `aside` than those of CUDA."""
+        """`capture` and `aside` are other ways to record a step and to run it aside than those of CUDA.
+
+        A chunk has `most_batches` batches at most.
+        """
         self._state, self._step = state, step
         self._capture, self._aside = capture or capture_graph, aside or run_aside
         self._position = torch.zeros(1, dtype=torch.int64, device=state.sums.device)
-        self._made = 0
+        self._rates = torch.zeros(most_batches, device=state.sums.device)
+        self._most_batches, self._made = most_batches, 0
         self._chunk: Chunk | None = None
         self._replay: Body | None = None
         self.refusal = ""  # why no step is replayed, once that is known
@@ -72,15 +77,14 @@ class GraphedSteps:
     def load(self, chunk: Chunk, rates: Sequence[float], position: int) -> None:
         """Copies the chunk to where the graph reads it; the next step is with its batch `position`."""
         given = torch.tensor(rates, dtype=torch.float32)
-        if given.numel() and self._position.is_cuda:
+        if self._position.is_cuda:
             given = given.pin_memory()
-        if self._chunk is None:  # the first chunk is the largest one
-            self._chunk = chunk
-            self._rates = given.to(self._position.device, non_blocking=True)
-        else:
-            for kept, new in zip(_parts(self._chunk), _parts(chunk), strict=True):
+        self._rates[: len(given)].copy_(given, non_blocking=True)
+        if self._chunk is None:
+            self._chunk = chunk if len(chunk) == self._most_batches else _room_for(self._most_batches, chunk)
+        for kept, new in zip(_parts(self._chunk), _parts(chunk), strict=True):
+            if kept is not new:
                 kept[: len(new)].copy_(new)
-            self._rates[: len(given)].copy_(given, non_blocking=True)
         self._position.fill_(position)
 
     def run(self, index: int, *, first: bool, seed: Callable[[], None]) -> None:
@@ -171,6 +175,17 @@ def run_aside(body: Body) -> None:
     with torch.cuda.stream(stream):
         body()
     torch.cuda.current_stream().wait_stream(stream)
+
+
+def _room_for(batches: int, chunk: Chunk) -> Chunk:
+    """Memory for a chunk of so many batches like those of `chunk`."""
+
+    def room(part: Tensor) -> Tensor:
+        return part.new_empty(batches, *part.shape[1:])
+
+    if chunk.other_labels is None or chunk.weight is None:
+        return Chunk(room(chunk.images), room(chunk.labels), None, None)
+    return Chunk(*map(room, _parts(chunk)))
 
 
 def _all(chunk: Chunk) -> list[Tensor | None]:

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Protocol
 
@@ -103,7 +104,6 @@ def train(
     if checkpoint:
         state.restore(checkpoint, seed)
     step = Step(state, group.network(state.network), recipe, arithmetic)
-    steps = GraphedSteps(state, step) if device.type == "cuda" and group.size == 1 else PlainSteps(step)
     saver, begun_at = saver or NothingSaved(), state.epoch
 
     def draw(epoch: int) -> EpochBatches:
@@ -114,37 +114,39 @@ def train(
             saver.save({**state.checkpoint(seed, seconds), "arithmetic": arithmetic.to_record()})
 
     batches = draw(state.epoch)
-    while state.epoch <= epochs:
-        epoch, started = state.epoch, time.perf_counter() - state.seconds
-        torch_seed = _torch_seed(seed, epoch, group.rank)
-        state.network.train()
-        for begin, chunk in batches.chunks(state.step):
-            numbers = [(epoch - 1) * steps_per_epoch + begin + index for index in range(len(chunk))]
-            rates = [recipe.lr * lr_factor(recipe.schedule, number, steps_per_epoch, epochs) for number in numbers]
-            steps.load(chunk, rates, state.step - begin)
-            for index in range(state.step - begin, len(chunk)):
-                # Between epochs all ranks have the same running statistics, else each has its own.
-                if (group.size == 1 or state.step == 0) and saver.due():
-                    save(time.perf_counter() - started)
-                on_step()
-                seeded = partial(_seed, recipe, torch_seed + state.step)
-                steps.run(index, first=numbers[index] == 0, seed=seeded)
-                state.step += 1
+    graphed = device.type == "cuda" and group.size == 1
+    with closing(GraphedSteps(state, step, batches.chunk_batches) if graphed else PlainSteps(step)) as steps:
+        while state.epoch <= epochs:
+            epoch, started = state.epoch, time.perf_counter() - state.seconds
+            torch_seed = _torch_seed(seed, epoch, group.rank)
+            state.network.train()
+            for begin, chunk in batches.chunks(state.step):
+                numbers = [(epoch - 1) * steps_per_epoch + begin + index for index in range(len(chunk))]
+                rates = [recipe.lr * lr_factor(recipe.schedule, number, steps_per_epoch, epochs) for number in numbers]
+                steps.load(chunk, rates, state.step - begin)
+                for index in range(state.step - begin, len(chunk)):
+                    # Between epochs all ranks have the same running statistics, else each has its own.
+                    if (group.size == 1 or state.step == 0) and saver.due():
+                        save(time.perf_counter() - started)
+                    on_step()
+                    seeded = partial(_seed, recipe, torch_seed + state.step)
+                    steps.run(index, first=numbers[index] == 0, seed=seeded)
+                    state.step += 1
 
-        count_batches(state.network, steps_per_epoch)
-        group.average_buffers(state.network, *([state.average.network] if state.average else []))
-        if epoch < epochs:  # before the results are asked for: a GPU may still be at the steps of this epoch
-            batches = draw(epoch + 1)
-        means = group.sum(state.sums.clone()) / (steps_per_epoch * recipe.batch_size)
-        train_loss, train_accuracy = means.tolist()
-        if not math.isfinite(train_loss):
-            raise Diverged(f"the training loss of epoch {epoch} is {train_loss}")
-        evaluated = state.evaluated()
-        loss, accuracy = _validate(evaluated, data, precision, group, epoch)
-        seconds = time.perf_counter() - started
-        state.next_epoch()
-        result = EpochResult(epoch, rates[-1], train_loss, train_accuracy, loss, accuracy, seconds)
-        group.first(partial(on_epoch, result, evaluated))
+            count_batches(state.network, steps_per_epoch)
+            group.average_buffers(state.network, *([state.average.network] if state.average else []))
+            if epoch < epochs:  # before the results are asked for: a GPU may still be at the steps of this epoch
+                batches = draw(epoch + 1)
+            means = group.sum(state.sums.clone()) / (steps_per_epoch * recipe.batch_size)
+            train_loss, train_accuracy = means.tolist()
+            if not math.isfinite(train_loss):
+                raise Diverged(f"the training loss of epoch {epoch} is {train_loss}")
+            evaluated = state.evaluated()
+            loss, accuracy = _validate(evaluated, data, precision, group, epoch)
+            seconds = time.perf_counter() - started
+            state.next_epoch()
+            result = EpochResult(epoch, rates[-1], train_loss, train_accuracy, loss, accuracy, seconds)
+            group.first(partial(on_epoch, result, evaluated))
     if state.epoch > begun_at:
         save(0.0)
     return state.evaluated()

@@ -160,13 +160,13 @@ def _connection_class(timeout_seconds: float) -> type[Any]:
 
 
 def _wait(connection: Any) -> None:
-    """psycopg2 calls this whenever it waits for the server."""
+    """psycopg2 calls this whenever it waits for the server, also for connections of others in this process."""
     from psycopg2 import OperationalError  # noqa: PLC0415
     from psycopg2.extensions import POLL_OK, POLL_READ  # noqa: PLC0415
 
-    seconds = getattr(connection, "silence_seconds", TIMEOUT_SECONDS)
+    seconds = getattr(connection, "silence_seconds", None)
     while (state := connection.poll()) != POLL_OK:
         poller = select.poll()
         poller.register(connection.fileno(), select.POLLIN if state == POLL_READ else select.POLLOUT)
-        if not poller.poll(seconds * 1000):
+        if not poller.poll(None if seconds is None else seconds * 1000):
             raise OperationalError(f"no answer within {seconds:g} s")

@@ -61,7 +61,7 @@ class Training:
         model.to(device).to(memory_format=torch.channels_last).train()
         self.state = TrainingState(model, recipe, padded=padded)
         step = Step(self.state, self.state.network, recipe, arithmetic)
-        self.steps = GraphedSteps(self.state, step) if graphed else PlainSteps(step)
+        self.steps = GraphedSteps(self.state, step, 1) if graphed else PlainSteps(step)
         self._count, self._chunk = 0, self._random_chunk()
 
     def _random_chunk(self) -> Chunk:

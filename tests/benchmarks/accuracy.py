@@ -34,6 +34,7 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
 from resnet_core.arithmetic import Arithmetic
 from resnet_core.augment import normalize
+from resnet_core.batches import EpochBatches, TrainingData
 from resnet_core.build import build_network
 from resnet_core.config import TrainingConfig
 from resnet_core.cpu.layers import use_faster_layers
@@ -42,7 +43,7 @@ from resnet_core.device import describe, select_device
 from resnet_core.model import ResNet
 from resnet_core.predict import predict
 from resnet_core.schedule import lr_factor
-from resnet_core.train import TrainingData, train, training_batches
+from resnet_core.train import train
 from tests.support.plain_network import plain_network
 
 Result = tuple[float, float]  # accuracy and cross-entropy of the test images
@@ -87,7 +88,7 @@ def train_plain(
     steps = len(data.train) // recipe.batch_size
     model.train()
     for epoch in range(1, epochs + 1):
-        batches = training_batches(data, recipe, np.random.default_rng([seed, epoch]))
+        batches = EpochBatches.draw(data, recipe, np.random.default_rng([seed, epoch]))
         for step, (images, labels, _) in enumerate(batches, (epoch - 1) * steps):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * lr_factor(recipe.schedule, step, steps, epochs)

@@ -4,7 +4,8 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from resnet_core.epoch import EpochResult
-from resnet_core.train import Checkpoint, train
+from resnet_core.model import ResNet
+from resnet_core.train import train
 from tests.benchmarks.training_loops import plain_loop
 from tests.benchmarks.training_setup import NETWORKS, Bench, print_table
 
@@ -34,7 +35,7 @@ def _plain(bench: Bench, name: str, profiler: profile) -> None:
 
 
 def _ours(bench: Bench, name: str, profiler: profile) -> None:
-    def profile_second(result: EpochResult, _checkpoint: Checkpoint) -> None:
+    def profile_second(result: EpochResult, _evaluated: ResNet) -> None:
         (profiler.start if result.epoch == 1 else profiler.stop)()
 
     train(bench.network(name), bench.recipe, bench.data(), 2, seed=0, on_epoch=profile_second)

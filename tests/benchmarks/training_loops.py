@@ -9,9 +9,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from resnet_core.batches import TrainingData
 from resnet_core.data import Images
 from resnet_core.model import ResNet
-from resnet_core.train import TrainingData, train
+from resnet_core.train import train
 from tests.benchmarks.training_arithmetic import product_rate
 from tests.benchmarks.training_setup import BATCH, NETWORKS, Bench, flops, print_table
 from tests.support.plain_network import plain_network

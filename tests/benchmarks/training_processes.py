@@ -9,7 +9,8 @@ import torch
 
 from resnet_core.cores import threads_each
 from resnet_core.epoch import EpochResult
-from resnet_core.train import Checkpoint, train
+from resnet_core.model import ResNet
+from resnet_core.train import train
 from tests.benchmarks.training_setup import NETWORKS, Bench, print_table
 
 COUNTS = (1, 2, 4, 8)
@@ -44,7 +45,7 @@ def _train(bench: Bench, name: str, count: int, barrier: Barrier, spans: "Queue[
         torch.cuda.set_per_process_memory_fraction(1 / count, bench.device)
     begun: list[float] = []
 
-    def wait_when_warm(result: EpochResult, _checkpoint: Checkpoint) -> None:
+    def wait_when_warm(result: EpochResult, _evaluated: ResNet) -> None:
         if result.epoch == 1:
             barrier.wait(WAIT_SECONDS)
             begun.append(time.time())

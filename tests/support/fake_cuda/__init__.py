@@ -169,6 +169,12 @@ def fake_cuda(counts: Counts) -> Iterator[None]:
         "torch.cuda.is_bf16_supported": lambda *_, **__: True,
         "torch.cuda.is_current_stream_capturing": lambda: counts.capturing,
         "torch.cuda.empty_cache": lambda: None,
+        "torch.cuda.synchronize": lambda *_: None,
+        "torch.cuda.reset_peak_memory_stats": lambda *_: None,
+        "torch.cuda.max_memory_allocated": lambda *_: 2**30,
+        "torch.cuda.mem_get_info": lambda *_: (79 * 2**30, 80 * 2**30),
+        "torch.cuda.get_device_name": lambda *_: "NVIDIA H100 80GB HBM3",
+        "torch.cuda.get_arch_list": lambda: ["sm_80", "sm_90"],
         "torch.cuda._lazy_init": lambda: None,
         "torch.cuda.Stream": lambda: stream,
         "torch.cuda.stream": lambda _: contextlib.nullcontext(),
@@ -178,7 +184,7 @@ def fake_cuda(counts: Counts) -> Iterator[None]:
         "torch.accelerator.current_accelerator": lambda *_, **__: None,
         "torch.Tensor.pin_memory": pin_memory,
         "torch.nn.Module._apply": _apply,
-        "resnet_core.augment.policies._magnitudes": _really(policies._magnitudes),
+        "resnet_core.augment.policies._magnitudes": really(policies._magnitudes),
         "torch.autograd._engine_run_backward": run_backward,
     }
     with contextlib.ExitStack() as stack:
@@ -216,7 +222,7 @@ def _apply(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool 
     return module
 
 
-def _really(function: Callable[..., Any]) -> Callable[..., Any]:
+def really(function: Callable[..., Any]) -> Callable[..., Any]:
     """Computed with values, as it is on the host, where they decide what the device does."""
 
     def compute(*args: Any, **kwargs: Any) -> Any:

@@ -8,22 +8,27 @@ import json
 import logging
 import os
 import sys
+from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 from resnet_core.batches import EpochBatches, TrainingData
+from resnet_core.build import build_network
 from resnet_core.config import AugmentationConfig, ModelConfig, PruningConfig, TrainingConfig
 from resnet_core.data import Images
 from resnet_core.description import NetworkConfig
 from resnet_core.device import select_device
+from resnet_core.device_check import hardware, rates, training_step
+from resnet_core.device_check.row import look
 from resnet_core.model import ResNet
 from resnet_core.predict import predict
 from resnet_core.pruning import planned_config
 from resnet_core.train import train
 from resnet_core.training_state import Checkpoint
-from tests.support.fake_cuda import Counts, fake_cuda
+from tests.support.fake_cuda import Counts, fake_cuda, really
 
 PRUNED = PruningConfig(method="amounts", amounts=(0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.3, 0.3))
 STEPS, BATCH, EPOCH = 8, 128, 45_056
@@ -156,6 +161,31 @@ def main(names: list[str]) -> None:
             logits = predict(model, images(5000, device).images, mean, std, torch.bfloat16, flip=flip)
             assert logits.is_cuda
         print(json.dumps({"case": "predict", **_difference(built, counts.totals())}), flush=True)
+    print(json.dumps({"case": "check", "rows": check()}), flush=True)
+
+
+def check() -> dict[str, tuple[str, str]]:
+    """The rows of `check --device cuda` that need no other process, each with its state and what was found."""
+    rows = {}
+    changes = {
+        "build_network": really(build_network),  # on the CPU, where channels are chosen by their weights
+        "LONGEST_SECONDS": 0.0,  # as few steps as can be
+    }
+    with mock.patch.multiple(training_step, **changes), fake_cuda(Counts()):
+        found: list[torch.device] = []
+        for name, find in {
+            "device": partial(hardware.find_device, "cuda", found),
+            "memory": lambda: hardware.find_memory(found[0]),
+            "matrix product": lambda: rates.find_rate(rates.product, found[0]),
+            "convolution": lambda: rates.find_rate(rates.convolution, found[0]),
+            "training step": lambda: training_step.find_step(found[0]),
+            "captured step": lambda: training_step.find_captured_step(found[0]),
+            "padded widths": lambda: training_step.find_padded_widths(found[0]),
+            "precision": lambda: training_step.find_precision(found[0]),
+        }.items():
+            row = look(name, find, "")
+            rows[name] = (row.state, row.found)
+    return rows
 
 
 if __name__ == "__main__":

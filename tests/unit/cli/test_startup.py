@@ -62,3 +62,22 @@ for model in (ModelConfig(), ModelConfig(depths=(1,), width=53, strides=(1,))):
     choose_arithmetic("auto", NetworkConfig.from_model(model, 10), 32, 128, torch.device("cpu"))
 """
     assert _imported(code, "torch", "torch._dynamo", "sympy") == {"torch"}
+
+
+def test_nothing_is_trained_with_torchs_compiler() -> None:
+    code = """
+import torch
+from resnet_core.build import build_network
+from resnet_core.config import PruningConfig
+from resnet_core.train import train
+from tests.support.saver import AllSaved
+from tests.support.two_classes import EVERYTHING, MODEL, two_classes
+
+for optimizer in ("sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"):
+    recipe, saver = EVERYTHING.model_copy(update={"optimizer": optimizer, "lr": 0.01}), AllSaved()
+    for checkpoint in (None, 3):
+        network = build_network(MODEL, PruningConfig(), 2, dropout=recipe.dropout, seed=1)
+        saved = None if checkpoint is None else saver.checkpoints[checkpoint]
+        train(network, recipe, two_classes(), 1, seed=1, checkpoint=saved, saver=saver)
+"""
+    assert _imported(code, "torch", "torch._dynamo") == {"torch"}

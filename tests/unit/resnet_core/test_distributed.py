@@ -18,8 +18,7 @@ class Place(Group):
 
 
 def batches_of(recipe: TrainingConfig, data: TrainingData, group: Group) -> list[tuple[Tensor, Tensor, Mixing | None]]:
-    drawn = EpochBatches.draw(data, recipe, np.random.default_rng(1), group)
-    return [chunk.batch(index) for _, chunk in drawn.chunks() for index in range(len(chunk))]
+    return list(EpochBatches.draw(data, recipe, np.random.default_rng(1), group))
 
 
 @pytest.mark.parametrize("policy", ["autoaugment", "trivialaugment", "none"])

@@ -17,6 +17,7 @@ from resnet_core.step import Step
 from resnet_core.training_state import Checkpoint, TrainingState
 from tests.support.two_classes import EVERYTHING, MODEL, two_classes
 
+MOST_BATCHES = 5  # of a chunk
 RECIPE = EVERYTHING.model_copy(update={"optimizer": "adamw", "lr": 0.01, "precision": "fp32"})
 
 
@@ -28,7 +29,7 @@ def data() -> TrainingData:
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that an epoch has several, of which the last is shorter."""
-    monkeypatch.setattr("resnet_core.batches.CHUNK_BYTES", {"cpu": 5 * 16 * 3 * 16 * 16 * 4})
+    monkeypatch.setattr("resnet_core.batches.CHUNK_BYTES", {"cpu": MOST_BATCHES * 16 * 3 * 16 * 16 * 4})
 
 
 def run(
@@ -53,7 +54,7 @@ def run(
 
 
 def graphed(capture: Callable[[Body], Body]) -> Callable[[TrainingState, Step], GraphedSteps]:
-    return lambda state, step: GraphedSteps(state, step, capture, aside=lambda body: body())
+    return lambda state, step: GraphedSteps(state, step, MOST_BATCHES, capture, aside=lambda body: body())
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -87,6 +88,25 @@ def test_replayed_steps_are_the_plain_ones(data: TrainingData, caplog: pytest.Lo
     assert [record.message for record in caplog.records] == [
         "the training steps are replayed as a CUDA graph, which does what a plain step does"
     ]
+
+
+def test_shorter_chunk_may_come_first(data: TrainingData) -> None:
+    """As in a training that is resumed at the end of an epoch."""
+    drawn = list(EpochBatches.draw(data, RECIPE, np.random.default_rng(0)).chunks())
+    chunks = [chunk for _, chunk in [drawn[-1], *drawn]]
+    assert len(chunks[0]) < len(chunks[1]) == MOST_BATCHES
+
+    def trained(make: Callable[[TrainingState, Step], GraphedSteps | PlainSteps]) -> Checkpoint:
+        model = build_network(MODEL, PruningConfig(), 2, seed=1).to(memory_format=torch.channels_last)
+        state = TrainingState(model.train(), RECIPE)
+        steps = make(state, Step(state, model, RECIPE, Arithmetic(torch.float32)))
+        for chunk in chunks:
+            steps.load(chunk, [2.0**-7] * len(chunk), 0)
+            for index in range(len(chunk)):
+                steps.run(index, first=False, seed=lambda: None)
+        return state.checkpoint(0, 0.0)
+
+    assert_equal(trained(graphed(lambda body: body)), trained(lambda _, step: PlainSteps(step)))
 
 
 def refuse(_body: Body) -> Body:

@@ -410,8 +410,7 @@ def test_flip_averages_the_probabilities_of_both_views(data: TrainingData) -> No
 
 def test_epoch_shows_every_image_once_but_the_rest_of_the_last_batch(data: TrainingData) -> None:
     recipe = TrainingConfig(batch_size=16, augmentation=AugmentationConfig(flip=False, crop_padding=0))
-    drawn = EpochBatches.draw(data, recipe, np.random.default_rng(0))
-    batches = [chunk.batch(index)[0] for _, chunk in drawn.chunks() for index in range(len(chunk))]
+    batches = [images for images, _, _ in EpochBatches.draw(data, recipe, np.random.default_rng(0))]
     assert [len(batch) for batch in batches] == [16] * 6
     seen = torch.cat(batches).contiguous()
     assert len(seen.flatten(1).unique(dim=0)) == 96
