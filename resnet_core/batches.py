@@ -86,7 +86,7 @@ class EpochBatches:
             mine = own_rows(group, steps, batch_size)
             rows, plan, own = rows[mine], plan.take(mine), slice(1, None)
             batch_size = len(mine) // steps
-        image_bytes = 3 * size * size * dtype.itemsize
+        image_bytes = 3 * size * size * torch.float32.itemsize  # in which images are normalised and mixed
         chunk_batches = min(max(CHUNK_BYTES[device.type] // (image_bytes * batch_size), 1), steps)
         sent = plan.send(device, chunk_batches * batch_size)
         return cls(data, send(rows, device), sent, batch_size, own, chunk_batches, dtype)

@@ -29,6 +29,7 @@ def select_device(name: str = "auto", rank: int = 0) -> torch.device:
     device = torch.device("cuda", rank or device.index or 0)
     if device.index >= torch.cuda.device_count():
         raise ValueError(f"{device}: this machine has {torch.cuda.device_count()} CUDA devices")
+    torch.cuda.set_device(device)  # streams and captures are those of the current device
     return device
 
 

@@ -46,7 +46,7 @@ def memory_share(total_bytes: int, processes: int) -> float:
     """
     own = total_bytes / processes - CONTEXT_BYTES
     if own <= 0:
-        most = total_bytes // CONTEXT_BYTES - 1
+        most = (total_bytes - 1) // CONTEXT_BYTES
         raise ValueError(
             f"{processes} processes on one GPU: each takes {CONTEXT_BYTES // 2**20} MiB before its first tensor, "
             f"of {total_bytes / 2**30:.1f} GiB; at most {most}"

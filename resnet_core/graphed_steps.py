@@ -7,6 +7,7 @@ picks the batch.
 """
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -20,11 +21,13 @@ from resnet_core.training_state import TrainingState
 log = logging.getLogger(__name__)
 
 WARM_UP = 3  # steps before the capture; they make what libraries and optimizer make when they are first used
-# How far a replayed step may be from the plain one, in relation to what the step changes. Some kernels add up in an
-# order that differs from call to call; a step with another batch or learning rate is off by more than half.
+# How far a replayed step may be from the plain one, in relation to what the step changes, in each of the things that it
+# changes. Some kernels add up in an order that differs from call to call; a step with another batch or learning rate is
+# off by more than half in the weights.
 TOLERANCE = 0.1
 
 Body = Callable[[], None]
+Tensors = dict[str, list[Tensor]]
 
 
 class PlainSteps:
@@ -42,6 +45,8 @@ class PlainSteps:
         seed()
         self._step.set_lr(self._rates[index])
         self._step(*self._chunk.batch(index), first=first)
+        if index == len(self._rates) - 1:
+            del self._chunk  # before the next one is made
 
     def close(self) -> None:
         """Frees what the steps have held."""
@@ -66,7 +71,7 @@ class GraphedSteps:
         A chunk has `most_batches` batches at most.
         """
         self._state, self._step = state, step
-        self._capture, self._aside = capture or capture_graph, aside or run_aside
+        self._capture, self._aside = capture or capture_graph, aside or side_stream()
         self._position = torch.zeros(1, dtype=torch.int64, device=state.sums.device)
         self._rates = torch.zeros(most_batches, device=state.sums.device)
         self._most_batches, self._made = most_batches, 0
@@ -91,18 +96,21 @@ class GraphedSteps:
         """As in `PlainSteps`; steps are made in the order of the batches."""
         del index  # the counter on the device has it
         self._made += 1
-        if self._replay is not None:
-            seed()
-            self._replay()
-        elif self._made == WARM_UP + 1 and not first:
+        if self._made == WARM_UP + 1:
             self._begin(seed)
+            return
+        seed()
+        if self._replay is not None:
+            self._replay()
+        elif self.refusal:
+            self._body()
         else:
-            seed()
             self._aside(lambda: self._body(first=first))
 
     def close(self) -> None:
         """Frees the graph and its memory."""
         self._replay, self._chunk = None, None
+        self._state.optimizer.zero_grad(set_to_none=True)  # gradients lie in the graph's memory
         if self._position.is_cuda:
             torch.cuda.empty_cache()
 
@@ -130,8 +138,7 @@ class GraphedSteps:
             self._fill(before)  # which a capture does not change
             seed()
             replay()
-            distance = _distance(self._copied(), plain) / max(_distance(plain, before), 1e-30)
-            reason = "" if distance <= TOLERANCE else f"a replayed step differs from a plain one by {distance:.0%}"
+            reason = _difference(before, plain, self._copied())
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0]
         if reason:
@@ -142,21 +149,30 @@ class GraphedSteps:
             self._replay = replay
             log.info("the training steps are replayed as a CUDA graph, which does what a plain step does")
 
-    def _tensors(self) -> list[Tensor]:
+    def _tensors(self) -> Tensors:
         """All that a step changes."""
         state = self._state
-        averages = state.average.network.state_dict().values() if state.average else ()
-        momenta = [value for values in state.optimizer.state.values() for value in values.values()]
-        kept = [*state.network.state_dict().values(), *averages, *momenta, state.sums, self._position]
-        return [tensor for tensor in kept if isinstance(tensor, Tensor)]
+        parts: Tensors = {
+            "the weights": list(state.network.parameters()),
+            "the running statistics": list(state.network.buffers()),
+            "the averaged weights": list(state.average.network.state_dict().values()) if state.average else [],
+            "the sums": [state.sums],
+            "the position": [self._position],
+        }
+        for values in state.optimizer.state.values():
+            for key, value in values.items():
+                if isinstance(value, Tensor):
+                    parts.setdefault(f"the optimizer's {key}", []).append(value)
+        return parts
 
-    def _copied(self) -> list[Tensor]:
-        return [tensor.detach().clone() for tensor in self._tensors()]
+    def _copied(self) -> Tensors:
+        return {name: [tensor.detach().clone() for tensor in part] for name, part in self._tensors().items()}
 
     @torch.no_grad()
-    def _fill(self, values: list[Tensor]) -> None:
-        for tensor, value in zip(self._tensors(), values, strict=True):
-            tensor.copy_(value)
+    def _fill(self, values: Tensors) -> None:
+        for name, part in self._tensors().items():
+            for tensor, value in zip(part, values[name], strict=True):
+                tensor.copy_(value)
 
 
 def capture_graph(body: Body) -> Body:
@@ -168,13 +184,17 @@ def capture_graph(body: Body) -> Body:
     return graph.replay
 
 
-def run_aside(body: Body) -> None:
-    """Runs `body` on a stream of its own, as torch asks for before a capture."""
+def side_stream() -> Callable[[Body], None]:
+    """What runs a function on a stream of its own, always the same one, as torch asks for before a capture."""
     stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        body()
-    torch.cuda.current_stream().wait_stream(stream)
+
+    def run_aside(body: Body) -> None:
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            body()
+        torch.cuda.current_stream().wait_stream(stream)
+
+    return run_aside
 
 
 def _room_for(batches: int, chunk: Chunk) -> Chunk:
@@ -196,8 +216,20 @@ def _parts(chunk: Chunk) -> list[Tensor]:
     return [part for part in _all(chunk) if part is not None]
 
 
+def _difference(before: Tensors, plain: Tensors, replayed: Tensors) -> str:
+    """Says in what a replayed step differs most from a plain one, made from the same state; empty if in nothing."""
+    worst, where = 0.0, ""
+    for name, part in plain.items():
+        change, distance = _distance(part, before[name]), _distance(replayed[name], part)
+        if not math.isfinite(change):
+            return f"the plain step leaves numbers in {name} that are not finite"
+        share = distance / change if change else math.inf if distance else 0.0
+        if share > worst or math.isnan(share):
+            worst, where = share, name
+    return "" if worst <= TOLERANCE else f"a replayed step differs from a plain one by {worst:.0%} in {where}"
+
+
 def _distance(left: list[Tensor], right: list[Tensor]) -> float:
-    """The Euclidean distance between all numbers of both; infinite where one of them is not finite."""
+    """The Euclidean distance between all numbers of both."""
     squares = [(a.double() - b.double()).square().sum() for a, b in zip(left, right, strict=True)]
-    total = float(torch.stack(squares).sum().sqrt())
-    return total if total < float("inf") else float("inf")
+    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0

@@ -103,6 +103,8 @@ def train(
     state = TrainingState(model, recipe, padded=_pads(model, precision, device))
     if checkpoint:
         state.restore(checkpoint, seed)
+        if group.rank:
+            state.sums.zero_()  # those of an epoch that one process began are added to the others'
     step = Step(state, group.network(state.network), recipe, arithmetic)
     saver, begun_at = saver or NothingSaved(), state.epoch
 
@@ -110,8 +112,7 @@ def train(
         return EpochBatches.draw(data, recipe, np.random.default_rng([seed, epoch]), group, precision)
 
     def save(seconds: float) -> None:
-        if group.rank == 0:
-            saver.save({**state.checkpoint(seed, seconds), "arithmetic": arithmetic.to_record()})
+        saver.save({**state.checkpoint(seed, seconds), "arithmetic": arithmetic.to_record()})
 
     batches = draw(state.epoch)
     graphed = device.type == "cuda" and group.size == 1
@@ -124,10 +125,11 @@ def train(
                 numbers = [(epoch - 1) * steps_per_epoch + begin + index for index in range(len(chunk))]
                 rates = [recipe.lr * lr_factor(recipe.schedule, number, steps_per_epoch, epochs) for number in numbers]
                 steps.load(chunk, rates, state.step - begin)
-                for index in range(state.step - begin, len(chunk)):
+                del chunk  # whoever needs it has it, and the next one is made before this name gets it
+                for index in range(state.step - begin, len(rates)):
                     # Between epochs all ranks have the same running statistics, else each has its own.
-                    if (group.size == 1 or state.step == 0) and saver.due():
-                        save(time.perf_counter() - started)
+                    if (group.size == 1 or state.step == 0) and group.first(saver.due):
+                        group.first(partial(save, time.perf_counter() - started))
                     on_step()
                     seeded = partial(_seed, recipe, torch_seed + state.step)
                     steps.run(index, first=numbers[index] == 0, seed=seeded)
@@ -141,14 +143,13 @@ def train(
             train_loss, train_accuracy = means.tolist()
             if not math.isfinite(train_loss):
                 raise Diverged(f"the training loss of epoch {epoch} is {train_loss}")
-            evaluated = state.evaluated()
-            loss, accuracy = _validate(evaluated, data, precision, group, epoch)
+            loss, accuracy = _validate(state.trained(), data, precision, group, epoch)
             seconds = time.perf_counter() - started
             state.next_epoch()
             result = EpochResult(epoch, rates[-1], train_loss, train_accuracy, loss, accuracy, seconds)
-            group.first(partial(on_epoch, result, evaluated))
+            group.first(partial(on_epoch, result, state.evaluated()))
     if state.epoch > begun_at:
-        save(0.0)
+        group.first(partial(save, 0.0))
     return state.evaluated()
 
 

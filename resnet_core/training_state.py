@@ -35,12 +35,15 @@ class TrainingState:
         self.epoch, self.step, self.seconds = self.epoch + 1, 0, 0.0
         self.sums.zero_()
 
+    def trained(self) -> ResNet:
+        """The network to validate: with averaged weights if there are any. It changes with the training."""
+        return self.average.network if self.average else self.network
+
     def evaluated(self) -> ResNet:
-        """The network to evaluate: with averaged weights if there are any. It changes with the training."""
-        trained = self.average.network if self.average else self.network
+        """The same in the widths of the network that was given."""
         if self.network is self._model:
-            return trained
-        values = trained.state_dict()
+            return self.trained()
+        values = self.trained().state_dict()
         kept = [(tensor, cut(values[name], tensor.shape)) for name, tensor in self._evaluated.state_dict().items()]
         for floating in (True, False):
             pairs = [pair for pair in kept if pair[0].is_floating_point() == floating]

@@ -18,9 +18,9 @@ T = TypeVar("T")
 class CheckpointWriter(Generic[T]):
     """What a training gives its checkpoints to: a thread of its own writes them while the training goes on.
 
-    One is due so many seconds after the last one, and at once when the process is asked to end. A killed process
-    therefore costs at most this time and what the last checkpoint takes to be written. Leaving the block waits for the
-    checkpoint that is being written.
+    One is due so many seconds after the last one, as soon as that is written, and at once when the process is asked to
+    end. A killed process therefore costs at most this time and what a checkpoint takes to be written. Leaving the block
+    waits for the checkpoint that is being written.
     """
 
     def __init__(
@@ -35,7 +35,8 @@ class CheckpointWriter(Generic[T]):
         Args:
             checkpoints: where they go.
             seconds: between two of them.
-            beat: called several times a second while the training waits for a checkpoint; what it raises ends that.
+            beat: called several times a second while the training waits for a checkpoint; what it raises ends that. It
+                should not raise because the process is asked to end: the last checkpoint is worth waiting for.
             prepare: returns what writes a checkpoint to a file; called before the training goes on.
 
         """
@@ -50,13 +51,18 @@ class CheckpointWriter(Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self.wait()
-        elif self._thread is not None:  # the one error is enough
-            self._thread.join()
+        try:
+            if error is None:  # else the one error is enough
+                self.wait()
+        finally:
+            if self._thread is not None:
+                self._thread.join()
 
     def due(self) -> bool:
-        return interrupt.requested() or time.monotonic() - self._last >= self._seconds
+        if interrupt.requested():
+            return True
+        writing = self._thread is not None and self._thread.is_alive()
+        return not writing and time.monotonic() - self._last >= self._seconds
 
     def save(self, checkpoint: T) -> None:
         """Begins to write it, once the one before is written. Raises as `wait` does."""

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
         600, gt=0, description="A worker that makes no training step for so long loses its slot."
     )
     checkpoint_seconds: float = Field(
-        20, ge=0, description="Time between two checkpoints of a training, which is what a killed process costs."
+        20, ge=0, description="Time between two checkpoints of a training, most of what a killed process costs."
     )
     database_timeout_seconds: float = Field(
         default_factory=lambda known: known.get("renewal_seconds", RENEWAL_SECONDS) * 2 / 3,

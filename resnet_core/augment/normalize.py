@@ -9,4 +9,4 @@ def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     `mean` and `std` are `(3,)`, on a scale on which the byte 255 is 1.
     """
     scale = (std * 255).view(3, 1, 1)
-    return (images - (mean * 255).view(3, 1, 1)) / scale
+    return (images - (mean * 255).view(3, 1, 1)).div_(scale)

@@ -19,11 +19,11 @@ def move(images: Tensor, parameters: Tensor) -> Tensor:
 
     Args:
         images: to be sheared, translated or rotated.
-        parameters: `(M, H * W) int64`, for each pixel the number of its source, from 1; 0 for a black pixel.
+        parameters: `(M, H * W) int32`, for each pixel the number of its source, from 1; 0 for a black pixel.
 
     """
     black_first = F.pad(images.flatten(2), (1, 0))
-    return black_first.gather(2, parameters[:, None].expand(-1, 3, -1)).view_as(images)
+    return black_first.gather(2, parameters.long()[:, None].expand(-1, 3, -1)).view_as(images)
 
 
 def brightness(images: Tensor, parameters: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ class SentPlan:
         weight, cuts = self.weight[part], self.cuts[part]
         own = torch.where((cuts[:, 2:] > 0).all(dim=1), 1.0, weight)[:, None, None, None]
         own = own.masked_fill(mask(cuts, self.size), 0)
-        return torch.lerp(_predecessors(images, batch), images, own), Mixing(_predecessors(labels, batch), weight)
+        return _predecessors(images, batch).lerp_(images, own), Mixing(_predecessors(labels, batch), weight)
 
     def _crop_and_flip(self, images: Tensor, part: slice) -> Tensor:
         if self.offsets is None and self.flips is None:

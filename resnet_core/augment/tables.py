@@ -71,7 +71,7 @@ def _threshold(fraction: float, _size: int) -> Tensor:
 def _rotation(degrees: float, size: int) -> Tensor:
     if degrees % 90 == 0:  # no pixel's source lies just between two
         numbers = torch.arange(1, size * size + 1).view(size, size)
-        return numbers.rot90(int(degrees // 90)).flatten()
+        return numbers.rot90(int(degrees // 90)).flatten().int()
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return _sources((cos, -sin, 0.0), (sin, cos, 0.0), size)
 
@@ -89,7 +89,7 @@ def _sources(x: tuple[float, float, float], y: tuple[float, float, float], size:
     grid = pixels.bmm(torch.tensor([[x, y]]).view(1, 2, 3).transpose(1, 2) / (0.5 * size)).view(1, size, size, 2)
     numbers = torch.arange(1.0, size * size + 1).view(1, 1, size, size)
     found = F.grid_sample(numbers, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return found.flatten().long()
+    return found.flatten().int()
 
 
 PARAMETERS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[float, int], Tensor]]] = {

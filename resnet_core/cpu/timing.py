@@ -7,7 +7,7 @@ same cores, and limits of a container, show more than the layer itself does.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -57,11 +57,20 @@ class Timed:
 
 
 Clock = Callable[[Layer, Arithmetic, Arithmetic], Timed | None]
+_found: dict[tuple[Layer, Arithmetic, Arithmetic], Timed] = {}
 
 
-@lru_cache(maxsize=64)
 def timed(layer: Layer, before: Arithmetic, after: Arithmetic) -> Timed | None:
-    """Times both ways in turn, once in a process: what was found holds for its later trainings.
+    """As `measure`, but once in a process: what was found holds for its later trainings."""
+    key = layer, before, after
+    found = _found.get(key) or measure(*key)
+    if found is not None:
+        _found[key] = found
+    return found
+
+
+def measure(layer: Layer, before: Arithmetic, after: Arithmetic) -> Timed | None:
+    """Times both ways in turn.
 
     Changes neither the state of a generator nor the number of threads. Returns None where so much else runs on this
     machine that there was no time for enough rounds to tell.
@@ -69,12 +78,12 @@ def timed(layer: Layer, before: Arithmetic, after: Arithmetic) -> Timed | None:
     threads = torch.get_num_threads()
     torch.set_num_threads(layer.threads)
     try:
-        return _timed(layer, before, after)
+        return _measure(layer, before, after)
     finally:
         torch.set_num_threads(threads)
 
 
-def _timed(layer: Layer, before: Arithmetic, after: Arithmetic) -> Timed | None:
+def _measure(layer: Layer, before: Arithmetic, after: Arithmetic) -> Timed | None:
     steps = [_step(layer, arithmetic) for arithmetic in (before, after)]
     for step in steps:  # the first of its shape takes several times as long
         step()

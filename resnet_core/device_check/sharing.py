@@ -48,7 +48,7 @@ def gain_of_two(device: torch.device, steps: int = STEPS, environment: Mapping[s
 
 def serve(device: torch.device, steps: int, orders: Iterable[str]) -> None:
     """Measures a training step for each order, and prints its seconds."""
-    training = Training(device)
+    training = Training(device, graphed=device.type == "cuda")
     times_of(training, steps=1)  # makes ready what the first steps of a process need
     print("ready", flush=True)
     for _order in orders:

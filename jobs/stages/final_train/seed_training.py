@@ -143,6 +143,7 @@ class SeedTraining:
         """Raises in all ranks before the same step: if one ended alone, the others would wait for it."""
         end: Exception | None = None
         try:
+            interrupt.check()
             self._beat()
         except (interrupt.Interrupted, LeaseLost) as error:
             end = error
@@ -150,7 +151,8 @@ class SeedTraining:
             raise end or interrupt.Interrupted
 
     def _beat(self) -> None:
-        interrupt.check()
+        """Goes on where the process was asked to end."""
+        interrupt.beat()
         if self._hold is not None:
             self._hold.beat()
 

@@ -47,8 +47,12 @@ class Attempt:
             interrupt.check()
             lease.beat()
 
+        def beat() -> None:
+            interrupt.beat()
+            lease.beat()
+
         patience = Patience(place.settings.outage_deadline_seconds, step)
-        self._place, self._held, self._step = place, held, step
+        self._place, self._held, self._step, self._beat = place, held, step, beat
         self._artifacts = GuardedArtifacts(place.artifacts.waiting(patience), lease.beat)
         self._claimed = ClaimedTrial(place.database.waiting(patience), place.experiment, held)
         self._checkpoints: Checkpoints | None = None
@@ -101,6 +105,7 @@ class Attempt:
             checkpoint_seconds=self._place.settings.checkpoint_seconds,
             epochs=self._place.experiment.sweep.epochs,
             step=self._step,
+            beat=self._beat,
         )
         train(self._running)
         return Outcome(SlotState.COMPLETE)

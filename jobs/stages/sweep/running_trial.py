@@ -46,12 +46,14 @@ class RunningTrial:
         checkpoint_seconds: float,
         epochs: int,
         step: Callable[[], None],
+        beat: Callable[[], None],
     ) -> None:
         self._claimed, self._held, self._planned_epochs = claimed, held, epochs
         self._checkpoints, self._checkpoint_seconds = checkpoints, checkpoint_seconds
         # To be called before every step: it raises LeaseLost where the trial is somebody else's by now, and Interrupted
         # where the process was asked to end.
         self.step = step
+        self._beat = beat  # as `step`, but it goes on where the process was asked to end
         self.slot = held.slot
         self.parameters: dict[str, Any] = claimed.parameters
         self.facts: dict[str, float] = {}
@@ -84,7 +86,7 @@ class RunningTrial:
 
     def checkpoint_writer(self, prepare: Callable[[T], Callable[[Path], None]]) -> CheckpointWriter[T]:
         """Writes the trial's checkpoints, as `prepare` wants them written."""
-        return CheckpointWriter(self._checkpoints, self._checkpoint_seconds, self.step, prepare)
+        return CheckpointWriter(self._checkpoints, self._checkpoint_seconds, self._beat, prepare)
 
     def finish_epoch(self, epoch: EpochResult) -> None:
         """Reports the epoch, whether or not there is a checkpoint of it.

@@ -165,6 +165,7 @@ def fake_cuda(counts: Counts) -> Iterator[None]:
         "torch.cuda.is_available": lambda: True,
         "torch.cuda.device_count": lambda: 1,
         "torch.cuda.current_device": lambda: 0,
+        "torch.cuda.set_device": lambda _: None,
         "torch.cuda.get_device_capability": lambda *_: (9, 0),
         "torch.cuda.is_bf16_supported": lambda *_, **__: True,
         "torch.cuda.is_current_stream_capturing": lambda: counts.capturing,

@@ -75,8 +75,10 @@ def test_checkpoint_is_due_at_once_when_the_process_is_asked_to_end(
 def test_training_goes_on_while_a_checkpoint_is_written(slow: Slow) -> None:
     beats: list[None] = []
     with writer(slow, 0, lambda: beats.append(None)) as writing:
+        assert writing.due()
         writing.save("first")
         assert saved(slow) is None
+        assert not writing.due()
         threading.Timer(0.5, slow.allowed.set).start()
         writing.save("second")  # waits for the first, and gives signs of life
         assert len(beats) >= 2
@@ -127,3 +129,4 @@ def test_what_a_sign_of_life_raises_ends_the_waiting(slow: Slow) -> None:
 
     with pytest.raises(InterruptedError):
         run(writer(slow, 0, lose), "first")
+    assert saved(slow) == "first"  # no thread is left behind

@@ -19,7 +19,11 @@ def test_device_that_is_not_there_is_refused() -> None:
 def test_cuda_device_has_an_index(monkeypatch: pytest.MonkeyPatch, name: str, rank: int, expected: int) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert select_device(name, rank).index == expected
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    device = select_device(name, rank)
+    assert device.index == expected
+    assert current == [device]
 
 
 def test_cuda_computes_fp32_as_ieee_once_a_device_is_selected() -> None:

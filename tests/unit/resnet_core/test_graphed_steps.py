@@ -36,6 +36,7 @@ def run(
     data: TrainingData,
     make: Callable[[TrainingState, Step], GraphedSteps | PlainSteps],
     recipe: TrainingConfig = RECIPE,
+    lr: float = 2.0**-7,
 ) -> Checkpoint:
     """The state after two epochs of steps with changing learning rates."""
     model = build_network(MODEL, PruningConfig(), 2, dropout=recipe.dropout, seed=1)
@@ -45,7 +46,7 @@ def run(
     number = 0
     for epoch in (1, 2):
         for _, chunk in EpochBatches.draw(data, recipe, np.random.default_rng(epoch)).chunks():
-            steps.load(chunk, [2.0 ** -(7 + (number + index) % 3) for index in range(len(chunk))], 0)
+            steps.load(chunk, [lr * 2.0 ** -((number + index) % 4) for index in range(len(chunk))], 0)
             for index in range(len(chunk)):
                 seed = number
                 steps.run(index, first=number == 0, seed=lambda seed=seed: torch.manual_seed(seed))
@@ -109,35 +110,82 @@ def test_shorter_chunk_may_come_first(data: TrainingData) -> None:
     assert_equal(trained(graphed(lambda body: body)), trained(lambda _, step: PlainSteps(step)))
 
 
-def refuse(_body: Body) -> Body:
+def refuse(_steps: GraphedSteps, _body: Body) -> Body:
     raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nCUDA kernel errors might be")
 
 
-def do_nothing(_body: Body) -> Body:
+def do_nothing(_steps: GraphedSteps, _body: Body) -> Body:
     return lambda: None
 
 
-def repeat_the_batch(body: Body) -> Body:
-    """As a graph that reads its batch where it lay when it was captured."""
-
+def use_the_batch_of_the_first_step(steps: GraphedSteps, body: Body) -> Body:
     def replay() -> None:
+        position = steps._position.clone()
+        steps._position.zero_()
         body()
-        body()
+        steps._position.copy_(position + 1)
 
     return replay
 
 
+def use_the_rate_of_the_first_step(steps: GraphedSteps, body: Body) -> Body:
+    def replay() -> None:
+        rates = steps._rates.clone()
+        steps._rates.fill_(rates[0])
+        body()
+        steps._rates.copy_(rates)
+
+    return replay
+
+
+def update_nothing(steps: GraphedSteps, body: Body) -> Body:
+    """All else is computed, losses and running statistics too."""
+
+    def replay() -> None:
+        weights = [weight.clone() for weight in steps._state.network.parameters()]
+        body()
+        with torch.no_grad():
+            for weight, before in zip(steps._state.network.parameters(), weights, strict=True):
+                weight.copy_(before)
+
+    return replay
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize(
     ("capture", "reason"),
     [
         (refuse, "CUDA error: operation not permitted when stream is capturing"),
-        (do_nothing, "a replayed step differs from a plain one by 100%"),
-        (repeat_the_batch, "a replayed step differs from a plain one by "),
+        (do_nothing, "a replayed step differs from a plain one by 100% in "),
+        (use_the_batch_of_the_first_step, "a replayed step differs from a plain one by "),
+        (use_the_rate_of_the_first_step, "a replayed step differs from a plain one by "),
+        (update_nothing, "a replayed step differs from a plain one by 100% in the weights"),
     ],
 )
 def test_steps_stay_plain_where_a_replayed_one_is_wrong(
-    data: TrainingData, caplog: pytest.LogCaptureFixture, capture: Callable[[Body], Body], reason: str
+    data: TrainingData,
+    caplog: pytest.LogCaptureFixture,
+    capture: Callable[[GraphedSteps, Body], Body],
+    reason: str,
+    optimizer: str,
 ) -> None:
-    assert_equal(run(data, graphed(capture)), run(data, lambda _, step: PlainSteps(step)))
+    recipe = RECIPE.model_copy(update={"optimizer": optimizer})
+    made: list[GraphedSteps] = []
+
+    def wrong(state: TrainingState, step: Step) -> GraphedSteps:
+        made.append(
+            GraphedSteps(state, step, MOST_BATCHES, lambda body: capture(made[0], body), aside=lambda body: body())
+        )
+        return made[0]
+
+    assert_equal(run(data, wrong, recipe), run(data, lambda _, step: PlainSteps(step), recipe))
     (record,) = caplog.records
-    assert record.message.startswith(f"the training steps are not replayed as a CUDA graph, which is slower: {reason}")
+    said = f"the training steps are not replayed as a CUDA graph, which is slower: {reason}"
+    assert record.message.startswith(said), record.message
+
+
+def test_numbers_that_are_not_finite_are_told(data: TrainingData, caplog: pytest.LogCaptureFixture) -> None:
+    recipe = RECIPE.model_copy(update={"optimizer": "sgd", "clip_norm": None})
+    run(data, graphed(lambda body: body), recipe, lr=1e30)
+    assert "the plain step leaves numbers in " in caplog.text
+    assert " that are not finite" in caplog.text

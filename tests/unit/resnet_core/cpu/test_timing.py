@@ -3,7 +3,7 @@ import torch
 
 from resnet_core.arithmetic import Arithmetic
 from resnet_core.cpu import timing
-from resnet_core.cpu.timing import Layer, timed
+from resnet_core.cpu.timing import Layer, measure, timed
 
 FP32 = Arithmetic(torch.float32)
 
@@ -23,7 +23,7 @@ def test_timing_leaves_no_trace(layer: Layer, after: Arithmetic, monkeypatch: py
     """Neither in random numbers nor in the number of threads."""
     monkeypatch.setattr(timing, "PATIENCE", 60)  # other tests may take the cores
     before = torch.get_rng_state()
-    found = timed.__wrapped__(layer, Arithmetic(after.precision), after)
+    found = measure(layer, Arithmetic(after.precision), after)
     assert found is not None
     assert found.before > 0
     assert found.after > 0
