@@ -8,6 +8,12 @@ from resnet_core.cpu.timing import Layer, measure, timed
 FP32 = Arithmetic(torch.float32)
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests may take the cores."""
+    monkeypatch.setattr(timing, "PATIENCE", 60)
+
+
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(
     ("layer", "after"),
@@ -19,9 +25,8 @@ FP32 = Arithmetic(torch.float32)
     ],
     ids=str,
 )
-def test_timing_leaves_no_trace(layer: Layer, after: Arithmetic, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timing_leaves_no_trace(layer: Layer, after: Arithmetic) -> None:
     """Neither in random numbers nor in the number of threads."""
-    monkeypatch.setattr(timing, "PATIENCE", 60)  # other tests may take the cores
     before = torch.get_rng_state()
     found = measure(layer, Arithmetic(after.precision), after)
     assert found is not None
