@@ -123,19 +123,22 @@ def count_batches(network: nn.Module, batches: int) -> None:
     torch._foreach_add_([norm.num_batches_tracked for norm in norms], batches)
 
 
-def copy_network(network: ResNet, config: NetworkConfig | None = None) -> ResNet:
-    """A network with the same weights on the same device, in channels_last, for evaluation.
+def copy_network(network: ResNet) -> ResNet:
+    """A network with the same weights on the same device, in channels_last, for evaluation."""
+    copy = empty_network(network.config(), network)
+    copy.load_state_dict(network.state_dict())
+    return copy.eval().requires_grad_(False)
 
-    Made without initial values, so that no random number is drawn. With `config` it has these widths, and its weights
-    have no values yet.
+
+def empty_network(config: NetworkConfig, like: ResNet) -> ResNet:
+    """A network of these widths, with dropout, device and type of `like`, in channels_last.
+
+    Its weights have no values yet, so that no random number is drawn for them.
     """
     with torch.device("meta"):
-        copy = ResNet(config or network.config(), network.dropout.p)
-    copy.to(network.stem.weight.dtype).to_empty(device=network.stem.weight.device)
-    copy.to(memory_format=torch.channels_last)
-    if config is None:
-        copy.load_state_dict(network.state_dict())
-    return copy.eval().requires_grad_(False)
+        network = ResNet(config, like.dropout.p)
+    network.to(like.stem.weight.dtype).to_empty(device=like.stem.weight.device)
+    return network.to(memory_format=torch.channels_last)
 
 
 def example_input(size: int = 32) -> Tensor:

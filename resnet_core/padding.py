@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resnet_core.description import NetworkConfig
-from resnet_core.model import ResNet, copy_network
+from resnet_core.model import ResNet, empty_network
 
 MULTIPLE = 8  # of channels, in bfloat16 (NVIDIA: Tensor Core requirements of cuDNN and cuBLAS)
 
@@ -29,11 +29,11 @@ def padded_config(config: NetworkConfig) -> NetworkConfig:
 
 def pad_network(network: ResNet) -> ResNet:
     """A network with padded widths and the same weights, to be trained."""
-    padded = copy_network(network, padded_config(network.config()))
+    padded = empty_network(padded_config(network.config()), network)
     values = network.state_dict()
-    for name, tensor in padded.state_dict().items():
+    for name, tensor in padded.state_dict().items():  # detached, so that no gradient knows of it
         tensor.copy_(pad(values[name], tensor))
-    return padded.train().requires_grad_(True)
+    return padded
 
 
 def pad(tensor: Tensor, like: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resnet_core.arithmetic import Arithmetic
 from resnet_core.arithmetic_choice import choose_arithmetic
 from resnet_core.batches import Chunk
 from resnet_core.build import build_network
@@ -55,12 +54,11 @@ class Training:
         self.batch = 128 if on_gpu else 32
         recipe = TrainingConfig(batch_size=self.batch)
         model = build_network(*((RESNET18, PRUNED) if on_gpu else (SMALL, PruningConfig())), CLASSES, seed=0)
-        arithmetic = choose_arithmetic(precision, model.config(), SIDE, self.batch, device)
-        self.arithmetic: Arithmetic = arithmetic
-        use_faster_layers(model, arithmetic)
+        self.arithmetic = choose_arithmetic(precision, model.config(), SIDE, self.batch, device)
+        use_faster_layers(model, self.arithmetic)
         model.to(device).to(memory_format=torch.channels_last).train()
         self.state = TrainingState(model, recipe, padded=padded)
-        step = Step(self.state, self.state.network, recipe, arithmetic)
+        step = Step(self.state, self.state.network, recipe, self.arithmetic)
         self.steps = GraphedSteps(self.state, step, 1) if graphed else PlainSteps(step)
         self._count, self._chunk = 0, self._random_chunk()
 

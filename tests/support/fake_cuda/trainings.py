@@ -17,7 +17,7 @@ import torch
 
 from resnet_core.batches import EpochBatches, TrainingData
 from resnet_core.build import build_network
-from resnet_core.config import AugmentationConfig, ModelConfig, PruningConfig, TrainingConfig
+from resnet_core.config import AugmentationConfig, ModelConfig, TrainingConfig
 from resnet_core.data import Images
 from resnet_core.description import NetworkConfig
 from resnet_core.device import select_device
@@ -30,7 +30,6 @@ from resnet_core.train import train
 from resnet_core.training_state import Checkpoint
 from tests.support.fake_cuda import Counts, fake_cuda, really
 
-PRUNED = PruningConfig(method="amounts", amounts=(0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.3, 0.3))
 STEPS, BATCH, EPOCH = 8, 128, 45_056
 
 EVERYTHING: dict[str, Any] = {
@@ -85,8 +84,8 @@ def images(number: int, device: torch.device) -> Images:
     )
 
 
-def network(device: torch.device, dropout: float = 0.0, pruning: PruningConfig = PRUNED) -> ResNet:
-    config = planned_config(NetworkConfig.from_model(ModelConfig(), 10), pruning)
+def network(device: torch.device, dropout: float = 0.0) -> ResNet:
+    config = planned_config(NetworkConfig.from_model(ModelConfig(), 10), training_step.PRUNED)
     with device:
         return ResNet(config, dropout)
 
@@ -145,8 +144,7 @@ def main(names: list[str]) -> None:
         options = dict(CASES[name])
         augmentation = AugmentationConfig(**options.pop("augmentation", {}))
         recipe = TrainingConfig(lr=0.01, batch_size=BATCH, augmentation=augmentation, **options)
-        counts = Counts()
-        with fake_cuda(counts):
+        with fake_cuda(counts := Counts()):
             device = select_device("cuda")
             found = costs_of(recipe, counts, device)
         with fake_cuda(counts := Counts()):

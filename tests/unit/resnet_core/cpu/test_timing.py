@@ -47,7 +47,9 @@ def test_more_work_takes_longer() -> None:
 
 def test_a_layer_is_timed_once_in_a_process() -> None:
     layer = Layer(14, 2, 8, 8, threads=1, filters=14)
-    assert timed(layer, FP32, Arithmetic(torch.bfloat16)) is timed(layer, FP32, Arithmetic(torch.bfloat16))
+    found = timed(layer, FP32, Arithmetic(torch.bfloat16))
+    assert found is not None
+    assert timed(layer, FP32, Arithmetic(torch.bfloat16)) is found
 
 
 def test_too_few_rounds_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
