@@ -21,7 +21,7 @@ from jobs.queue.optuna_internals import trial_id
 from jobs.queue.outcomes import Outcome
 from jobs.queue.status import SweepStatus, read_trials, sweep_status
 from jobs.queue.study import load_study
-from jobs.queue.tables import SlotState, ledger
+from jobs.queue.tables import SlotState, ledger, slots
 from jobs.runtime import interrupt
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.settings import Settings
@@ -32,6 +32,7 @@ from jobs.stages.sweep import stage as sweep
 from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.train_trial import train_trial
 from jobs.stages.sweep.worker import Worker
+from resnet_core.epoch import EpochResult
 from tests.local.conftest import tiny
 from tests.support.databases import commit, opened
 
@@ -348,3 +349,31 @@ def test_stop_decision_of_the_former_owner_is_obeyed(settings: Settings, root: A
     run_trial(experiment, settings, root, training(experiment, root))
     (trial,) = status_of(experiment, settings).trials
     assert (trial.state, trial.epoch) == (SlotState.STOPPED_EARLY, 1)
+
+
+def test_epochs_that_are_trained_anew_are_not_decided_anew(settings: Settings, root: Artifacts) -> None:
+    """Their owner has reported more than its last checkpoint holds, here none, and went on after each."""
+    experiment = tiny("sweep={trials: 1, epochs: 4, earlyStopping: {name: median}}")
+    settings = settings.model_copy(update={"checkpoint_seconds": 3600})
+    prepare.run(experiment, settings, root)
+    body, database, decided = training(experiment, root), opened(settings.database_url), list[int]()
+    of_trial = sa.select(slots.c.decided_epoch).where(slots.c.study == "quick")
+
+    def noted(run: RunningTrial) -> None:
+        finish = run.finish_epoch
+
+        def finish_epoch(epoch: EpochResult) -> None:
+            finish(epoch)
+            decided.append(database.read(lambda connection: connection.scalar(of_trial)))
+            if len(decided) == 2:
+                raise interrupt.Interrupted
+
+        run.finish_epoch = finish_epoch  # type: ignore[method-assign]
+        body(run)
+
+    with pytest.raises(interrupt.Interrupted):
+        run_trial(experiment, settings, root, noted)
+    run_trial(experiment, settings, root, noted)
+    assert decided == [1, 2, 2, 2, 3, 3]
+    assert status_of(experiment, settings).trials[0].state is SlotState.COMPLETE
+    database.close()
