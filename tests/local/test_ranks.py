@@ -58,6 +58,13 @@ def test_fifty_steps_of_two_ranks_are_those_of_one_process(found: list[dict[str,
         torch.testing.assert_close(found[0]["fixed"]["weights"][name], tensor, rtol=1e-3, atol=1e-5)
 
 
+def test_ranks_go_on_in_an_epoch_that_one_process_began(found: list[dict[str, Any]]) -> None:
+    """Its losses and hits so far count once."""
+    case = found[0]["joined"]
+    for ours, theirs in zip(case["ranks"], case["alone"], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
+
+
 def test_all_ranks_compute_in_what_the_first_has_chosen(found: list[dict[str, Any]]) -> None:
     expected = {"precision": "bfloat16", "winograd": False, "grouped_batch_norm": False}
     assert [rank["chosen"] for rank in found] == [expected] * 2

@@ -58,6 +58,14 @@ def trained(recipe: TrainingConfig, epochs: int, group: Group = ALONE, *, fixed:
     return {"results": results, "checkpoints": saver.checkpoints, "weights": copied(dict(network.state_dict()))}
 
 
+def joined(group: Group) -> Any:
+    """What one process has found in two epochs, and what the ranks find who go on in the middle of the first."""
+    alone = trained(FIXED, 2, fixed=True)
+    half = alone["checkpoints"][2]
+    assert half["step"] == 2
+    return {"alone": alone["results"], "ranks": trained(FIXED, 2, group, fixed=True, checkpoint=half)["results"]}
+
+
 def asked_at_step(group: Group, rank: int, step: int) -> int:
     """How many steps each rank makes when one of them is asked to end before a step."""
     steps = iter(range(1000))
@@ -102,6 +110,7 @@ def main(folder: Path, rank: int, address: str) -> None:
     cases: dict[str, Callable[[], Any]] = {
         "fixed": lambda: trained(FIXED, STEPS // 5, group, fixed=True),
         "free": lambda: trained(FREE, 3, group),
+        "joined": lambda: joined(group),
         "chosen": lambda: chosen(group),
         "asked": lambda: asked_at_step(group, 1, 7),
         "diverged": lambda: diverged(group),
