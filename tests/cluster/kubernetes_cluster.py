@@ -59,9 +59,13 @@ class Namespace:
         return found
 
     def wait(self, what: str, condition: str, seconds: float) -> None:
-        """Until `what` (as kubectl names it) has `condition`; with what it is instead when it has not in time."""
+        """Until `what` (as kubectl names it) has `condition`; with what it is instead when it has not in time.
+
+        It need not be there yet: what has been deleted takes a moment to be made again.
+        """
         try:
-            self.kubectl("wait", what, f"--for={condition}", f"--timeout={seconds:.0f}s")
+            for awaited in ("create", condition):
+                self.kubectl("wait", what, f"--for={awaited}", f"--timeout={seconds:.0f}s")
         except CommandFailed as failed:
             raise CommandFailed(
                 ["wait", what, condition], failed.code, failed.output + self.kubectl("describe", what)
