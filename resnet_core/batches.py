@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_core.augment import EpochPlan, Mixing, normalize
@@ -72,15 +73,21 @@ class EpochBatches:
         cls,
         data: TrainingData,
         recipe: TrainingConfig,
-        rng: np.random.Generator,
+        seed: int,
+        epoch: int,
         group: Group = ALONE,
         dtype: torch.dtype = torch.float32,
     ) -> Self:
-        """`dtype` is that of the images; a network that computes in bfloat16 would round them to it anyway."""
+        """Epoch number `epoch` of the training with this seed.
+
+        `dtype` is that of the images; a network that computes in bfloat16 would round them to it anyway.
+        """
+        rng = np.random.default_rng([seed, epoch])
         device, size, batch_size = data.train.images.device, data.train.images.shape[-1], recipe.batch_size
         steps = len(data.train) // batch_size
         rows = rng.permutation(len(data.train))[: steps * batch_size]
-        plan = EpochPlan.draw(recipe.augmentation, len(rows), size, rng)
+        alternating = _mirrored(len(data.train), seed, epoch)[rows]
+        plan = EpochPlan.draw(recipe.augmentation, len(rows), size, rng, alternating=alternating)
         own = slice(None)
         if group.size > 1:
             mine = own_rows(group, steps, batch_size)
@@ -115,6 +122,12 @@ class EpochBatches:
         if mixing is None:
             return Chunk(images, divided(labels), None, None)
         return Chunk(images, divided(labels), divided(mixing.labels), divided(mixing.weight))
+
+
+def _mirrored(images: int, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Which images are mirrored in this epoch if each is in every second one: half of them in the first, by chance."""
+    first = np.random.default_rng([seed]).random(images) < 0.5
+    return first if epoch % 2 else ~first
 
 
 def balanced_batch(data: TrainingData, size: int, seed: int) -> tuple[Tensor, Tensor]:

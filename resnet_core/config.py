@@ -39,6 +39,7 @@ Number = Annotated[float, BeforeValidator(_number)]
 Text = Annotated[str, AfterValidator(check_text)]
 PositiveInt = Annotated[int, Field(ge=1), BeforeValidator(_number)]
 PositiveNumber = Annotated[float, Field(gt=0), BeforeValidator(_number)]
+LearningRate = Annotated[float, Field(gt=0, le=LARGEST_FACTOR), BeforeValidator(_number)]
 Fraction = Annotated[float, Field(ge=0, lt=1), BeforeValidator(_number)]
 Epochs = Annotated[float, Field(ge=0.001), BeforeValidator(_number)]
 ImageSize = Annotated[int, Field(ge=8, le=512), BeforeValidator(_number)]
@@ -159,12 +160,21 @@ class ScheduleConfig(Config):
     cycle_epochs: Epochs = Field(10, description="cyclic: epochs from bottom to bottom.")
 
 
+PaddingMode = Literal["zeros", "reflect"]
+
+
 class AugmentationConfig(Config):
     """Changes of the training images; each image has its own draw. Validation and test images get none."""
 
     policy: Literal["none", "autoaugment", "trivialaugment"] = "none"
     flip: Flag = Field(True, description="Mirror left and right with probability 1/2.")
-    crop_padding: Whole = Field(4, ge=0, le=32, description="Zero padding in pixels before a random crop; 0: none.")
+    alternating_flip: Flag = Field(
+        False, description="Where images are mirrored: each in every second epoch, instead of by chance (Jordan 2024)."
+    )
+    crop_padding: Whole = Field(4, ge=0, le=32, description="Padding in pixels before a random crop; 0: none.")
+    crop_padding_mode: PaddingMode = Field(
+        "zeros", description="What is padded with: black, or the image's own mirrored border."
+    )
     erasing: Number = Field(0, ge=0, le=1, description="Probability of random erasing.")
     mixup: Number = Field(0, ge=0, description="Alpha of mixup's Beta(alpha, alpha); 0: none.")
     cutmix: Number = Field(0, ge=0, description="Alpha of cutmix's Beta(alpha, alpha); 0: none.")
@@ -173,10 +183,13 @@ class AugmentationConfig(Config):
 class TrainingConfig(Config):
     """The recipe of one training: everything but its length, its data and its seed."""
 
-    optimizer: Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"] = "sgd"
-    lr: Number = Field(0.1, gt=0, le=LARGEST_FACTOR)
-    momentum: Number = Field(0.9, ge=0, lt=1, description="Of sgd and rmsprop; the others have none.")
-    nesterov: Flag = Field(True, description="Of sgd, where momentum is above zero.")
+    optimizer: Literal["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd", "muon"] = "sgd"
+    lr: LearningRate = 0.1
+    auxiliary_lr: LearningRate | None = Field(
+        None, description="muon: of all that is no convolution of a block, which SGD trains; default: lr."
+    )
+    momentum: Number = Field(0.9, ge=0, lt=1, description="Of sgd, rmsprop and muon; the others have none.")
+    nesterov: Flag = Field(True, description="Of sgd and muon, where momentum is above zero.")
     weight_decay: Number = Field(5e-4, ge=0, le=LARGEST_FACTOR)
     decay_norm_and_bias: Flag = Field(False, description="Decay batch-norm parameters and biases too.")
     batch_size: Whole = Field(128, ge=2, description="Images a step.")

@@ -100,7 +100,7 @@ def train(
     precision = arithmetic.precision
     use_faster_layers(model, arithmetic)
     model.to(memory_format=torch.channels_last)
-    state = TrainingState(model, recipe, padded=_pads(model, precision, device))
+    state = TrainingState(model, recipe, precision, padded=_pads(model, precision, device))
     if checkpoint:
         state.restore(checkpoint, seed)
         if group.rank:
@@ -109,7 +109,7 @@ def train(
     saver, begun_at = saver or NothingSaved(), state.epoch
 
     def draw(epoch: int) -> EpochBatches:
-        return EpochBatches.draw(data, recipe, np.random.default_rng([seed, epoch]), group, precision)
+        return EpochBatches.draw(data, recipe, seed, epoch, group, precision)
 
     def save(seconds: float) -> None:
         saver.save({**state.checkpoint(seed, seconds), "arithmetic": arithmetic.to_record()})

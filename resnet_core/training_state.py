@@ -21,10 +21,12 @@ class TrainingState:
     device can go on with them.
     """
 
-    def __init__(self, model: ResNet, recipe: TrainingConfig, *, padded: bool = False) -> None:
+    def __init__(
+        self, model: ResNet, recipe: TrainingConfig, precision: torch.dtype = torch.float32, *, padded: bool = False
+    ) -> None:
         self._model = model
         self.network = pad_network(model) if padded else model
-        self.optimizer: optim.Optimizer = build_optimizer(self.network, recipe)
+        self.optimizer: optim.Optimizer = build_optimizer(self.network, recipe, precision)
         self.average = AveragedWeights(self.network, recipe.ema) if recipe.ema else None
         self.sums = torch.zeros(2, device=model.stem.weight.device)  # losses and hits of the epoch
         self.epoch, self.step = 1, 0  # the epoch that is trained, and the steps of it that are done

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from resnet_core.augment.policies import PolicyDraw, draw_autoaugment, draw_trivialaugment
 from resnet_core.augment.rectangles import draw_cutmix, draw_erasing
 from resnet_core.augment.sent_plan import SentPlan, SentPolicy, send
-from resnet_core.config import AugmentationConfig
+from resnet_core.config import AugmentationConfig, PaddingMode
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class EpochPlan:
 
     size: int
     padding: int
+    padding_mode: PaddingMode
     offsets: NDArray[np.int64] | None  # (N, 2) top and left of the crop in the padded image
     flips: NDArray[np.bool_] | None  # (N,)
     policy: PolicyDraw | None
@@ -30,13 +31,24 @@ class EpochPlan:
     weight: NDArray[np.float32] | None  # (N,) the share that the image itself keeps in a mix
 
     @classmethod
-    def draw(cls, config: AugmentationConfig, n: int, size: int, rng: np.random.Generator) -> Self:
-        """Choices for `n` images of `size` x `size` pixels."""
+    def draw(
+        cls,
+        config: AugmentationConfig,
+        n: int,
+        size: int,
+        rng: np.random.Generator,
+        *,
+        alternating: NDArray[np.bool_] | None = None,
+    ) -> Self:
+        """Choices for `n` images of `size` x `size` pixels.
+
+        With `config.alternating_flip`, `alternating` `(n,)` says which ones are mirrored in this epoch.
+        """
         offsets = flips = policy = erased = None
         if config.crop_padding:
             offsets = rng.integers(2 * config.crop_padding + 1, size=(n, 2))
         if config.flip:
-            flips = rng.random(n) < 0.5
+            flips = alternating if config.alternating_flip else rng.random(n) < 0.5
         if config.policy == "autoaugment":
             policy = draw_autoaugment(n, size, rng)
         elif config.policy == "trivialaugment":
@@ -44,7 +56,8 @@ class EpochPlan:
         if config.erasing:
             erased = draw_erasing(n, size, config.erasing, rng)
         cuts, weight = _draw_mixing(config, n, size, rng)
-        return cls(size, config.crop_padding, offsets, flips, policy, erased, cuts, weight)
+        padding = config.crop_padding, config.crop_padding_mode
+        return cls(size, *padding, offsets, flips, policy, erased, cuts, weight)
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The plan for these images only, in this order."""
@@ -66,6 +79,7 @@ class EpochPlan:
         return SentPlan(
             size=self.size,
             padding=self.padding,
+            padding_mode=self.padding_mode,
             offsets=None if self.offsets is None else send(self.offsets, device),
             flips=None if self.flips is None else send(self.flips, device),
             policy=None if self.policy is None else SentPolicy.sort(self.policy, self.size, device, chunk),

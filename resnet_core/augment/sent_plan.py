@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from resnet_core.augment.policies import PolicyDraw
 from resnet_core.augment.rectangles import mask
 from resnet_core.augment.tables import Tables, build_tables
+from resnet_core.config import PaddingMode
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class SentPlan:
 
     size: int
     padding: int
+    padding_mode: PaddingMode
     offsets: Tensor | None  # (N, 2)
     flips: Tensor | None  # (N,) bool
     policy: SentPolicy | None
@@ -110,12 +112,21 @@ class SentPlan:
         if self.flips is not None:
             columns = torch.where(self.flips[part, None], self.size - 1 - columns, columns)
         if self.offsets is not None:
-            images = F.pad(images, (self.padding,) * 4)
             offsets = self.offsets[part]
             rows, columns = rows + offsets[:, :1], columns + offsets[:, 1:]
+            if self.padding_mode == "reflect":
+                rows, columns = (_reflected(places - self.padding, self.size) for places in (rows, columns))
+            else:
+                images = F.pad(images, (self.padding,) * 4)
         sources = rows[:, :, None] * images.shape[-1] + columns[:, None, :]  # (M, H, W)
         pixels = images.flatten(2).gather(2, sources.flatten(1)[:, None].expand(-1, 3, -1))
         return pixels.view(-1, 3, self.size, self.size)
+
+
+def _reflected(places: Tensor, size: int) -> Tensor:
+    """Rows or columns of an image that goes on beyond its border as in a mirror, as those of the image itself."""
+    places = places.abs() % (2 * size - 2)
+    return torch.minimum(places, 2 * size - 2 - places)
 
 
 def send(array: NDArray[np.generic], device: torch.device) -> Tensor:

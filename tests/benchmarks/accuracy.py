@@ -22,7 +22,6 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 from scipy.stats import t
 from torch import Tensor, nn
@@ -88,7 +87,7 @@ def train_plain(
     steps = len(data.train) // recipe.batch_size
     model.train()
     for epoch in range(1, epochs + 1):
-        batches = EpochBatches.draw(data, recipe, np.random.default_rng([seed, epoch]))
+        batches = EpochBatches.draw(data, recipe, seed, epoch)
         for step, (images, labels, _) in enumerate(batches, (epoch - 1) * steps):
             for group in optimizer.param_groups:
                 group["lr"] = recipe.lr * lr_factor(recipe.schedule, step, steps, epochs)

@@ -18,6 +18,7 @@ from tests.support.fake_cuda.trainings import CASES
 from tests.support.missing import missing
 
 MOST_OPERATIONS_A_STEP = 280  # of ResNet-18 with everything on; a graph holds them, so that the host launches one
+MOST_OPERATIONS_OF_MUON = 500  # besides; convolutions of one shape share theirs, and here no two shapes are equal
 MOST_OPERATIONS_OF_AUGMENTATION = 200  # an epoch of 45,056 images
 
 
@@ -43,7 +44,8 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 @pytest.mark.parametrize("case", CASES)
 def test_step_is_short_and_moves_and_waits_for_nothing(costs: dict[str, dict[str, Any]], case: str) -> None:
     step = costs[case]["step"]
-    assert 150 < step["operations"] <= MOST_OPERATIONS_A_STEP
+    most = MOST_OPERATIONS_A_STEP + (MOST_OPERATIONS_OF_MUON if case.endswith("muon") else 0)
+    assert 150 < step["operations"] <= most
     assert (step["transfers"], step["waits"]) == (0, 0)
 
 

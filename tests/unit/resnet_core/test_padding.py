@@ -19,7 +19,7 @@ def trained(optimizer: str, *, padded: bool, checkpoint: Checkpoint | None = Non
     """The state after some steps in float64, in which nothing is rounded that matters."""
     recipe = TrainingConfig(optimizer=optimizer, lr=0.01, decay_norm_and_bias=True, clip_norm=1.0, ema=0.9)
     model = build_network(ODD, PRUNED, 3, seed=0).to(memory_format=torch.channels_last).double()
-    state = TrainingState(model, recipe, padded=padded)
+    state = TrainingState(model, recipe, torch.float64, padded=padded)
     if checkpoint:
         state.restore(checkpoint, seed=0)
     state.network.train()
@@ -32,7 +32,7 @@ def trained(optimizer: str, *, padded: bool, checkpoint: Checkpoint | None = Non
     return state
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"])
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd", "muon"])
 def test_padded_network_trains_as_the_one_it_stands_for(optimizer: str) -> None:
     plain, padded = trained(optimizer, padded=False), trained(optimizer, padded=True)
     left, right = plain.checkpoint(0, 0.0), padded.checkpoint(0, 0.0)

@@ -72,7 +72,7 @@ def assert_equal(left: Any, right: Any) -> None:
         assert left == right
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"])
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd", "muon"])
 def test_training_resumed_before_any_step_ends_bit_for_bit_equal(data: TrainingData, optimizer: str) -> None:
     recipe = EVERYTHING.model_copy(update={"optimizer": optimizer, "lr": 0.01})
     whole, results, checkpoints = run(data, recipe, 3)
@@ -84,6 +84,27 @@ def test_training_resumed_before_any_step_ends_bit_for_bit_equal(data: TrainingD
         assert_equal(checkpoints[-1], last[-1])
         for before, again in zip(results[number // steps :], rest, strict=True):
             assert replace(before, seconds=0) == replace(again, seconds=0)
+
+
+def test_every_image_is_mirrored_in_every_second_epoch() -> None:
+    """Half of them in the first, by chance."""
+    images = torch.arange(200 * 64).view(200, 1, 8, 8).expand(-1, 3, -1, -1).remainder(256).to(torch.uint8)
+    images[:, :, 0, 0], images[:, :, 0, 7] = 0, 255
+    data = TrainingData(Images(images, torch.arange(200)), None, torch.zeros(3), torch.ones(3))
+    augmentation = AugmentationConfig(alternating_flip=True, crop_padding=0)
+    recipe = TrainingConfig(batch_size=50, augmentation=augmentation)
+
+    def mirrored(seed: int, epoch: int) -> Tensor:
+        found = torch.zeros(200, dtype=torch.bool)
+        for batch, labels, _ in EpochBatches.draw(data, recipe, seed, epoch):
+            found[labels] = batch[:, 0, 0, 0] > 0
+        return found
+
+    first = mirrored(0, 1)
+    assert 70 < first.sum() < 130
+    assert [torch.equal(mirrored(0, epoch), first) for epoch in (2, 3, 4)] == [False, True, False]
+    assert torch.equal(mirrored(0, 2), ~first)
+    assert 70 < (mirrored(1, 1) != first).sum() < 130
 
 
 def test_finished_training_is_neither_repeated_nor_saved_again(data: TrainingData) -> None:
@@ -187,7 +208,7 @@ def test_checkpoint_of_another_seed_is_refused(data: TrainingData) -> None:
         train(network(), EVERYTHING, data, 2, seed=8, checkpoint=checkpoints[0])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"])
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd", "muon"])
 def test_every_optimizer_learns(data: TrainingData, optimizer: str) -> None:
     lr = {"adadelta": 1.0, "sgd": 0.05, "asgd": 0.05, "adagrad": 0.02}.get(optimizer, 0.003)
     recipe = TrainingConfig(
@@ -362,7 +383,7 @@ def test_network_that_nothing_was_measured_of_raises_diverged(data: TrainingData
         run(replace(data, validation=None), recipe, 1)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd"])
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw", "adadelta", "adagrad", "asgd", "muon"])
 @pytest.mark.parametrize("change", [{"lr": 1e3}, {"lr": 1e9}, {"lr": LARGEST_FACTOR}, {"weight_decay": LARGEST_FACTOR}])
 def test_an_epoch_has_finite_results_or_the_training_diverges(
     data: TrainingData, optimizer: str, change: dict[str, float]
@@ -410,7 +431,7 @@ def test_flip_averages_the_probabilities_of_both_views(data: TrainingData) -> No
 
 def test_epoch_shows_every_image_once_but_the_rest_of_the_last_batch(data: TrainingData) -> None:
     recipe = TrainingConfig(batch_size=16, augmentation=AugmentationConfig(flip=False, crop_padding=0))
-    batches = [images for images, _, _ in EpochBatches.draw(data, recipe, np.random.default_rng(0))]
+    batches = [images for images, _, _ in EpochBatches.draw(data, recipe, 0, 1)]
     assert [len(batch) for batch in batches] == [16] * 6
     seen = torch.cat(batches).contiguous()
     assert len(seen.flatten(1).unique(dim=0)) == 96

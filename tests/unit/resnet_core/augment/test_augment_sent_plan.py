@@ -51,6 +51,26 @@ def test_crop_and_flip_equal_torchvision_on_each_image(images: Tensor) -> None:
     assert len(plan.offsets.unique(dim=0)) > 30
 
 
+@pytest.mark.parametrize(("padding", "size"), [(2, 32), (31, 32), (32, 8)])
+def test_crop_of_a_mirrored_border_equals_torchvision_on_each_image(padding: int, size: int) -> None:
+    """A border that is wider than the image is mirrored again."""
+    images = torch.randint(0, 256, (N, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    config = AugmentationConfig(flip=True, crop_padding=padding, crop_padding_mode="reflect")
+    plan = EpochPlan.draw(config, N, size, np.random.default_rng(0)).send(CPU, N)
+    assert plan.offsets is not None
+    assert plan.flips is not None
+    batch = plan.transform(images, 0)
+    for index, image in enumerate(images):
+        top, left = plan.offsets[index].tolist()
+        padded, rest = image, padding
+        while rest:  # torchvision mirrors a border at most as wide as the image is without its last pixel
+            once = min(rest, padded.shape[-1] - 1)
+            padded, rest = T.pad(padded, [once] * 4, padding_mode="reflect"), rest - once
+        single = T.crop(padded, top, left, size, size)
+        single = T.horizontal_flip(single) if plan.flips[index] else single
+        assert torch.equal(batch[index], single)
+
+
 @pytest.mark.parametrize("policy", ["autoaugment", "trivialaugment"])
 def test_policy_on_a_chunk_equals_torchvision_on_each_image(policy: str) -> None:
     n = 3000
