@@ -131,9 +131,9 @@ def _convolutions(network: NetworkConfig, side: int) -> Iterator[Convolution]:
     """Those with stride 1 inside the blocks; each block has one or two."""
     channels = network.stem
     for block in chain.from_iterable(network.stages):
-        side = -(-side // block.stride)
-        if block.stride == 1:
+        if block.stride == 1 or block.pooled:
             yield Convolution(channels, block.inner, side)
+        side = -(-side // block.stride)
         yield Convolution(block.inner, block.outer, side)
         channels = block.outer
 

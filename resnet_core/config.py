@@ -91,9 +91,14 @@ class ModelConfig(Config):
     """
 
     depths: tuple[Depth, ...] = Field((2, 2, 2, 2), min_length=1, max_length=8)
-    width: Width = Field(64, description="Channels of the stem and the first stage; each next doubles.")
+    width: Width = Field(64, description="Channels of the first stage; each next doubles.")
     widths: tuple[Width, ...] | None = Field(None, description="Channels of each stage, in place of width.")
+    stem_width: Width | None = Field(None, description="Channels of the stem; default: those of the first stage.")
     strides: tuple[Stride, ...] = (1, 2, 2, 2)
+    downsampling: Literal["convolution", "maxpool"] = Field(
+        "convolution",
+        description="What makes maps smaller: the stride of convolutions, or a maximum over pixels behind them.",
+    )
 
     @model_validator(mode="after")
     def _check_lengths(self) -> "ModelConfig":

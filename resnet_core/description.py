@@ -15,13 +15,15 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z
 class BlockConfig(Config):
     """One basic block: channels between its two convolutions (`inner`) and behind them (`outer`), and its stride.
 
-    With `projection` its shortcut is a 1x1 convolution, without one the identity.
+    With `projection` its shortcut is a 1x1 convolution, without one the identity. The stride is that of the first
+    convolution and of the projection or, with `pooled`, of a maximum behind the one and before the other.
     """
 
     inner: PositiveInt
     outer: PositiveInt
     stride: PositiveInt
     projection: Flag
+    pooled: Flag = False
 
 
 class NetworkConfig(Config):
@@ -34,14 +36,16 @@ class NetworkConfig(Config):
     @classmethod
     def from_model(cls, model: ModelConfig, classes: int) -> "NetworkConfig":
         """The network before pruning. A block whose size or stride changes gets a projection (option B)."""
-        width = model.stage_widths[0]
+        stem = width = model.stem_width or model.stage_widths[0]
         stages = []
         for depth, outer, stride in zip(model.depths, model.stage_widths, model.strides, strict=True):
-            first = BlockConfig(inner=outer, outer=outer, stride=stride, projection=stride != 1 or width != outer)
+            pooled = stride != 1 and model.downsampling == "maxpool"
+            projection = stride != 1 or width != outer
+            first = BlockConfig(inner=outer, outer=outer, stride=stride, projection=projection, pooled=pooled)
             rest = BlockConfig(inner=outer, outer=outer, stride=1, projection=False)
             stages.append((first, *(rest,) * (depth - 1)))
             width = outer
-        return cls(stem=model.stage_widths[0], stages=tuple(stages), classes=classes)
+        return cls(stem=stem, stages=tuple(stages), classes=classes)
 
 
 class ModelDescription(Config):

@@ -44,21 +44,31 @@ class BatchNorm2d(nn.BatchNorm2d):
         )
 
 
+class MaxPool2d(nn.MaxPool2d):
+    """The maximum of each `stride` x `stride` pixels. Maps get the size that a convolution with this stride gives."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__(stride, ceil_mode=True)
+
+
 class BasicBlock(nn.Module):
     def __init__(self, channels: int, config: BlockConfig) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, config.inner, 3, config.stride, padding=1, bias=False)
+        self.stride = config.stride
+        stride = 1 if config.pooled else config.stride
+        self.pool: nn.Module = MaxPool2d(config.stride) if config.pooled else nn.Identity()
+        self.conv1 = nn.Conv2d(channels, config.inner, 3, stride, padding=1, bias=False)
         self.norm1 = BatchNorm2d(config.inner)
         self.conv2 = nn.Conv2d(config.inner, config.outer, 3, padding=1, bias=False)
         self.norm2 = BatchNorm2d(config.outer)
         self.shortcut: nn.Module = nn.Identity()
         if config.projection:
-            projection = Projection(channels, config.outer, config.stride)
+            projection = Projection(channels, config.outer, stride)
             self.shortcut = nn.Sequential(projection, BatchNorm2d(config.outer))
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.norm1(self.conv1(x)), inplace=True)
-        out = self.norm2(self.conv2(out)) + self.shortcut(x)
+        out = F.relu(self.norm1(self.pool(self.conv1(x))), inplace=True)
+        out = self.norm2(self.conv2(out)) + self.shortcut(self.pool(x))
         return F.relu(out, inplace=True)
 
 
@@ -106,8 +116,9 @@ class ResNet(nn.Module):
                 BlockConfig(
                     inner=block.conv1.out_channels,
                     outer=block.conv2.out_channels,
-                    stride=block.conv1.stride[0],
+                    stride=block.stride,
                     projection=not isinstance(block.shortcut, nn.Identity),
+                    pooled=isinstance(block.pool, MaxPool2d),
                 )
                 for block in stage.children()
                 if isinstance(block, BasicBlock)

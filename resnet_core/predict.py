@@ -43,6 +43,8 @@ def images_at_once(network: NetworkConfig, height: int, width: int) -> int:
     """How many images of so many pixels a batch has, so that its memory is bounded: at least one, at most 1,024."""
     largest = max(3, network.stem) * height * width
     for block in chain.from_iterable(network.stages):
+        if block.pooled:  # behind the first convolution
+            largest = max(largest, block.inner * height * width)
         height, width = math.ceil(height / block.stride), math.ceil(width / block.stride)
         largest = max(largest, max(block.inner, block.outer) * height * width)
     return min(max(LARGEST_ACTIVATION // largest, 1), MOST_IMAGES)

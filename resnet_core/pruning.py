@@ -48,7 +48,7 @@ def pruned_config(config: NetworkConfig, amounts: tuple[float, ...], round_to: i
         streams[-1] = kept_channels(streams[-1], amount, round_to, last=last)
         stream_of.append(len(streams) - 1)
     pruned = iter(
-        BlockConfig(inner=width, outer=streams[stream], stride=block.stride, projection=block.projection)
+        block.model_copy(update={"inner": width, "outer": streams[stream]})
         for block, width, stream in zip(blocks, inner, stream_of, strict=True)
     )
     stages = tuple(tuple(next(pruned) for _ in stage) for stage in config.stages)

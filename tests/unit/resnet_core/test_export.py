@@ -22,6 +22,7 @@ NETWORKS = {
     ),
     "layer4 removed": (ModelConfig(depths=(2, 2, 2), strides=(1, 2, 4)), PruningConfig()),
     "narrow": (ModelConfig(depths=(1, 2), width=8, strides=(2, 2)), PruningConfig(method="target", target=5000)),
+    "pooled": (ModelConfig(depths=(1, 1, 1), width=8, strides=(2, 2, 3), downsampling="maxpool"), PruningConfig()),
 }
 
 
@@ -57,7 +58,8 @@ def model(digits: Images, name: str, precision: str) -> TrainedModel:
 
 
 @pytest.mark.parametrize(
-    ("name", "precision"), [("pruned", "float32"), ("layer4 removed", "float32"), ("narrow", "bfloat16")]
+    ("name", "precision"),
+    [("pruned", "float32"), ("layer4 removed", "float32"), ("narrow", "bfloat16"), ("pooled", "float32")],
 )
 def test_exported_network_computes_the_same_logits(
     digits: Images,

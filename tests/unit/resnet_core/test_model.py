@@ -1,13 +1,15 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet18
 
-from resnet_core.config import ModelConfig
+from resnet_core.config import ModelConfig, PruningConfig
 from resnet_core.count import BudgetExceeded, check_budget, count_layers, count_macs, count_parameters
 from resnet_core.description import BlockConfig, NetworkConfig
 from resnet_core.model import BasicBlock, ResNet, count_batches, example_input
+from resnet_core.pruning import planned_config, prune
 
 RESNET18 = NetworkConfig.from_model(ModelConfig(), classes=10)
 
@@ -60,6 +62,19 @@ def test_projection_is_kept_when_widths_happen_to_be_equal() -> None:
     assert narrow.stages[1][0].projection
 
 
+@pytest.mark.parametrize("strides", [(1, 2), (2, 2)])
+def test_stem_of_its_own_width_ends_in_a_projection(strides: tuple[int, int]) -> None:
+    model = ModelConfig(depths=(2, 1), widths=(16, 24), stem_width=10, strides=strides)
+    config = NetworkConfig.from_model(model, classes=3)
+    assert config.stem == 10
+    assert all(stage[0].projection for stage in config.stages)
+    network = ResNet(config)
+    assert network.config() == config
+    assert network(torch.randn(2, 3, 16, 16)).shape == (2, 3)
+    prune(network, PruningConfig(method="amounts", amounts=(0.5,)))
+    assert (network.config().stem, network.stem.out_channels) == (10, 10)  # no block's output flows through it
+
+
 def test_dropout_changes_the_logits_only_in_training() -> None:
     model = ResNet(NetworkConfig.from_model(ModelConfig(depths=(1,), width=8, strides=(1,)), 10), dropout=0.5)
     images = torch.randn(4, 3, 32, 32)
@@ -105,3 +120,28 @@ def test_narrow_projection_equals_the_strided_convolution(width: int) -> None:
         block(images).sum().backward()
     assert images.grad is not None
     assert images.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("side", "stride"), [(16, 2), (15, 2), (13, 4)])
+def test_maximum_makes_maps_as_small_as_a_stride_does(side: int, stride: int) -> None:
+    strided = BlockConfig(inner=6, outer=10, stride=stride, projection=True)
+    pooled = BasicBlock(4, strided.model_copy(update={"pooled": True})).eval()
+    images = torch.randn(2, 4, side, side, generator=torch.Generator().manual_seed(0))
+    assert pooled(images).shape == BasicBlock(4, strided)(images).shape
+    maps = F.max_pool2d(F.conv2d(images, pooled.conv1.weight, padding=1), stride, ceil_mode=True)
+    inside = pooled.norm2(pooled.conv2(F.relu(pooled.norm1(maps))))
+    outside = pooled.shortcut(F.max_pool2d(images, stride, ceil_mode=True))
+    torch.testing.assert_close(pooled(images), F.relu(inside + outside))
+
+
+def test_network_that_pools_is_described_and_counted_as_it_is() -> None:
+    model = ModelConfig(depths=(1, 2), widths=(8, 16), strides=(1, 2), downsampling="maxpool")
+    config = NetworkConfig.from_model(model, classes=10)
+    assert [[block.pooled for block in stage] for stage in config.stages] == [[False], [True, False]]
+    network = ResNet(NetworkConfig.model_validate_json(config.model_dump_json())).eval()
+    assert network.config() == config
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(example_input(16))
+    assert count_macs(config, 16) * 2 == counter.get_total_flops()
+    prune(network, PruningConfig(method="amounts", amounts=(0.5,)))
+    assert network.config() == planned_config(config, PruningConfig(method="amounts", amounts=(0.5,)))

@@ -59,8 +59,10 @@ def test_either_network_goes_on_with_a_checkpoint_of_the_other(optimizer: str) -
             torch.testing.assert_close(then["model"][name], tensor, rtol=0, atol=1e-9, msg=name)
 
 
-def test_padded_network_gives_the_same_numbers() -> None:
-    model = build_network(ODD, PRUNED, 3, seed=0).eval()
+@pytest.mark.parametrize("downsampling", ["convolution", "maxpool"])
+def test_padded_network_gives_the_same_numbers(downsampling: str) -> None:
+    odd = ODD.model_copy(update={"downsampling": downsampling, "stem_width": 7})
+    model = build_network(odd, PRUNED, 3, seed=0).eval()
     padded = pad_network(model).eval()
     config = padded.config()
     assert config == padded_config(model.config()) != model.config()

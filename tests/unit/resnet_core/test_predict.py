@@ -38,6 +38,12 @@ def test_largest_activation_may_be_that_of_a_later_layer() -> None:
     assert images_at_once(network, 61, 61) == 2**26 // (1024 * 16 * 16)
 
 
+def test_largest_activation_may_be_that_of_a_convolution_before_the_maximum() -> None:
+    block = BlockConfig(inner=1024, outer=4, stride=4, projection=True, pooled=True)
+    network = NetworkConfig(stem=4, stages=((block,),), classes=3)
+    assert images_at_once(network, 64, 64) == 2**26 // (1024 * 64 * 64)
+
+
 def test_images_reach_the_network_in_bounded_batches() -> None:
     network = ResNet(wide_stem(256)).eval()
     images = torch.randint(0, 256, (100, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
