@@ -8,6 +8,7 @@ from resnet_core.description import NetworkConfig
 from resnet_core.model import ResNet
 from resnet_core.pruning import prune
 from resnet_core.seeds import derive_seed
+from resnet_core.whitening import whiten
 
 
 def build_network(
@@ -27,11 +28,18 @@ def build_network(
         classes: how many logits it has.
         dropout: probability, before the classifier.
         seed: of the initial weights, and of random pruning.
-        batch: normalised images `(N, 3, H, W)` and labels `(N,)`; only Taylor importance needs them.
+        batch: normalised images `(N, 3, H, W)` and labels `(N,)`, for Taylor importance and a whitening stem.
+
+    Raises:
+        ValueError: there is no batch, and the network needs one.
 
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "initialisation"))
         network = ResNet(NetworkConfig.from_model(model, classes), dropout)
+    if model.stem_init == "whitening":
+        if batch is None:
+            raise ValueError("model.stemInit=whitening: needs a batch of training images")
+        whiten(network.stem, batch[0])
     prune(network, pruning, seed=derive_seed(seed, "pruning"), batch=batch)
     return network

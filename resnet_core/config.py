@@ -94,6 +94,9 @@ class ModelConfig(Config):
     width: Width = Field(64, description="Channels of the first stage; each next doubles.")
     widths: tuple[Width, ...] | None = Field(None, description="Channels of each stage, in place of width.")
     stem_width: Width | None = Field(None, description="Channels of the stem; default: those of the first stage.")
+    stem_init: Literal["random", "whitening"] = Field(
+        "random", description="The stem's first weights; whitening: the principal components of the images' patches."
+    )
     strides: tuple[Stride, ...] = (1, 2, 2, 2)
     downsampling: Literal["convolution", "maxpool"] = Field(
         "convolution",
