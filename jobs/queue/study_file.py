@@ -1,6 +1,7 @@
 """A study's file as it may come from anybody: nothing in it is run, and all of it is checked before it is used."""
 
 import contextlib
+import json
 import math
 import sqlite3
 import tempfile
@@ -100,7 +101,7 @@ def check_study(tables: Rows, trials: list[FrozenTrial]) -> None:
         raise NotAStudy(f"its slots are not those of {len(fixed)} trials")
     known = {trial_id(trial): trial for trial in trials}
     for row in tables[slots]:
-        if parse_json(row["parameters"]) != fixed[row["slot"]]:
+        if parse_json(row["parameters"]) != parse_json(json.dumps(fixed[row["slot"]], allow_nan=False)):
             raise NotAStudy(f"slot {row['slot']}: its parameters are not those of its experiment")
         _check_end(row, known.get(row["trial_id"]), len(experiment.sweep.objectives))
     for trial in trials:

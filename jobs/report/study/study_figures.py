@@ -69,6 +69,6 @@ def _learning_rate(results: StudyResults) -> Exhibit:
     chosen = [parameters] if choice is None or choice[0] != "schedule.name" else [{choice[0]: c} for c in choice[1]]
     schedules: dict[str, tuple[ScheduleConfig, float]] = {}
     for own in chosen:
-        recipe, _ = experiment.with_parameters(own)
+        recipe = experiment.with_parameters(own).training
         schedules[recipe.schedule.name] = (recipe.schedule, recipe.lr)
     return learning_rate(schedules, experiment.final_train.epochs)

@@ -21,11 +21,11 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, load_experiment, parse_experiment, preset_names, preset_tree
 from jobs.experiment.parameters import searchable_fields
 from jobs.experiment.search_space import Choices, Range, SearchSpace, grid_points, is_active
+from jobs.queue.optuna_values import stored_parameters
 from jobs.queue.study import suggest
 from jobs.runtime.errors import ConfigurationError
+from resnet_core.build import planned_network
 from resnet_core.count import count_parameters
-from resnet_core.description import NetworkConfig
-from resnet_core.pruning import planned_config
 from resnet_core.schedule import lr_factor
 
 LONGEST_LINE = 1500  # the names of all fields that can be searched take half of it
@@ -83,7 +83,7 @@ def check(experiment: Experiment) -> None:
     assert len(fixed) == experiment.sweep.trials
     for given_parameters in fixed[:5]:
         template = optuna.trial.create_trial(
-            state=optuna.trial.TrialState.WAITING, system_attrs={"fixed_params": given_parameters}
+            state=optuna.trial.TrialState.WAITING, system_attrs={"fixed_params": stored_parameters(given_parameters)}
         )
         study.add_trial(template)
         parameters = suggest(study.ask(), experiment, given_parameters)
@@ -92,12 +92,12 @@ def check(experiment: Experiment) -> None:
 
 def check_trial(experiment: Experiment, parameters: dict[str, Any], given_parameters: dict[str, Any]) -> None:
     json.dumps(parameters, allow_nan=False)
-    recipe, pruning = experiment.with_parameters(parameters)
+    own = experiment.with_parameters(parameters)
     with suppress(ValueError):  # a target may be out of reach, which `prepare` finds when it knows the classes
-        assert count_parameters(planned_config(NetworkConfig.from_model(experiment.model, 10), pruning)) > 0
+        assert count_parameters(planned_network(own.model, own.pruning, 10)) > 0
     epochs = experiment.sweep.epochs
     for step in (0, 1, 10 * epochs - 1):
-        assert 0 <= lr_factor(recipe.schedule, step, 10, epochs) <= 1
+        assert 0 <= lr_factor(own.training.schedule, step, 10, epochs) <= 1
     if experiment.sweep.sampler.is_fixed:
         assert parameters == given_parameters
     else:
