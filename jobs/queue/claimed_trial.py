@@ -22,6 +22,8 @@ from jobs.runtime.settings import Settings
 
 T = TypeVar("T")
 
+OVER_BUDGET = "parameters over budget"  # Optuna's constraint
+
 
 class NotAcknowledged(Unreachable):
     """The database did not take a write, so that it has to be written again."""
@@ -56,7 +58,7 @@ class ClaimedTrial:
 
         def write() -> None:
             if not self._attached.constraints:
-                self._attached.set_constraint("parameters over budget", excess)
+                self._attached.set_constraint(OVER_BUDGET, excess)
 
         self._run(write)
 

@@ -14,6 +14,7 @@ from jobs.artifacts.documents import AccuracyOfSeeds, ChosenTrial, MetricsDocume
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
 from jobs.experiment.search_space import Choices, is_active, ordered
+from jobs.queue.claimed_trial import OVER_BUDGET
 from jobs.queue.ledger import Usage
 from jobs.queue.optuna_values import parameters_of, stored_parameters
 from jobs.queue.status import SweepStatus, TrialStatus
@@ -39,6 +40,7 @@ class Ran:
     accuracies: tuple[float, ...] = (0.5, 0.8)
     parameters: dict[str, Any] | None = None
     began: bool = True
+    excess: int | None = None
     attributes: dict[str, Any] = field(default_factory=lambda: {"parameters": 50_000, "macs": 9_000_000})
 
 
@@ -136,7 +138,7 @@ def _trial(experiment: Experiment, number: int, one: Ran, parameters: dict[str, 
         params=parameters,
         distributions={name: spaces[name] for name in parameters},
         user_attrs=one.attributes,
-        system_attrs={},
+        system_attrs={f"constraints:{OVER_BUDGET}": one.excess} if one.excess else {},
         intermediate_values=dict(enumerate(one.accuracies, 1)),
         trial_id=number,
     )
