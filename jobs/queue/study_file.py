@@ -143,6 +143,8 @@ def _check_trial(trial: FrozenTrial, experiment: Experiment) -> None:
     values = trial.values or []
     if values and (len(values) != len(experiment.sweep.objectives) or not all(map(math.isfinite, values))):
         raise NotAStudy(f"trial {trial.number}: the values {values!r:.80}")
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in trial.constraints.values()):
+        raise NotAStudy(f"trial {trial.number}: the constraints {trial.constraints!r:.80}")
     optuna.trial.create_trial(  # which checks the parameters and what a trial of this state has
         state=trial.state, values=trial.values, params=trial.params, distributions=trial.distributions
     )

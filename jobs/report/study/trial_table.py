@@ -43,7 +43,7 @@ def trial_table(results: StudyResults) -> TrialTable:
     for trial in results.status.trials:
         attributes: dict[str, Any] = {}
         if trial.number is not None:
-            excess = {name: int(value) for name, value in known[trial.number].constraints.items()}
+            excess = {name: round(value) for name, value in known[trial.number].constraints.items()}
             attributes = known[trial.number].user_attrs | excess
         seconds = None if trial.seconds is None else round(trial.seconds, 1)
         own = [attributes.get(size) for size in (*sizes, *over)] + [trial.parameters.get(name) for name in names]
