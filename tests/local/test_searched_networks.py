@@ -69,7 +69,7 @@ def test_networks_are_searched_through_to_the_report(
     over = [row for row in rows if row["state"] == "infeasible"]
     assert len(over) == 2
     assert all(int(row["parameters"]) > 12_000 and int(row["macs"]) > 0 for row in over)
-    assert all(int(row["parameters over budget"]) == int(row["parameters"]) - 12_000 for row in over)
+    assert all(int(row["over budget"]) == int(row["parameters"]) - 12_000 for row in over)
     front = list(csv.DictReader(io.StringIO(study.read_text("evaluation/figures/pareto-front.csv"))))
     assert {row["parameters"] for row in front} == {row["parameters"] for row in rows} - {r["parameters"] for r in over}
     page = study.read_text(REPORT)

@@ -38,7 +38,7 @@ def trial_table(results: StudyResults) -> TrialTable:
     known = {trial.number: trial for trial in results.trials}
     sizes = [size for size in SIZES if any(size in trial.user_attrs for trial in results.trials)]
     names = list(results.experiment.searched)
-    over = [OVER_BUDGET] if any(OVER_BUDGET in trial.constraints for trial in results.trials) else []
+    over = {"over budget": OVER_BUDGET} if any(OVER_BUDGET in trial.constraints for trial in results.trials) else {}
     rows: list[tuple[Cell, ...]] = []
     for trial in results.status.trials:
         attributes: dict[str, Any] = {}
@@ -46,7 +46,9 @@ def trial_table(results: StudyResults) -> TrialTable:
             excess = {name: round(value) for name, value in known[trial.number].constraints.items()}
             attributes = known[trial.number].user_attrs | excess
         seconds = None if trial.seconds is None else round(trial.seconds, 1)
-        own = [attributes.get(size) for size in (*sizes, *over)] + [trial.parameters.get(name) for name in names]
+        own = [attributes.get(size) for size in (*sizes, *over.values())] + [
+            trial.parameters.get(name) for name in names
+        ]
         rows.append((trial.number, str(trial.state), trial.accuracy, trial.epoch, seconds, *own))
     return TrialTable(
         ("trial", "state", "accuracy", "epochs", "seconds", *sizes, *over, *names),

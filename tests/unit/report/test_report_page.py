@@ -163,8 +163,8 @@ def test_networks_that_differ_are_shown_by_their_sizes_with_one_objective_too(tm
     assert [row["on the front of macs"] for row in rows] == ["no"] * 7 + ["yes"]
     assert {"importances", "parallel-coordinates"} <= figures(folder)
     trials = rows_of(folder / "trials.csv")
-    assert (trials[8]["parameters"], trials[8]["parameters over budget"]) == ("99000", "39000")
-    assert trials[0]["parameters over budget"] == ""
+    assert (trials[8]["parameters"], trials[8]["over budget"]) == ("99000", "39000")
+    assert trials[0]["over budget"] == ""
     assert {row["model.widths"] for row in trials} <= {"[8, 16, 32]", "[16, 16, 16]", "[64, 64, 64]"}
     assert "[16, 16, 16]" in page
 
