@@ -46,9 +46,8 @@ def trial_table(results: StudyResults) -> TrialTable:
             excess = {name: round(value) for name, value in known[trial.number].constraints.items()}
             attributes = known[trial.number].user_attrs | excess
         seconds = None if trial.seconds is None else round(trial.seconds, 1)
-        own = [attributes.get(size) for size in (*sizes, *over.values())] + [
-            trial.parameters.get(name) for name in names
-        ]
+        counts = [attributes.get(size) for size in (*sizes, *over.values())]
+        own = counts + [trial.parameters.get(name) for name in names]
         rows.append((trial.number, str(trial.state), trial.accuracy, trial.epoch, seconds, *own))
     return TrialTable(
         ("trial", "state", "accuracy", "epochs", "seconds", *sizes, *over, *names),
