@@ -12,7 +12,7 @@ import yaml
 
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import preset_names, preset_tree
-from jobs.experiment.parameters import AMOUNT_OF_BLOCK, searchable_fields
+from jobs.experiment.parameters import ENTRY, searchable_fields
 
 CHART = Path(__file__).parent / "resnet-sweep"
 DEFAULT_PRESET = "quick"
@@ -45,15 +45,15 @@ def experiment_schema() -> dict[str, Any]:
     definitions = {f"{PREFIX}{name}": _plain(part) for name, part in schema.pop("$defs").items()}
     experiment = _plain(schema)
     parameter = {"$ref": f"#/definitions/{PREFIX}Parameter"}
-    block = f"^{AMOUNT_OF_BLOCK.pattern}$"
+    entry = f"^{ENTRY.pattern}$"
     experiment["properties"]["searchSpace"] = {
         "type": "object",
-        "description": "What is searched: any field of training, or of pruning as pruning.<field>.",
+        "description": "What is searched: any field of training, and model.<field> and pruning.<field>.",
         "additionalProperties": False,
         "properties": dict.fromkeys(searchable_fields(), parameter),
-        "patternProperties": {block: parameter},
+        "patternProperties": {entry: parameter},
     }
-    definitions[f"{PREFIX}Searchable"] = {"anyOf": [{"enum": searchable_fields()}, {"pattern": block}]}
+    definitions[f"{PREFIX}Searchable"] = {"anyOf": [{"enum": searchable_fields()}, {"pattern": entry}]}
     # With pydantic's oneOf, a validator can only say that neither fits. A parameter is removed by null.
     definitions[f"{PREFIX}Parameter"] = {
         "if": {"type": "object"},
@@ -82,9 +82,11 @@ def _plain(part: Any) -> Any:
         elif key not in {"title", "default"}:
             plain[key] = _plain(value)
     alternatives: list[dict[str, Any]] = plain.get("anyOf", [])
-    if alternatives and all(list(alternative) == ["type"] for alternative in alternatives):
+    lists = {alternative.get("type"): alternative["items"] for alternative in alternatives if "items" in alternative}
+    if alternatives and all(alternative.keys() <= {"type", "items"} for alternative in alternatives) and len(lists) < 2:
         del plain["anyOf"]
-        return {"type": [alternative["type"] for alternative in alternatives], **plain}
+        items = {"items": lists["array"]} if lists else {}
+        return {"type": [alternative["type"] for alternative in alternatives], **items, **plain}
     match alternatives:
         case [{"type": str() as kind, **constraints}, {"type": "null"}]:
             del plain["anyOf"]

@@ -6,9 +6,19 @@ from torch import Tensor
 from resnet_core.config import ModelConfig, PruningConfig
 from resnet_core.description import NetworkConfig
 from resnet_core.model import ResNet
-from resnet_core.pruning import prune
+from resnet_core.pruning import planned_config, prune
 from resnet_core.seeds import derive_seed
 from resnet_core.whitening import whiten
+
+
+def planned_network(model: ModelConfig, pruning: PruningConfig, classes: int) -> NetworkConfig:
+    """The description of the network that `build_network` makes, without making it.
+
+    Raises:
+        TargetOutOfReach: pruning cannot leave so few parameters.
+
+    """
+    return planned_config(NetworkConfig.from_model(model, classes), pruning)
 
 
 def build_network(

@@ -22,6 +22,14 @@ from resnet_core.model import ResNet, example_input
 AMOUNT_STEPS = 1000  # the amount that meets a parameter target is a multiple of 1/1000
 
 
+class TargetOutOfReach(ValueError):
+    """Even the narrowest network has more parameters than pruning shall leave."""
+
+    def __init__(self, target: int, least: int) -> None:
+        self.excess = least - target
+        super().__init__(f"pruning.target={target:,}: at least {least:,}, what the narrowest network has")
+
+
 def kept_channels(channels: int, amount: float, round_to: int = 1, *, last: bool = True) -> int:
     """How many channels are left when the fraction `amount` is removed, at least `round_to` of them.
 
@@ -76,7 +84,7 @@ def amounts_for_target(config: NetworkConfig, target: int, round_to: int = 1) ->
     step = bisect_left(range(AMOUNT_STEPS), True, key=lambda step: parameters(step) <= target)
     if step == AMOUNT_STEPS:
         least = parameters(AMOUNT_STEPS - 1)
-        raise ValueError(f"pruning.target={target:,}: at least {least:,}, what the narrowest network has")
+        raise TargetOutOfReach(target, least)
     return (step / AMOUNT_STEPS,) * blocks
 
 

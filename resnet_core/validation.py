@@ -49,10 +49,8 @@ def explain(
                 lines.append(f"{key}={value}: unknown key; {meant}allowed: {', '.join(known)}")
             case "model_type":
                 lines.append(f"{key or 'all'}={value}: keys with values expected: {', '.join(known)}")
-            case "tuple_type":
-                lines.append(f"{key}={value}: a list expected")
-            case "too_short":
-                lines.append(f"{key}={value}: a list of {fault['ctx']['min_length']} value or more expected")
+            case "tuple_type" | "too_short":
+                lines.append(f"{key}={value}: {_list_message(fault)}")
             case "missing":
                 lines.append(f"{key}: {missing}")
             case "value_error":  # raised by a validator of ours, whose message begins with a key
@@ -69,7 +67,8 @@ def explain(
 
 def first_message(error: ValidationError) -> str:
     """What is wrong with the first faulty field, for a caller that names key and value itself."""
-    return _message(error.errors()[0])
+    fault = error.errors()[0]
+    return _list_message(fault) or _message(fault)
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
@@ -134,6 +133,17 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
 
 def _message(fault: ErrorDetails) -> str:
     return fault["msg"].removeprefix("Value error, ")
+
+
+def _list_message(fault: ErrorDetails) -> str | None:
+    """What is said of a value that is no list, or one that is too short; None for other faults."""
+    match fault["type"]:
+        case "tuple_type":
+            return "a list expected"
+        case "too_short":
+            return f"a list of {fault['ctx']['min_length']} value or more expected"
+        case _:
+            return None
 
 
 def _cut(text: str, longest: int) -> str:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.artifacts import Artifacts
-from jobs.experiment.search_space import Scalar
+from jobs.experiment.values import Value
 from jobs.runtime.errors import Failure
 from resnet_core.config import Config
 from resnet_core.description import FileName, ModelDescription
@@ -32,7 +32,7 @@ class ChosenTrial(Document):
     """The trial whose parameters a network was trained with."""
 
     number: int
-    parameters: dict[str, Scalar]
+    parameters: dict[str, Value]
 
 
 class ModelDocument(ModelDescription):

@@ -9,19 +9,18 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from jobs.experiment.parameters import field_of, put_parameters
+from jobs.experiment.network_space import NETWORK, network_combinations
+from jobs.experiment.parameters import Configuration, Misfit, field_of, put_parameters
 from jobs.experiment.search_space import (
     Range,
-    Scalar,
     SearchSpace,
-    Value,
-    combinations_of,
     end_points,
     example_with,
     grid_points,
     ordered,
     space_of,
 )
+from jobs.experiment.values import Value
 from resnet_core.config import (
     BudgetConfig,
     Config,
@@ -161,20 +160,14 @@ class Experiment(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")
-    def _check_pruning(self) -> Self:
-        amounts, blocks = self.pruning.amounts, sum(self.model.depths)
-        if amounts is not None and len(amounts) not in (1, blocks):
-            raise ValueError(
-                f"pruning.amounts={shown(list(amounts))}: {blocks} values expected, one for each block of "
-                f"model.depths={shown(list(self.model.depths))}, or one for all"
-            )
+    def _check_base(self) -> Self:
+        self.with_parameters({})
         return self
 
     @model_validator(mode="after")
     def _check_epochs(self) -> Self:
         if self.sweep.min_completed > self.sweep.trials:
             raise ValueError(f"sweep.minCompleted={self.sweep.min_completed}: at most sweep.trials={self.sweep.trials}")
-        self._check_warmup(self.training)
         least = self.sweep.early_stopping.min_epochs
         if self.sweep.early_stopping.name != "none" and least > self.sweep.epochs:
             raise ValueError(f"sweep.earlyStopping.minEpochs={least}: at most sweep.epochs={self.sweep.epochs}")
@@ -199,9 +192,9 @@ class Experiment(Config):
         return self
 
     @model_validator(mode="after")
-    def _check_searched_pruning(self) -> Self:
-        """Each value was checked by itself; here a method has to find its amounts or its target in every trial."""
-        for parameters in combinations_of(self.search_space, "pruning.method", "pruning."):
+    def _check_searched_network(self) -> Self:
+        """Each value was checked by itself; here lists have to fit together, and a method has to find what it needs."""
+        for parameters in network_combinations(self.search_space):
             try:
                 self.with_parameters(parameters)
             except ValueError as error:
@@ -238,7 +231,7 @@ class Experiment(Config):
         """The parameters that differ between trials: those of the search space, or of the list of configurations."""
         return space_of(self.sweep.configurations) or self.search_space
 
-    def fixed_parameters(self) -> list[dict[str, Scalar]]:
+    def fixed_parameters(self) -> list[dict[str, Value]]:
         """For each slot, the parameters that are known beforehand: all of them with a grid or a list, else none."""
         match self.sweep.sampler.name:
             case "grid":
@@ -248,33 +241,40 @@ class Experiment(Config):
             case _:
                 return [{} for _ in range(self.sweep.trials)]
 
-    def field_value(self, name: str, value: Scalar) -> Any:
+    def field_value(self, name: str, value: Value) -> Any:
         """What the field `name` holds in a trial in which it is set to the value: 64 for 64.0, for example.
 
         Raises:
             ValueError: there is no such field, or it does not allow the value.
 
         """
-        return field_of(*self.example_with(name, value), name)
+        return field_of(self.example_with(name, value), name)
 
-    def example_with(self, name: str, value: Scalar) -> tuple[TrainingConfig, PruningConfig]:
-        """The recipe and the pruning of some trial that has the value; raises ValueError as `with_parameters` does."""
+    def example_with(self, name: str, value: Value) -> Configuration:
+        """The configuration of some trial that has the value; raises ValueError as `with_parameters` does."""
         try:
             return self.with_parameters({name: value})
-        except ValueError:  # a pruning method may need another field, which is searched as well
-            if not name.startswith("pruning.") or name not in self.searched:
+        except Misfit as alone:  # a pruning method or a list may need another field, which is searched as well
+            if not name.startswith(NETWORK) or name not in self.searched:
                 raise
             method = "target" if name == "pruning.target" else "amounts"
             example = example_with(self.searched, name, value, {"pruning.method": method})
-            if name not in example or example.get("pruning.method") not in (method, value):
+            if name not in example or (
+                name.startswith("pruning.") and example.get("pruning.method", method) not in (method, value)
+            ):
                 raise
-            return self.with_parameters({key: v for key, v in example.items() if key.startswith("pruning.")})
+            try:
+                return self.with_parameters({key: v for key, v in example.items() if key.startswith(NETWORK)})
+            except Misfit:
+                raise
+            except ValueError:  # of another parameter, which has a check of its own
+                raise alone from None
 
-    def with_parameters(self, parameters: Mapping[str, Scalar]) -> tuple[TrainingConfig, PruningConfig]:
-        """The recipe and the pruning of a trial with these parameters; raises ValueError as `put_parameters` does."""
-        recipe, pruning = put_parameters(self.training, self.pruning, sum(self.model.depths), parameters)
-        self._check_warmup(recipe)
-        return recipe, pruning
+    def with_parameters(self, parameters: Mapping[str, Value]) -> Configuration:
+        """The configuration of a trial with these parameters; raises ValueError as `put_parameters` does."""
+        own = put_parameters(Configuration(self.training, self.model, self.pruning), parameters)
+        self._check_warmup(own.training)
+        return own
 
     def _check_warmup(self, recipe: TrainingConfig) -> None:
         shortest, warmup = min(self.sweep.epochs, self.final_train.epochs), recipe.schedule.warmup_epochs

@@ -1,7 +1,6 @@
-"""The search space: which fields of recipe and pruning are searched, over which values, and on which condition."""
+"""The search space: which fields of recipe, network and pruning are searched, over which values, on which condition."""
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Any, Self
@@ -9,23 +8,13 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from resnet_core.config import LARGEST_WHOLE, Config, Flag, Number, PositiveNumber, check_text
+from jobs.experiment.values import Value
+from resnet_core.config import Config, Flag, Number, PositiveNumber
 from resnet_core.validation import shown, shown_key
 
 LARGEST_GRID = 100_000  # points
 
 
-def _scalar(value: Any) -> Any:
-    if isinstance(value, str):
-        return check_text(value)
-    whole = isinstance(value, int) and abs(value) <= LARGEST_WHOLE
-    if value is None or whole or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    raise PydanticCustomError("scalar", "Input should be text, a number, true, false or null")
-
-
-Scalar = bool | int | float | str | None
-Value = Annotated[Scalar, BeforeValidator(_scalar)]  # a Scalar as it stands in a file
 When = Annotated[
     dict[str, Annotated[tuple[Value, ...], Field(min_length=1)]] | None,
     Field(description="Searched only where these parameters have one of these values; default: always."),
@@ -119,7 +108,7 @@ SearchSpace = Annotated[
 ]
 
 
-def is_active(parameter: Parameter, parameters: Mapping[str, Scalar]) -> bool:
+def is_active(parameter: Parameter, parameters: Mapping[str, Value]) -> bool:
     """Whether a trial with these parameters has this one too. They must include those that its condition names."""
     return all(parameters.get(name, _MISSING) in values for name, values in (parameter.when or {}).items())
 
@@ -147,7 +136,7 @@ def ordered(space: SearchSpace) -> list[str]:
     return names
 
 
-def _check_condition(key: str, space: SearchSpace, other: str, values: Sequence[Scalar]) -> None:
+def _check_condition(key: str, space: SearchSpace, other: str, values: Sequence[Value]) -> None:
     on = space.get(other)
     if on is None:
         raise ValueError(f"{key}: {shown_key(other)} is not searched; searched are {', '.join(map(shown_key, space))}")
@@ -158,7 +147,7 @@ def _check_condition(key: str, space: SearchSpace, other: str, values: Sequence[
             raise ValueError(f"{key}={shown(value)}: one of {', '.join(map(shown_key, map(str, on.choices)))}")
 
 
-def example_with(space: SearchSpace, name: str, value: Scalar, preferred: Mapping[str, Scalar]) -> dict[str, Scalar]:
+def example_with(space: SearchSpace, name: str, value: Value, preferred: Mapping[str, Value]) -> dict[str, Value]:
     """The parameters of a trial in which `name` has `value`, unless no trial has what is preferred and it.
 
     Every other parameter has the preferred value if there is one, else its first possible value.
@@ -171,19 +160,19 @@ def example_with(space: SearchSpace, name: str, value: Scalar, preferred: Mappin
             if other not in fixed:
                 fixed[other] = values[0]
                 pending.append(other)
-    parameters: dict[str, Scalar] = {}
+    parameters: dict[str, Value] = {}
     for other in ordered(space):
         if is_active(space[other], parameters):
             parameters[other] = fixed[other] if other in fixed else end_points(space[other])[0]
     return parameters
 
 
-def end_points(parameter: Parameter) -> tuple[Scalar, ...]:
+def end_points(parameter: Parameter) -> tuple[Value, ...]:
     """The values by which a parameter is checked: every choice, or both ends of a range."""
     return parameter.choices if isinstance(parameter, Choices) else (parameter.low, parameter.high)
 
 
-def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
+def grid_points(space: SearchSpace) -> list[dict[str, Value]]:
     """Every combination of values once; the last parameter changes fastest.
 
     Raises:
@@ -197,17 +186,17 @@ def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
         combinations *= len(parameter.choices) if isinstance(parameter, Choices) else parameter.steps + 1
     if combinations > LARGEST_GRID:
         raise ValueError(f"searchSpace: {shown(combinations)} combinations of values, at most {LARGEST_GRID:,}")
-    axes: list[tuple[Scalar, ...]] = [
+    axes: list[tuple[Value, ...]] = [
         parameter.choices
         if isinstance(parameter, Choices)
         else tuple(parameter.point(steps) for steps in range(parameter.steps + 1))
         for parameter in space.values()
     ]
     names = ordered(space)
-    points: list[dict[str, Scalar]] = []
+    points: list[dict[str, Value]] = []
     for values in itertools.product(*axes):
         combination = dict(zip(space, values, strict=True))
-        active: dict[str, Scalar] = {}
+        active: dict[str, Value] = {}
         for name in names:
             if is_active(space[name], active):
                 active[name] = combination[name]
@@ -215,28 +204,7 @@ def grid_points(space: SearchSpace) -> list[dict[str, Scalar]]:
     return list({tuple(point.items()): point for point in points}.values())
 
 
-def combinations_of(space: SearchSpace, chosen: str, prefix: str) -> list[dict[str, Scalar]]:
-    """The parameters that begin with the prefix, in every combination that trials can have of them.
-
-    Every choice counts of the parameter `chosen`, and of those that conditions name. Of any other only matters whether
-    a trial has it, and whether it is null, so that one value stands for the rest.
-    """
-    names = [name for name in space if name.startswith(prefix)]
-    conditions: list[str] = []
-    for name in names:  # grows meanwhile: conditions have conditions
-        new = [other for other in space[name].when or {} if other not in conditions]
-        conditions += new
-        names += [other for other in new if other not in names]
-    reduced: SearchSpace = {}
-    for name in names:
-        values = end_points(space[name])
-        if name != chosen and name not in conditions:
-            values = tuple({value is None: value for value in values}.values())
-        reduced[name] = Choices(choices=values, when=space[name].when)
-    return [{name: value for name, value in point.items() if name.startswith(prefix)} for point in grid_points(reduced)]
-
-
-def space_of(configurations: Sequence[Mapping[str, Scalar]]) -> SearchSpace:
+def space_of(configurations: Sequence[Mapping[str, Value]]) -> SearchSpace:
     """The search space of a list of configurations: for each parameter, the values that occur."""
     names = dict.fromkeys(name for configuration in configurations for name in configuration)
     space: SearchSpace = {}

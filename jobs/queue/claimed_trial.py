@@ -13,6 +13,7 @@ from jobs.queue import claims
 from jobs.queue.claim import Claim, LeaseLost, TrialAttached
 from jobs.queue.database import Database
 from jobs.queue.optuna_internals import known_trial, trial_id
+from jobs.queue.optuna_values import stored_parameters
 from jobs.queue.outcomes import SLOT_STATES, Outcome, optuna_state
 from jobs.queue.study import load_study, suggest
 from jobs.runtime import logs
@@ -20,6 +21,8 @@ from jobs.runtime.errors import Unreachable
 from jobs.runtime.settings import Settings
 
 T = TypeVar("T")
+
+OVER_BUDGET = "parameters over budget"  # Optuna's constraint
 
 
 class NotAcknowledged(Unreachable):
@@ -55,7 +58,7 @@ class ClaimedTrial:
 
         def write() -> None:
             if not self._attached.constraints:
-                self._attached.set_constraint("parameters over budget", excess)
+                self._attached.set_constraint(OVER_BUDGET, excess)
 
         self._run(write)
 
@@ -98,7 +101,7 @@ class ClaimedTrial:
         """Creates a running trial in Optuna; the storage writes its id into the slot in the same transaction."""
         fixed = json.loads(self._held.parameters)
         template = optuna.trial.create_trial(
-            state=TrialState.RUNNING, system_attrs={"fixed_params": fixed} if fixed else {}
+            state=TrialState.RUNNING, system_attrs={"fixed_params": stored_parameters(fixed)} if fixed else {}
         )
         template.datetime_start = datetime.now()
         storage = self._database.cached_storage

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from jobs.queue.database import Database
 from jobs.queue.ledger import Usage, read_usage
 from jobs.queue.optuna_internals import trial_id
+from jobs.queue.optuna_values import parameters_of
 from jobs.queue.slots import SlotRow, read_slots
 from jobs.queue.tables import SlotState
 
@@ -138,5 +139,5 @@ def _trial_status(row: SlotRow, trial: FrozenTrial | None, seconds: float | None
         accuracy = trial.values[0]
     number, epoch = trial.number, last or 0
     return TrialStatus(
-        **vars(row), number=number, parameters=trial.params, epoch=epoch, accuracy=accuracy, seconds=seconds
+        **vars(row), number=number, parameters=parameters_of(trial), epoch=epoch, accuracy=accuracy, seconds=seconds
     )

@@ -10,8 +10,10 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
 
 from jobs.experiment.experiment import EarlyStoppingConfig, Experiment
-from jobs.experiment.search_space import Choices, Scalar, is_active, ordered
+from jobs.experiment.search_space import Choices, is_active, ordered
+from jobs.experiment.values import Value
 from jobs.queue.cma_es import CmaEs
+from jobs.queue.optuna_values import stored_value, value_of
 from resnet_core.seeds import derive_seed
 
 
@@ -39,7 +41,7 @@ def distributions(experiment: Experiment) -> dict[str, BaseDistribution]:
     space: dict[str, BaseDistribution] = {}
     for name, parameter in experiment.searched.items():
         if isinstance(parameter, Choices):
-            space[name] = CategoricalDistribution(parameter.choices)
+            space[name] = CategoricalDistribution([stored_value(choice) for choice in parameter.choices])
         elif isinstance(experiment.field_value(name, parameter.low), int):
             low, high, step = int(parameter.low), int(parameter.reached), int(parameter.step or 1)
             space[name] = IntDistribution(low, high, log=parameter.log, step=step)
@@ -48,7 +50,7 @@ def distributions(experiment: Experiment) -> dict[str, BaseDistribution]:
     return space
 
 
-def suggest(trial: optuna.Trial, experiment: Experiment, fixed: Mapping[str, Scalar]) -> dict[str, Any]:
+def suggest(trial: optuna.Trial, experiment: Experiment, fixed: Mapping[str, Value]) -> dict[str, Any]:
     """The trial's parameters; a trial that is taken up again keeps those that it began with.
 
     Of a grid or a list of configurations a trial has what is `fixed` for it; else what the search space holds under
@@ -65,7 +67,7 @@ def suggest(trial: optuna.Trial, experiment: Experiment, fixed: Mapping[str, Sca
 def _suggest(trial: optuna.Trial, name: str, space: BaseDistribution) -> Any:
     match space:
         case CategoricalDistribution():
-            return trial.suggest_categorical(name, space.choices)
+            return value_of(trial.suggest_categorical(name, space.choices))
         case IntDistribution():
             return trial.suggest_int(name, space.low, space.high, step=space.step, log=space.log)
         case FloatDistribution():

@@ -1,6 +1,7 @@
 """A study's file as it may come from anybody: nothing in it is run, and all of it is checked before it is used."""
 
 import contextlib
+import json
 import math
 import sqlite3
 import tempfile
@@ -100,7 +101,7 @@ def check_study(tables: Rows, trials: list[FrozenTrial]) -> None:
         raise NotAStudy(f"its slots are not those of {len(fixed)} trials")
     known = {trial_id(trial): trial for trial in trials}
     for row in tables[slots]:
-        if parse_json(row["parameters"]) != fixed[row["slot"]]:
+        if parse_json(row["parameters"]) != parse_json(json.dumps(fixed[row["slot"]], allow_nan=False)):
             raise NotAStudy(f"slot {row['slot']}: its parameters are not those of its experiment")
         _check_end(row, known.get(row["trial_id"]), len(experiment.sweep.objectives))
     for trial in trials:
@@ -142,6 +143,8 @@ def _check_trial(trial: FrozenTrial, experiment: Experiment) -> None:
     values = trial.values or []
     if values and (len(values) != len(experiment.sweep.objectives) or not all(map(math.isfinite, values))):
         raise NotAStudy(f"trial {trial.number}: the values {values!r:.80}")
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in trial.constraints.values()):
+        raise NotAStudy(f"trial {trial.number}: the constraints {trial.constraints!r:.80}")
     optuna.trial.create_trial(  # which checks the parameters and what a trial of this state has
         state=trial.state, values=trial.values, params=trial.params, distributions=trial.distributions
     )

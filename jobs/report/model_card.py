@@ -19,10 +19,10 @@ MANY_CLASSES = 20
 
 def render_card(experiment: Experiment, model: ModelDocument, metrics: MetricsDocument, dataset: StoredDataset) -> str:
     """The card as Markdown. Its head is YAML that hubs of models read."""
-    recipe, pruning = experiment.with_parameters(model.trial.parameters)
+    own = experiment.with_parameters(model.trial.parameters)
     images = experiment.data.limit or dataset.train.images
-    trained = {"training": recipe.model_dump(mode="json"), "pruning": pruning.model_dump(mode="json")}
-    unpruned = count_parameters(NetworkConfig.from_model(experiment.model, len(model.classes)))
+    trained = {name: getattr(own, name).model_dump(mode="json") for name in ("training", "model", "pruning")}
+    unpruned = count_parameters(NetworkConfig.from_model(own.model, len(model.classes)))
     return load_template("model_card.md.j2").render(
         front_matter=Markup(dump_yaml(_front_matter(experiment, metrics)).rstrip()),
         experiment=experiment,

@@ -11,6 +11,7 @@ from jobs.artifacts.guarded import GuardedArtifacts
 from jobs.artifacts.keys import EXPERIMENT, IDENTITY, MANIFEST
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
+from jobs.experiment.network_space import searches_network
 from jobs.experiment.search_space import end_points
 from jobs.queue.compatibility import check_artifacts, check_result, check_study
 from jobs.queue.create import create_study_and_slots, create_tables
@@ -20,10 +21,10 @@ from jobs.runtime.device import select_device
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
-from resnet_core.count import check_budget, count_parameters
+from jobs.stages.network_check import check_networks
+from resnet_core.build import planned_network
+from resnet_core.count import count_parameters
 from resnet_core.data import RawDataset, read_source
-from resnet_core.description import NetworkConfig
-from resnet_core.pruning import planned_config
 from resnet_core.shown_text import is_name, visible
 
 log = logging.getLogger(__name__)
@@ -70,8 +71,8 @@ def _tell(experiment: Experiment, dataset: StoredDataset) -> None:
     train, test = experiment.data.limit or dataset.train.images, experiment.data.limit_test or dataset.test.images
     title, classes = dataset.title, len(dataset.classes)
     log.info("data: %s, %d classes, %d images to train and validate on, %d to test", title, classes, train, test)
-    if not _searches_pruning(experiment):
-        network = planned_config(NetworkConfig.from_model(experiment.model, classes), experiment.pruning)
+    if not searches_network(experiment.searched):
+        network = planned_network(experiment.model, experiment.pruning, classes)
         log.info("network: %d parameters of %d allowed", count_parameters(network), experiment.budget.parameters)
 
 
@@ -82,7 +83,7 @@ def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
         raw = read_source(experiment.data)
         _check_names(experiment, raw)
         _check_data(experiment, raw)
-        _check_networks(experiment, NetworkConfig.from_model(experiment.model, len(raw.classes)))
+        check_networks(experiment, len(raw.classes))
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     except OSError as error:
@@ -104,29 +105,9 @@ def _check_data(experiment: Experiment, raw: RawDataset) -> None:
     largest, key = experiment.training.batch_size, "training.batchSize"
     searched = experiment.searched.get("batchSize")
     if searched is not None:
-        largest, key = max(int(value) for value in end_points(searched) if value is not None), "searchSpace.batchSize"
+        largest, key = max(int(v) for v in end_points(searched) if isinstance(v, int | float)), "searchSpace.batchSize"
     if largest > len(training):
         raise ValueError(f"{key}={largest}: at most {len(training)}, the training images there are")
     limit = experiment.data.limit_test
     if limit is not None and limit > len(raw.test):
         raise ValueError(f"data.limitTest={limit}: at most {len(raw.test)}, the test images there are")
-
-
-def _check_networks(experiment: Experiment, unpruned: NetworkConfig) -> None:
-    """Checks the budget where all trials train the same network.
-
-    Where pruning is searched, every trial checks its own budget; here the ends of the search must allow pruning at all.
-    """
-    if not _searches_pruning(experiment):
-        check_budget(planned_config(unpruned, experiment.pruning), experiment.budget.parameters)
-        return
-    for name, parameter in experiment.searched.items():
-        for value in end_points(parameter):
-            try:
-                planned_config(unpruned, experiment.example_with(name, value)[1])
-            except ValueError as error:
-                raise ValueError(f"searchSpace.{name}={value!r}: {error}") from None
-
-
-def _searches_pruning(experiment: Experiment) -> bool:
-    return any(name.startswith("pruning.") for name in experiment.searched)

@@ -10,12 +10,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from resnet_core.figures.exhibit import Exhibit, draw
+from resnet_core.figures.fonts import label
 from resnet_core.figures.trials import ACCURACIES, COMPLETE, STOPPED_EARLY, Axis, TrialPoint, spread
 
 MARGIN = 0.04
 ABSENT = -0.13  # position at which a line crosses a parameter that its trial does not have
 GRID = 40  # points on each side of the interpolated background
 FEWEST = 4  # trials needed for a background
+LETTERS, MOST_LINES = 74, 3  # room for labels below an axis: letters in a line, and lines
+SHORTEST = 5  # letters of a label that has lost its middle
 FEW = 60  # with more lines than this, all but the best tenth are drawn faintly
 
 
@@ -52,13 +55,18 @@ def parallel_coordinates(trials: Sequence[TrialPoint], axes: Sequence[Axis]) -> 
 
 
 def _label_rows(plot: Axes, axes: Sequence[Axis], lacking: Collection[str]) -> None:
+    """Writes names and values; values that do not fit beside each other take turns on lines below each other."""
     for row, axis in enumerate(axes):
         white = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
         plot.text(0, row - 0.13, axis.name, fontsize=9, weight="bold", va="bottom", bbox=white, zorder=3)
         ticks = axis.ticks()
-        for position, text in ticks:
+        needed = len(ticks) * max(len(text) for _, text in ticks)
+        lines = min(-(-needed // LETTERS), MOST_LINES) if axis.choices else 1
+        for index, (position, text) in enumerate(ticks):
             ha = "center" if axis.choices or 0 < position < 1 else "left" if position == 0 else "right"
-            plot.text(position, row + 0.12, text, fontsize=8, va="top", ha=ha, bbox=white, zorder=3)
+            shown = label(text, max(MOST_LINES * LETTERS // len(ticks), SHORTEST))
+            y = row + 0.12 + 0.17 * (index % lines)
+            plot.text(position, y, shown, fontsize=8, va="top", ha=ha, bbox=white, zorder=3)
         if axis.name in lacking:
             plot.text(ABSENT, row + 0.12, "none", fontsize=8, va="top", ha="center", bbox=white, zorder=3)
     plot.set_xlim(ABSENT - 0.03 if lacking else -MARGIN, 1 + MARGIN)
@@ -115,8 +123,8 @@ def _scale(plot: Axes, x: Axis, y: Axis) -> None:
     plot.set_yticks(*zip(*y.ticks(), strict=True), fontsize=9)
     if x.choices is not None and sum(len(str(choice)) for choice in x.choices) > 32:
         plot.tick_params(axis="x", rotation=45)
-    for label, axis in ((plot.set_xlabel, x), (plot.set_ylabel, y)):
-        label(f"{axis.name} (log)" if axis.log else axis.name)
+    for set_label, axis in ((plot.set_xlabel, x), (plot.set_ylabel, y)):
+        set_label(f"{axis.name} (log)" if axis.log else axis.name)
 
 
 def _colorbar(figure: Figure, plot: Axes, norm: Normalize, trials: Sequence[TrialPoint]) -> None:

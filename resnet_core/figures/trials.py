@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib.colors import LinearSegmentedColormap
@@ -18,8 +18,8 @@ ACCURACIES = LinearSegmentedColormap.from_list("accuracies", ["#e8890c", "#c2477
 class TrialPoint:
     """A trial that has begun.
 
-    `accuracy` is that of its last epoch on the validation images. With a second objective, `size` is what it
-    minimises: parameters or multiply-accumulates.
+    `accuracy` is that of its last epoch on the validation images. `sizes` are its network's, as far as they are known:
+    `parameters` and `macs`.
     """
 
     number: int
@@ -27,7 +27,7 @@ class TrialPoint:
     accuracy: float | None
     parameters: Mapping[str, Any]
     by_epoch: Mapping[int, float]
-    size: float | None = None
+    sizes: Mapping[str, float] = field(default_factory=dict)
 
     def describe(self) -> str:
         parameters = ", ".join(f"{name}={short(value)}" for name, value in self.parameters.items())

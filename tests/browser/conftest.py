@@ -29,9 +29,12 @@ def browser() -> Iterator[Browser]:
 def invented_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with everything in it that a tiny study has not: all states, published values, many classes."""
     space = "searchSpace={optimizer: {choices: [sgd, adamw]}, lr: {low: 0.001, high: 0.3, log: true}, "
+    space += "model.widths: {choices: [[16, 32, 64], [8, 16, 32], [16, 16, 16], [24, 24, 24], [12, 24, 36]]}, "
     space += "momentum: {low: 0.5, high: 0.99, when: {optimizer: [sgd]}}}"
     invented = experiment("study.name=invented", space, PUBLISHED, "study.deviations=[Other images.]")
-    ran = [Ran(accuracies=(0.2, 0.3 + 0.01 * n)) for n in range(20)]
+    sizes = [{"parameters": 10_000 + 1_000 * n, "macs": 1_000_000 * (1 + n % 6)} for n in range(20)]
+    ran = [Ran(accuracies=(0.2, 0.3 + 0.01 * n), attributes=size) for n, size in enumerate(sizes)]
+    ran += [Ran(SlotState.INFEASIBLE, (), excess=1_234, attributes={"parameters": 61_234, "macs": 70_000_000})]
     ran += (
         [Ran(STOPPED_EARLY, (0.1,))] * 5 + [Ran(SlotState.DIVERGED, ())] + [Ran(SlotState.CANCELLED, (), began=False)]
     )

@@ -14,7 +14,9 @@ from jobs.artifacts.documents import AccuracyOfSeeds, ChosenTrial, MetricsDocume
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
 from jobs.experiment.search_space import Choices, is_active, ordered
+from jobs.queue.claimed_trial import OVER_BUDGET
 from jobs.queue.ledger import Usage
+from jobs.queue.optuna_values import parameters_of, stored_parameters
 from jobs.queue.status import SweepStatus, TrialStatus
 from jobs.queue.study import distributions
 from jobs.queue.tables import SlotState
@@ -38,6 +40,7 @@ class Ran:
     accuracies: tuple[float, ...] = (0.5, 0.8)
     parameters: dict[str, Any] | None = None
     began: bool = True
+    excess: int | None = None
     attributes: dict[str, Any] = field(default_factory=lambda: {"parameters": 50_000, "macs": 9_000_000})
 
 
@@ -56,7 +59,7 @@ def study_results(
         parameters = _draw(experiment, draw) if one.parameters is None else one.parameters
         number = len(trials) if one.began else None
         if one.began:
-            own = {name: value for name, value in parameters.items() if name in space}
+            own = stored_parameters({name: value for name, value in parameters.items() if name in space})
             trials.append(_trial(experiment, len(trials), one, own))
         last = one.accuracies[-1] if one.accuracies else None
         seconds = 10.0 * len(one.accuracies) if one.began else None
@@ -66,7 +69,7 @@ def study_results(
                 slot=slot,
                 number=number,
                 state=one.state,
-                parameters=trials[-1].params if one.began else {},
+                parameters=parameters_of(trials[-1]) if one.began else {},
                 epoch=len(one.accuracies),
                 accuracy=last,
                 seconds=seconds,
@@ -83,7 +86,7 @@ def study_results(
         EpochResult(n, 0.1, 2 / n, n / epochs / 2, *(None, None) if merged else (1.5 / n, n / epochs / 2), 3.0)
         for n in range(1, epochs + 1)
     ]
-    network = NetworkConfig.from_model(experiment.model, classes)
+    network = NetworkConfig.from_model(experiment.with_parameters(best.parameters).model, classes)
     models = [_model(network, best, seed, trained, classes) for seed in range(seeds)]
     return StudyResults(experiment, _metrics(experiment, models), models, [trained] * seeds, status, trials)
 
@@ -135,7 +138,7 @@ def _trial(experiment: Experiment, number: int, one: Ran, parameters: dict[str, 
         params=parameters,
         distributions={name: spaces[name] for name in parameters},
         user_attrs=one.attributes,
-        system_attrs={},
+        system_attrs={f"constraints:{OVER_BUDGET}": one.excess} if one.excess else {},
         intermediate_values=dict(enumerate(one.accuracies, 1)),
         trial_id=number,
     )

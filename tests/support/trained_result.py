@@ -34,13 +34,13 @@ def train_result(root: FolderArtifacts, experiment: Experiment) -> FolderArtifac
     study, name = root.under(experiment.study_name), experiment.study_name
     dataset = store_dataset(root, name, experiment.data.source, read_source(experiment.data))
     data = load_training_data(root, experiment, dataset, torch.device("cpu"))
-    recipe, pruning = experiment.with_parameters(PARAMETERS)
+    own = experiment.with_parameters(PARAMETERS)
     models: list[ModelDocument] = []
     for seed in range(experiment.final_train.seeds):
         epochs: list[EpochResult] = []
-        network = build_network(experiment.model, pruning, len(dataset.classes), seed=seed)
+        network = build_network(own.model, own.pruning, len(dataset.classes), seed=seed)
         train(
-            network, recipe, data, experiment.final_train.epochs, seed=seed, on_epoch=lambda e, _, rows=epochs: rows.append(e)
+            network, own.training, data, experiment.final_train.epochs, seed=seed, on_epoch=lambda e, _, rows=epochs: rows.append(e)
         )  # fmt: skip
         models.append(
             ModelDocument(

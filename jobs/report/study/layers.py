@@ -26,5 +26,6 @@ def layer_rows(results: StudyResults) -> list[LayerRow]:
 def layer_counts(results: StudyResults) -> tuple[list[LayerCount], list[LayerCount]]:
     """The layers of the unpruned network, and those of the network that was trained."""
     model = results.model
-    unpruned = NetworkConfig.from_model(results.experiment.model, len(model.classes))
+    own = results.experiment.with_parameters(model.trial.parameters)
+    unpruned = NetworkConfig.from_model(own.model, len(model.classes))
     return count_layers(unpruned, model.image_size), count_layers(model.network, model.image_size)

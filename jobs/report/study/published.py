@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.experiment.experiment import Experiment
-from jobs.experiment.search_space import Choices, Scalar
+from jobs.experiment.search_space import Choices
+from jobs.experiment.values import Value
 from jobs.queue.tables import SlotState
 from jobs.report.study_results import StudyResults
 from resnet_core.figures.exhibit import short
@@ -34,7 +35,7 @@ def beside_published(results: StudyResults) -> list[Beside]:
     return rows
 
 
-def sole_choice(experiment: Experiment) -> tuple[str, tuple[Scalar, ...]] | None:
+def sole_choice(experiment: Experiment) -> tuple[str, tuple[Value, ...]] | None:
     """The name and the choices of the searched parameter, if there is only one and it is a list of choices."""
     if len(experiment.searched) != 1:
         return None
@@ -42,7 +43,7 @@ def sole_choice(experiment: Experiment) -> tuple[str, tuple[Scalar, ...]] | None
     return (name, parameter.choices) if isinstance(parameter, Choices) else None
 
 
-def published_by_choice(experiment: Experiment, name: str) -> dict[Scalar, float]:
+def published_by_choice(experiment: Experiment, name: str) -> dict[Value, float]:
     """The published accuracies by the choice that they were published for."""
     return {value.where[name]: value.accuracy for value in experiment.study.published if set(value.where) == {name}}
 

@@ -5,7 +5,7 @@ from itertools import combinations
 from jobs.report.study.importance import parameter_importances
 from jobs.report.study.layers import layer_counts
 from jobs.report.study.published import published_by_choice, sole_choice
-from jobs.report.study.trial_table import parameter_axes, trial_points
+from jobs.report.study.trial_table import parameter_axes, sizes_that_differ, trial_points
 from jobs.report.study_results import StudyResults
 from resnet_core.config import ScheduleConfig
 from resnet_core.figures.choice import accuracy_by_choice, curves_by_choice
@@ -39,8 +39,9 @@ def _of_sweep(results: StudyResults) -> list[Exhibit]:
         name, choices = choice
         shown.append(accuracy_by_choice(trials, name, choices, published_by_choice(experiment, name)))
         shown.append(curves_by_choice(trials, name, choices))
-    if len(experiment.sweep.objectives) > 1:
-        shown.append(pareto_front(trials, experiment.sweep.objectives[1], results.model.trial.number))
+    sizes = sizes_that_differ(trials)
+    if sizes:
+        shown.append(pareto_front(trials, sizes, results.model.trial.number))
     measured = [t for t in trials if t.state in (COMPLETE, STOPPED_EARLY) and t.accuracy is not None]
     axes = varied(parameter_axes(experiment), measured)
     if choice is None and axes:
@@ -69,6 +70,6 @@ def _learning_rate(results: StudyResults) -> Exhibit:
     chosen = [parameters] if choice is None or choice[0] != "schedule.name" else [{choice[0]: c} for c in choice[1]]
     schedules: dict[str, tuple[ScheduleConfig, float]] = {}
     for own in chosen:
-        recipe, _ = experiment.with_parameters(own)
+        recipe = experiment.with_parameters(own).training
         schedules[recipe.schedule.name] = (recipe.schedule, recipe.lr)
     return learning_rate(schedules, experiment.final_train.epochs)

@@ -1,9 +1,12 @@
 """The trials as a table, and as the points that figures are drawn from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.search_space import Choices
+from jobs.queue.claimed_trial import OVER_BUDGET
 from jobs.queue.tables import SlotState
 from jobs.report.study_results import StudyResults
 from resnet_core.figures.exhibit import Cell
@@ -28,18 +31,26 @@ class TrialTable:
 
 
 def trial_table(results: StudyResults) -> TrialTable:
-    """The columns: trial, state, accuracy, epochs, seconds, the sizes that are known, and the searched parameters."""
+    """The columns: trial, state, accuracy, epochs, seconds, sizes, parameters over the budget, searched parameters.
+
+    Sizes are those that are known of any trial, and there is no column of the excess where no trial is over the budget.
+    """
     known = {trial.number: trial for trial in results.trials}
     sizes = [size for size in SIZES if any(size in trial.user_attrs for trial in results.trials)]
     names = list(results.experiment.searched)
+    over = {"over budget": OVER_BUDGET} if any(OVER_BUDGET in trial.constraints for trial in results.trials) else {}
     rows: list[tuple[Cell, ...]] = []
     for trial in results.status.trials:
-        attributes = {} if trial.number is None else known[trial.number].user_attrs
+        attributes: dict[str, Any] = {}
+        if trial.number is not None:
+            excess = {name: round(value) for name, value in known[trial.number].constraints.items()}
+            attributes = known[trial.number].user_attrs | excess
         seconds = None if trial.seconds is None else round(trial.seconds, 1)
-        own = [attributes.get(size) for size in sizes] + [trial.parameters.get(name) for name in names]
+        counts = [attributes.get(size) for size in (*sizes, *over.values())]
+        own = counts + [trial.parameters.get(name) for name in names]
         rows.append((trial.number, str(trial.state), trial.accuracy, trial.epoch, seconds, *own))
     return TrialTable(
-        ("trial", "state", "accuracy", "epochs", "seconds", *sizes, *names),
+        ("trial", "state", "accuracy", "epochs", "seconds", *sizes, *over, *names),
         rows,
         [trial.message for trial in results.status.trials],
         [trial.number == results.model.trial.number for trial in results.status.trials],
@@ -49,7 +60,6 @@ def trial_table(results: StudyResults) -> TrialTable:
 def trial_points(results: StudyResults) -> list[TrialPoint]:
     """The trials that have begun, by number."""
     known = {trial.number: trial for trial in results.trials}
-    two = len(results.experiment.sweep.objectives) > 1
     points = [
         TrialPoint(
             trial.number,
@@ -57,12 +67,18 @@ def trial_points(results: StudyResults) -> list[TrialPoint]:
             trial.accuracy,
             trial.parameters,
             known[trial.number].intermediate_values,
-            known[trial.number].values[1] if two and trial.state is SlotState.COMPLETE else None,
+            {size: known[trial.number].user_attrs[size] for size in SIZES if size in known[trial.number].user_attrs},
         )
         for trial in results.status.trials
         if trial.number is not None
     ]
     return sorted(points, key=lambda point: point.number)
+
+
+def sizes_that_differ(trials: Sequence[TrialPoint]) -> list[str]:
+    """Those of SIZES that all complete trials have, and in which they differ."""
+    sizes = [[trial.sizes.get(size) for trial in trials if trial.state == SlotState.COMPLETE] for size in SIZES]
+    return [size for size, known in zip(SIZES, sizes, strict=True) if None not in known and len(set(known)) > 1]
 
 
 def parameter_axes(experiment: Experiment) -> list[Axis]:

@@ -74,7 +74,7 @@ def end_with(launcher: int) -> None:
 
 def _check_ranks_can_share(experiment: Experiment, settings: Settings, best: TrialStatus) -> None:
     """Checks here what each rank would find wrong, so that the message appears once."""
-    recipe, _ = experiment.with_parameters(best.parameters)
+    recipe = experiment.with_parameters(best.parameters).training
     try:
         share = recipe.rank_batch_size(settings.ranks)
     except ValueError:

@@ -16,6 +16,7 @@ from jobs.artifacts.documents import ChosenTrial, ModelDocument, write_document
 from jobs.artifacts.final_training import epochs_key, epochs_text, trained_model, trained_trial, weights_key
 from jobs.artifacts.guarded import GuardedArtifacts
 from jobs.experiment.experiment import Experiment
+from jobs.experiment.parameters import Configuration
 from jobs.queue.claim import LeaseLost
 from jobs.queue.database import Database
 from jobs.queue.exclusive import FINAL_TRAINING, Hold, owners
@@ -24,7 +25,6 @@ from jobs.runtime.errors import Failure
 from jobs.stages.final_train.progress import Progress
 from resnet_core.batches import TrainingData, balanced_batch
 from resnet_core.build import build_network
-from resnet_core.config import TrainingConfig
 from resnet_core.count import check_budget, count_macs, count_parameters
 from resnet_core.device import describe
 from resnet_core.distributed import Group
@@ -78,16 +78,16 @@ class SeedTraining:
         """
         if self._group.first(self._is_done):
             return
-        recipe, _ = self._experiment.with_parameters(self._trial.parameters)
+        own = self._experiment.with_parameters(self._trial.parameters)
         try:
-            self._train(recipe)
+            self._train(own)
         except Diverged as error:
             raise TrainingFailed(f"{error}, with {json.dumps(self._trial.parameters, allow_nan=False)}") from None
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             advice = "it takes a device with more memory, or several that share each batch (finalTrain.gpus)"
-            doing = f"with batches of {recipe.batch_size}"
+            doing = f"with batches of {own.training.batch_size}"
             raise TrainingFailed(describe_out_of_memory(error, self._device, doing, advice)) from None
 
     def _is_done(self) -> bool:
@@ -105,13 +105,12 @@ class SeedTraining:
             self._tidy()
         return False
 
-    def _train(self, recipe: TrainingConfig) -> None:
-        experiment, device, ranks = self._experiment, self._device, self._group.size
-        _, pruning = experiment.with_parameters(self._trial.parameters)
+    def _train(self, own: Configuration) -> None:
+        experiment, device, ranks, recipe = self._experiment, self._device, self._group.size, own.training
         dataset, data = self._course.data
         own_seed = derive_seed(experiment.seed, "final", *([self._seed] if self._seed else []))
         batch, classes = balanced_batch(data, recipe.batch_size, own_seed), len(dataset.classes)
-        network = build_network(experiment.model, pruning, classes, dropout=recipe.dropout, seed=own_seed, batch=batch)
+        network = build_network(own.model, own.pruning, classes, dropout=recipe.dropout, seed=own_seed, batch=batch)
         network.to(device)
         check_budget(network.config(), experiment.budget.parameters)
         place = describe(device) if ranks == 1 else f"{ranks} x {describe(device)}"

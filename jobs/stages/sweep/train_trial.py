@@ -7,20 +7,19 @@ from pathlib import Path
 
 from jobs.artifacts.dataset_record import StoredDataset
 from jobs.experiment.experiment import Experiment
+from jobs.experiment.parameters import Configuration
 from jobs.queue.tables import SlotState
 from jobs.runtime import logs
 from jobs.stages.sweep.running_trial import AttemptFails, DeviceFailed, RunningTrial, TrialEnds
 from resnet_core.batches import TrainingData, balanced_batch
-from resnet_core.build import build_network
+from resnet_core.build import build_network, planned_network
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
-from resnet_core.config import PruningConfig
-from resnet_core.count import BudgetExceeded, check_budget, count_macs
-from resnet_core.description import NetworkConfig
+from resnet_core.count import BudgetExceeded, check_budget, count_macs, count_parameters
 from resnet_core.device_failure import is_device_failure
 from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
 from resnet_core.out_of_memory import describe_out_of_memory, free_memory, is_out_of_memory
-from resnet_core.pruning import planned_config
+from resnet_core.pruning import TargetOutOfReach
 from resnet_core.seeds import derive_seed
 from resnet_core.train import Diverged, train
 from resnet_core.training_state import Checkpoint
@@ -60,11 +59,12 @@ def train_trial(
 
 
 def _train(run: RunningTrial, experiment: Experiment, dataset: StoredDataset, data: TrainingData) -> None:
-    recipe, pruning = experiment.with_parameters(run.parameters)
-    _check_budget(run, experiment, pruning, dataset)
+    own = experiment.with_parameters(run.parameters)
+    _check_budget(run, experiment, own, dataset)
+    recipe = own.training
     device, classes, seed = data.train.images.device, len(dataset.classes), derive_seed(experiment.seed, run.slot)
     batch = balanced_batch(data, recipe.batch_size, seed)
-    network = build_network(experiment.model, pruning, classes, dropout=recipe.dropout, seed=seed, batch=batch)
+    network = build_network(own.model, own.pruning, classes, dropout=recipe.dropout, seed=seed, batch=batch)
     network.to(device)
     saved = run.resume(load_checkpoint)
     if saved:
@@ -97,7 +97,7 @@ def _train(run: RunningTrial, experiment: Experiment, dataset: StoredDataset, da
 def _out_of_memory(
     error: Exception, run: RunningTrial, experiment: Experiment, data: TrainingData, processes: int
 ) -> str:
-    recipe, _ = experiment.with_parameters(run.parameters)
+    recipe = experiment.with_parameters(run.parameters).training
     searched = "batchSize" in experiment.searched
     advice = f"smaller batches need less ({'searchSpace' if searched else 'training'}.batchSize)"
     if processes > 1:
@@ -108,11 +108,11 @@ def _out_of_memory(
     return describe_out_of_memory(error, data.train.images.device, doing, advice)
 
 
-def _check_budget(run: RunningTrial, experiment: Experiment, pruning: PruningConfig, dataset: StoredDataset) -> None:
-    network = planned_config(NetworkConfig.from_model(experiment.model, len(dataset.classes)), pruning)
+def _check_budget(run: RunningTrial, experiment: Experiment, own: Configuration, dataset: StoredDataset) -> None:
     try:
-        parameters = check_budget(network, experiment.budget.parameters)
-    except BudgetExceeded as error:
+        network = planned_network(own.model, own.pruning, len(dataset.classes))
+        run.note(parameters=count_parameters(network), macs=count_macs(network, dataset.image_size))
+        check_budget(network, experiment.budget.parameters)
+    except (BudgetExceeded, TargetOutOfReach) as error:
         run.note_excess(error.excess)
         raise TrialEnds(SlotState.INFEASIBLE, str(error)) from None
-    run.note(parameters=parameters, macs=count_macs(network, dataset.image_size))

@@ -21,11 +21,14 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, load_experiment, parse_experiment, preset_names, preset_tree
 from jobs.experiment.parameters import searchable_fields
 from jobs.experiment.search_space import Choices, Range, SearchSpace, grid_points, is_active
+from jobs.queue.optuna_values import stored_parameters
 from jobs.queue.study import suggest
 from jobs.runtime.errors import ConfigurationError
+from resnet_core.build import planned_network
+from resnet_core.config import ModelConfig
 from resnet_core.count import count_parameters
 from resnet_core.description import NetworkConfig
-from resnet_core.pruning import planned_config
+from resnet_core.pruning import TargetOutOfReach
 from resnet_core.schedule import lr_factor
 
 LONGEST_LINE = 1500  # the names of all fields that can be searched take half of it
@@ -72,7 +75,7 @@ def check_lines(error: ConfigurationError) -> str:
     return str(error)
 
 
-def check(experiment: Experiment) -> None:
+def check(experiment: Experiment, trials: int = 5) -> None:
     stored = dump_experiment(experiment)
     again = parse_experiment(stored)
     assert again == experiment
@@ -81,9 +84,9 @@ def check(experiment: Experiment) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     fixed = experiment.fixed_parameters()
     assert len(fixed) == experiment.sweep.trials
-    for given_parameters in fixed[:5]:
+    for given_parameters in fixed[:trials]:
         template = optuna.trial.create_trial(
-            state=optuna.trial.TrialState.WAITING, system_attrs={"fixed_params": given_parameters}
+            state=optuna.trial.TrialState.WAITING, system_attrs={"fixed_params": stored_parameters(given_parameters)}
         )
         study.add_trial(template)
         parameters = suggest(study.ask(), experiment, given_parameters)
@@ -92,12 +95,14 @@ def check(experiment: Experiment) -> None:
 
 def check_trial(experiment: Experiment, parameters: dict[str, Any], given_parameters: dict[str, Any]) -> None:
     json.dumps(parameters, allow_nan=False)
-    recipe, pruning = experiment.with_parameters(parameters)
-    with suppress(ValueError):  # a target may be out of reach, which `prepare` finds when it knows the classes
-        assert count_parameters(planned_config(NetworkConfig.from_model(experiment.model, 10), pruning)) > 0
+    own = experiment.with_parameters(parameters)
+    assert ModelConfig.model_validate(own.model.model_dump()) == own.model
+    assert NetworkConfig.from_model(own.model, 10).stages
+    with suppress(TargetOutOfReach):  # which `prepare` finds when it knows the classes
+        assert count_parameters(planned_network(own.model, own.pruning, 10)) > 0
     epochs = experiment.sweep.epochs
     for step in (0, 1, 10 * epochs - 1):
-        assert 0 <= lr_factor(recipe.schedule, step, 10, epochs) <= 1
+        assert 0 <= lr_factor(own.training.schedule, step, 10, epochs) <= 1
     if experiment.sweep.sampler.is_fixed:
         assert parameters == given_parameters
     else:
@@ -197,29 +202,38 @@ ALLOWED: dict[str, list[Any]] = {
     "pruning.importance": ["l1", "random", "taylor"],
     **{name: [True, False] for name in ("nesterov", "decayNormAndBias", "augmentation.flip")},
 }
-BLOCKS = ["pruning.amounts.0", "pruning.amounts.1", "pruning.amounts.9"]
-PRUNING = [name for name in searchable_fields() if name.startswith("pruning.")]
-names = st.sampled_from(searchable_fields()) | st.sampled_from(PRUNING + BLOCKS)  # the second has rules of its own
+ENTRIES = [f"{name}.{index}" for name in ("pruning.amounts", "model.depths", "model.widths") for index in (0, 1, 9)]
+OF_PRUNING = [name for name in searchable_fields() if name.startswith("pruning.")]
+OF_MODEL = [name for name in searchable_fields() if name.startswith("model.")]
+of_network = st.sampled_from(OF_PRUNING + ENTRIES) | st.sampled_from(OF_MODEL)  # they have rules of their own
 steps = st.sampled_from([0.05, 0.1, 0.3, 0.5, 1, 2, 8]) | st.floats(1e-3, 1)
 
 
 def allowed_values(name: str) -> st.SearchStrategy[Any]:
     if name in ALLOWED:
         return st.sampled_from(ALLOWED[name])
+    if name in ("model.depths", "model.widths", "model.strides"):  # mostly for the three stages of `quick`
+        most = 3 if name == "model.strides" else 4
+        lists = st.sampled_from([3, 3, 3, 2]).flatmap(lambda n: st.lists(st.integers(1, most), min_size=n, max_size=n))
+        return lists | st.just(None) if name == "model.widths" else lists
+    if name.startswith("model."):
+        return st.integers(1, 8) | st.sampled_from([2.0, 2.5])
+    if name == "pruning.amounts":
+        return st.sampled_from([0, 0.3, 0.9]) | st.lists(st.sampled_from([0, 0.5]), min_size=3, max_size=4)
     if name.endswith(("batchSize", "roundTo", "cropPadding", "target")):
         return st.integers(2, 32) | st.sampled_from([2.0, 30_000, 2.5])
     return st.sampled_from([0, 0.05, 0.1, 0.3, 0.7, 0.9, 1]) | st.floats(1e-6, 1)
 
 
 @st.composite
-def spaces(draw: st.DrawFn) -> dict[str, Any]:
+def spaces(draw: st.DrawFn, names: st.SearchStrategy[str]) -> dict[str, Any]:
     """Parameters that are mostly of the right kind, some with a condition that is mostly possible."""
     space: dict[str, Any] = {}
     for name in draw(st.lists(names, min_size=1, max_size=4, unique=True)):
         values = allowed_values(name)
-        drawn = draw(st.lists(values, min_size=1, max_size=3, unique=True))
+        drawn = draw(st.lists(values, min_size=1, max_size=3, unique_by=repr))
         parameter: dict[str, Any] = {"choices": drawn}
-        if name not in ALLOWED and len(drawn) == 2:
+        if name not in ALLOWED and len(drawn) == 2 and all(isinstance(value, int | float) for value in drawn):
             low, high = sorted(drawn)
             parameter = {"low": low, "high": high} | draw(st.sampled_from([{}, {"log": True}, {"step": draw(steps)}]))
         conditions = [other for other, known in space.items() if "choices" in known]
@@ -230,9 +244,58 @@ def spaces(draw: st.DrawFn) -> dict[str, Any]:
     return space
 
 
+mostly = st.sampled_from([True, True, True, False])
+
+
+@st.composite
+def network_spaces(draw: st.DrawFn) -> dict[str, Any]:
+    """Networks of three stages, as `quick` has, and of two; many of these spaces hold only networks that can be."""
+    lengths = draw(st.sampled_from([[3], [3, 3], [3, 2], [2, 3]]))
+
+    def lists(length: int) -> list[list[int]]:
+        values = st.lists(st.integers(1, 4), min_size=length, max_size=length)
+        return draw(st.lists(values, min_size=1, max_size=2, unique_by=repr))
+
+    depths = [lists(length)[0] for length in lengths]
+    space: dict[str, Any] = {"model.depths": {"choices": depths}}
+    for name in ("model.strides", "model.widths", "pruning.amounts"):
+        chosen = draw(st.sampled_from(sorted(depths, key=len)))
+        values: list[Any] = lists(len(chosen)) if name != "pruning.amounts" else [0.2, [0.1] * sum(chosen)]
+        parameter = {"choices": values} | ({"when": {"model.depths": [chosen]}} if draw(mostly) else {})
+        if draw(mostly):
+            space[name] = parameter
+    entry = draw(st.sampled_from(["model.widths.0", "model.strides.1", "pruning.amounts.1", None, None, None]))
+    if entry is not None:
+        condition = space.pop(entry[:-2], {}).get("when")
+        space[entry] = ({"low": 0.1, "high": 0.5} if entry.startswith("pruning") else {"low": 1, "high": 3}) | (
+            {"when": condition} if condition else {}
+        )
+    return space
+
+
+@examples(60)
+@given(
+    space=network_spaces(),
+    sampler=st.sampled_from(["random", "tpe", "grid"]),
+    amounts=st.sampled_from([[0.3], [0.3], [0, 0.1, 0.2]]),
+)
+def test_whatever_network_a_good_search_space_suggests_can_be_built(
+    file: Path, capsys: pytest.CaptureFixture[str], space: dict[str, Any], sampler: str, amounts: list[float]
+) -> None:
+    pruned = any(name.startswith("pruning.") for name in space)
+    pruning = {"method": "amounts", "amounts": amounts} if pruned else {}
+    tree = preset_tree("quick") | {"searchSpace": space, "pruning": pruning}
+    tree["sweep"] |= {"trials": points(space) if sampler == "grid" else 40, "sampler": {"name": sampler}}
+    file.write_text(dump_yaml(tree), encoding="utf-8")
+    experiment = load(file, capsys)
+    hypothesis.event("good" if experiment else "refused")
+    if experiment is not None:
+        check(experiment, trials=40)
+
+
 @examples(120)
 @given(
-    space=spaces(),
+    space=spaces(st.sampled_from(searchable_fields()) | of_network) | spaces(of_network),
     sampler=st.sampled_from(["tpe", "random", "gp", "cmaes", "grid"]),
     pruning=st.sampled_from([{}, {"method": "amounts", "amounts": [0.3]}, {"method": "target", "target": 30_000}]),
 )
@@ -245,7 +308,8 @@ def test_whatever_a_good_search_space_suggests_lies_in_it(
         tree["sweep"]["trials"] = points(space)
     file.write_text(dump_yaml(tree), encoding="utf-8")
     experiment = load(file, capsys)
-    hypothesis.event("good" if experiment else "refused")
+    network = "network " if any(name.startswith("model.") for name in space) else ""
+    hypothesis.event(f"{network}good" if experiment else f"{network}refused")
     if experiment is not None:
         check(experiment)
 

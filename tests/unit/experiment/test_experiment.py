@@ -82,11 +82,10 @@ def test_overrides_reach_nested_keys_and_searched_fields() -> None:
 
 def test_parameters_of_a_trial_are_put_into_recipe_and_pruning() -> None:
     experiment = load_experiment("paper", None, [])
-    recipe, pruning = experiment.with_parameters(
-        {"lr": 0.5, "schedule.name": "step", "pruning.roundTo": 8, "batchSize": 96}
-    )
+    own = experiment.with_parameters({"lr": 0.5, "schedule.name": "step", "pruning.roundTo": 8, "batchSize": 96})
+    recipe = own.training
     assert (recipe.lr, recipe.schedule.name, recipe.batch_size) == (0.5, "step", 96)
-    assert pruning.round_to == 8
+    assert own.pruning.round_to == 8
     assert recipe.schedule.gamma == experiment.training.schedule.gamma
 
 
@@ -96,12 +95,12 @@ def test_every_searchable_field_is_found_again() -> None:
         experiment.field_value(name, None if name in OPTIONAL else current(experiment, name))
 
 
-OPTIONAL = ("clipNorm", "schedule.periodEpochs", "pruning.amounts", "pruning.target")
+OPTIONAL = ("clipNorm", "schedule.periodEpochs", "model.widths", "pruning.amounts", "pruning.target")
 
 
 def current(experiment: Experiment, name: str) -> Any:
-    tree: Any = experiment.model_dump()["pruning" if name.startswith("pruning.") else "training"]
-    for part in name.removeprefix("pruning.").split("."):
+    tree: Any = experiment.model_dump()
+    for part in (name if name.startswith(("model.", "pruning.")) else f"training.{name}").split("."):
         tree = tree[part]
     return tree
 
@@ -126,7 +125,7 @@ def test_grid_holds_every_combination() -> None:
         ("sweep.trials=0", r"^sweep\.trials=0: input should be greater than or equal to 1$"),
         ("searchSpace.lr={low: 0.1, high: 0.001}", r"^searchSpace\.lr\.low=0\.1: must be below high=0\.001$"),
         ("searchSpace.lr={low: 0, high: 1, log: true}", r"^searchSpace\.lr\.low=0: above 0 with log=true$"),
-        ("searchSpace.lrr={low: 0, high: 1}", r"^searchSpace\.lrr=0\.0: no field of training or pruning: optimizer, lr"),
+        ("searchSpace.lrr={low: 0, high: 1}", r"^searchSpace\.lrr=0\.0: no field of training, model or pruning: optimizer, lr"),
         ("searchSpace.optimizer={choices: [sgd, lion]}", r"^searchSpace\.optimizer='lion': Input should be 'sgd'"),
         ("searchSpace.batchSize.low=64.5", r"^searchSpace\.batchSize=64\.5: Input should be a valid integer"),
         ("searchSpace.nesterov={low: 0, high: 1}", r"^searchSpace\.nesterov=0\.0: Input should be a valid boolean$"),
@@ -249,11 +248,11 @@ def test_schedulers_are_a_grid_over_one_field() -> None:
 def test_pruning_can_be_searched_by_a_common_amount_by_blocks_and_by_method() -> None:
     common = load_experiment("paper", None, ["searchSpace={pruning.amounts: {low: 0.1, high: 0.6}}"])
     assert distributions(common) == {"pruning.amounts": FloatDistribution(0.1, 0.6)}
-    assert common.with_parameters({"pruning.amounts": 0.3})[1].amounts == (0.3,)
+    assert common.with_parameters({"pruning.amounts": 0.3}).pruning.amounts == (0.3,)
     blocks = load_experiment(
         "paper", None, ["searchSpace.pruning.amounts.0={low: 0, high: 0.5}", "searchSpace.pruning.amounts.7.high=0.9", "searchSpace.pruning.amounts.7.low=0.2"]
     )  # fmt: skip
-    amounts = blocks.with_parameters({"pruning.amounts.0": 0.5, "pruning.amounts.7": 0.9})[1].amounts
+    amounts = blocks.with_parameters({"pruning.amounts.0": 0.5, "pruning.amounts.7": 0.9}).pruning.amounts
     assert amounts == (0.5, 0.1, 0.2, 0.2, 0.2, 0.2, 0.3, 0.9)
     methods = load_experiment(
         "paper",
@@ -265,8 +264,8 @@ def test_pruning_can_be_searched_by_a_common_amount_by_blocks_and_by_method() ->
         ],
     )
     assert isinstance(distributions(methods)["pruning.target"], IntDistribution)
-    assert methods.with_parameters({"pruning.method": "none"})[1].amounts is None
-    assert methods.with_parameters({"pruning.method": "target", "pruning.target": 2_000_000})[1].amounts is None
+    assert methods.with_parameters({"pruning.method": "none"}).pruning.amounts is None
+    assert methods.with_parameters({"pruning.method": "target", "pruning.target": 2_000_000}).pruning.amounts is None
 
 
 @pytest.mark.parametrize(

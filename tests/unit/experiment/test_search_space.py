@@ -31,7 +31,7 @@ def grid(space: str, trials: int) -> list[dict[str, Any]]:
         ("{lr: {low: 0.1, high: 0.3, choices: [0.1]}}", r"^searchSpace\.lr=.*: choices, or low and high: not both$"),
         ("{lr: {step: 0.1, choices: [0.1]}}", r"^searchSpace\.lr=.*: choices, or low and high: not both$"),
         ("{lr: {choices: []}}", r"^searchSpace\.lr\.choices=\[\]: a list of 1 value or more expected$"),
-        ("{pruning.amounts: {low: 0, high: 0.5}, pruning.amounts.0: {low: 0, high: 0.5}, pruning.method: {choices: [amounts]}}", r"^searchSpace\.pruning\.amounts=0\.0: pruning\.amounts, one amount for all blocks, not together with amounts of single blocks$"),
+        ("{pruning.amounts: {low: 0, high: 0.5}, pruning.amounts.0: {low: 0, high: 0.5}, pruning.method: {choices: [amounts]}}", r"^searchSpace\.pruning\.amounts=0\.0: pruning\.amounts: not together with single values of it, as pruning\.amounts\.0$"),
         ("{pruning.method: {choices: [none]}, pruning.amounts.0: {low: 0, high: 0.5}}", r"^searchSpace\.pruning\.amounts\.0=0\.0: pruning\.amounts=\(0\.0, .*\): only with pruning\.method=amounts$"),
         ("{pruning.method: {choices: [none, amounts]}, pruning.amounts: {low: 0, high: 0.5, when: {pruning.method: [none]}}}", r"pruning\.amounts: needed with pruning\.method=amounts$"),
         ("{optimizer: {choices: [sgd, adam]}, pruning.method: {choices: [none, amounts]}, pruning.amounts: {low: 0.1, high: 0.5, when: {optimizer: [sgd]}}}", r"^searchSpace: some trials have \{'pruning\.method': 'amounts'\}: pruning\.amounts: needed with pruning\.method=amounts$"),
@@ -88,7 +88,7 @@ def test_amount_of_a_block_can_be_searched_beside_methods_that_have_none() -> No
     experiment = searching(
         "{pruning.method: {choices: [none, amounts]}, pruning.amounts.0: {low: 0.1, high: 0.5}}", "pruning={}"
     )
-    assert experiment.with_parameters({"pruning.method": "none", "pruning.amounts.0": 0.3})[1].amounts is None
-    amounts = experiment.with_parameters({"pruning.method": "amounts", "pruning.amounts.0": 0.3})[1].amounts
+    assert experiment.with_parameters({"pruning.method": "none", "pruning.amounts.0": 0.3}).pruning.amounts is None
+    amounts = experiment.with_parameters({"pruning.method": "amounts", "pruning.amounts.0": 0.3}).pruning.amounts
     assert amounts is not None
     assert amounts[0] == 0.3

@@ -145,7 +145,33 @@ def test_two_objectives_have_their_front(tmp_path: Path) -> None:
     ran = [Ran(accuracies=(0.5 + n / 20,), attributes={"parameters": 10_000 * (n + 1), "macs": 1}) for n in range(5)]
     _, _, folder = written(tmp_path, study_results(two, ran))
     rows = rows_of(folder / "figures/pareto-front.csv")
-    assert [row["on the front"] for row in rows] == ["yes"] * 5
+    assert [row["on the front of parameters"] for row in rows] == ["yes"] * 5
+    assert "on the front of macs" not in rows[0]  # they do not differ
+
+
+def test_networks_that_differ_are_shown_by_their_sizes_with_one_objective_too(tmp_path: Path) -> None:
+    searched = experiment(
+        "pruning={}",
+        "searchSpace={model.widths: {choices: [[8, 16, 32], [16, 16, 16], [64, 64, 64]]}, model.depths.2: {low: 1, high: 3}}",
+    )
+    sizes = [{"parameters": 10_000 * (n % 4 + 1), "macs": 1_000_000 * (5 - n % 4)} for n in range(8)]
+    ran = [Ran(accuracies=(0.5 + n / 20,), attributes=sizes[n]) for n in range(8)]
+    ran.append(Ran(SlotState.INFEASIBLE, (), excess=39_000, attributes={"parameters": 99_000, "macs": 90_000_000}))
+    page, _, folder = written(tmp_path, study_results(searched, ran))
+    rows = rows_of(folder / "figures/pareto-front.csv")
+    assert [row["trial"] for row in rows] == [str(n) for n in range(8)]
+    assert [row["on the front of macs"] for row in rows] == ["no"] * 7 + ["yes"]
+    assert {"importances", "parallel-coordinates"} <= figures(folder)
+    trials = rows_of(folder / "trials.csv")
+    assert (trials[8]["parameters"], trials[8]["over budget"]) == ("99000", "39000")
+    assert trials[0]["over budget"] == ""
+    assert {row["model.widths"] for row in trials} <= {"[8, 16, 32]", "[16, 16, 16]", "[64, 64, 64]"}
+    assert "[16, 16, 16]" in page
+
+
+def test_networks_that_are_alike_have_no_front(tmp_path: Path) -> None:
+    _, _, folder = written(tmp_path, study_results(experiment(), [Ran(), Ran()]))
+    assert "pareto-front" not in figures(folder)
 
 
 def test_big_study_stays_small(tmp_path: Path) -> None:

@@ -29,11 +29,11 @@ LAYERS = count_layers(BEFORE), count_layers(AFTER)
 
 LR, OPTIMIZER = Axis("lr", 0.001, 0.1, log=True), Axis.of_choices("optimizer", ("sgd", "adam"))
 TRIALS = [
-    TrialPoint(0, "complete", 0.5, {"lr": 0.001, "optimizer": "sgd"}, {1: 0.3, 2: 0.5}, 10),
+    TrialPoint(0, "complete", 0.5, {"lr": 0.001, "optimizer": "sgd"}, {1: 0.3, 2: 0.5}, {"parameters": 10, "macs": 30}),
     TrialPoint(1, "infeasible", None, {"lr": 0.002, "optimizer": "adam"}, {}),
     TrialPoint(2, "stopped early", 0.2, {"lr": 0.1, "optimizer": "adam"}, {1: 0.2}),
-    TrialPoint(3, "complete", 0.4, {"lr": 0.01, "optimizer": "adam"}, {1: 0.3, 2: 0.4}, 20),
-    TrialPoint(4, "complete", 0.9, {"lr": 0.02, "optimizer": "sgd"}, {1: 0.5, 2: 0.9}, 30),
+    TrialPoint(3, "complete", 0.4, {"lr": 0.01, "optimizer": "adam"}, {1: 0.3, 2: 0.4}, {"parameters": 20, "macs": 20}),
+    TrialPoint(4, "complete", 0.9, {"lr": 0.02, "optimizer": "sgd"}, {1: 0.5, 2: 0.9}, {"parameters": 30, "macs": 10}),
 ]
 
 
@@ -158,9 +158,17 @@ def test_contour_has_a_background_only_between_ranges() -> None:
 
 def test_front_holds_what_nothing_smaller_beats() -> None:
     complete = [trial for trial in TRIALS if trial.state == "complete"]
-    assert [trial.number for trial in pareto(complete)] == [0, 4]
-    exhibit = pareto_front(TRIALS, "parameters", final=4)
-    assert [row[3] for row in exhibit.rows] == ["yes", "no", "yes"]
+    assert [trial.number for trial in pareto(complete, "parameters")] == [0, 4]
+    assert [trial.number for trial in pareto(complete, "macs")] == [4]
+    exhibit = pareto_front(TRIALS, ("parameters", "macs"), final=4)
+    assert exhibit.header[1:3] == ("parameters", "macs")
+    assert [row[1:3] for row in exhibit.rows] == [(10, 30), (20, 20), (30, 10)]
+    assert [row[4:] for row in exhibit.rows] == [("yes", "no"), ("no", "no"), ("yes", "yes")]
+    for index, (size, millions) in enumerate((("parameters", 30), ("macs", 10))):
+        drawn = {line.get_gid() or line.get_label(): line for line in panel(exhibit, index).lines}
+        assert list(drawn["taken for the final training"].get_xdata()) == [millions]
+        assert len(drawn[f"front-{size}"].get_xdata()) == len(pareto(complete, size))
+    assert set(exhibit.hover) == {"front-parameters", "dominated-parameters", "front-macs", "dominated-macs"}
 
 
 def test_choices_stand_beside_what_was_published() -> None:
