@@ -1,0 +1,202 @@
+"""Test accuracy by wall time: the preset `fast` beside the published recipe, on one machine and the same images.
+
+    python tests/benchmarks/accuracy_by_time.py --minutes 45 [--data FOLDER --title TEXT] [--runs FILE] [--figure FILE]
+
+The published recipe is the preset `paper` with RMSprop, which its search has chosen. Each recipe gets as many epochs as
+end within the time, so that its learning rate falls to its end; how many that are is measured first. Time is that of
+training and validation. The test after every epoch is for the curve alone: it decides nothing and is not counted.
+
+`--data` is a folder with `cifar-10-batches-bin`; without one, the official images are downloaded. `--runs` keeps a line
+for each training that is done and is not done again, so that a benchmark can be continued. `--change NAME=SETTINGS`,
+with the settings of `--set` divided by semicolons, compares changed recipes in place of the published one, as in
+
+    --minutes 5 --change 'mirrored by chance=training.augmentation.alternatingFlip=false'
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from jobs.artifacts.dataset_images import divide
+from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import load_experiment
+from resnet_core.batches import TrainingData, balanced_batch
+from resnet_core.build import build_network
+from resnet_core.count import check_budget, count_macs, count_parameters
+from resnet_core.data import RawDataset, channel_statistics, limit_images, read_source
+from resnet_core.device import describe, select_device
+from resnet_core.epoch import EpochResult
+from resnet_core.figures.exhibit import draw, legend_below, style
+from resnet_core.metrics import mean_interval
+from resnet_core.model import ResNet
+from resnet_core.predict import predict
+from resnet_core.seeds import derive_seed
+from resnet_core.train import train
+
+PUBLISHED = ["training.optimizer=rmsprop", "training.lr=0.0005", "training.momentum=0.0"]
+PROBED_STEPS = 8  # of each of the epochs by which speed is measured
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training. `course` has a row an epoch: seconds so far, accuracy on validation and on test images."""
+
+    recipe: str
+    seed: int
+    minutes: float
+    parameters: int
+    macs: int
+    course: list[tuple[float, float, float]]
+    accuracy_with_flip: float
+
+    @property
+    def accuracy(self) -> float:
+        return self.course[-1][2]
+
+
+class Bench:
+    def __init__(self, raw: RawDataset, device: torch.device) -> None:
+        self._raw, self._device, self._test = raw, device, raw.test.to(device)
+
+    def epochs_within(self, seconds: float, experiment: Experiment) -> int:
+        data, recipe = self._data(experiment), experiment.training
+        few = limit_images(data.train, PROBED_STEPS * recipe.batch_size, 0, "the images")
+        held_out = max(round(len(few) * experiment.data.validation), len(self._raw.classes))
+        probe = TrainingData(few, limit_images(data.train, held_out, 0, "the images"), data.mean, data.std)
+        results: list[EpochResult] = []
+        network = self._network(experiment, data, 0)
+        train(network, recipe, probe, 4, seed=0, on_epoch=lambda result, _: results.append(result))
+        fastest = min(result.seconds for result in results)
+        return max(int(seconds / (fastest * len(data.train) / len(few))), 1)
+
+    def run(self, name: str, experiment: Experiment, minutes: float, epochs: int, seed: int) -> Run:
+        data, own_seed = self._data(experiment), derive_seed(experiment.seed, seed)
+        network = self._network(experiment, data, own_seed)
+        course: list[tuple[float, float, float]] = []
+
+        def on_epoch(result: EpochResult, evaluated: ResNet) -> None:
+            seconds = result.seconds + (course[-1][0] if course else 0.0)
+            tested = self._accuracy(evaluated, data)
+            course.append((seconds, result.validation_accuracy or 0.0, tested))
+            print(
+                f"{name}, seed {seed}, epoch {result.epoch} of {epochs}: {seconds:.0f} s, {tested:.4f}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+        training_seed = derive_seed(own_seed, "training")
+        trained = train(network, experiment.training, data, epochs, seed=training_seed, on_epoch=on_epoch)
+        config, side = trained.config(), data.train.images.shape[-1]
+        counts = count_parameters(config), count_macs(config, side)
+        return Run(name, seed, minutes, *counts, course, self._accuracy(trained, data, flip=True))
+
+    def _data(self, experiment: Experiment) -> TrainingData:
+        training, validation = divide(experiment, self._raw.train)
+        statistics = (statistic.to(self._device) for statistic in channel_statistics(training))
+        return TrainingData(training.to(self._device), validation.to(self._device), *statistics)
+
+    def _network(self, experiment: Experiment, data: TrainingData, seed: int) -> ResNet:
+        recipe, classes = experiment.training, len(self._raw.classes)
+        batch = balanced_batch(data, recipe.batch_size, seed)
+        given = experiment.model, experiment.pruning, classes
+        network = build_network(*given, dropout=recipe.dropout, seed=seed, batch=batch)
+        check_budget(network.config(), experiment.budget.parameters)
+        return network.to(self._device)
+
+    def _accuracy(self, network: ResNet, data: TrainingData, *, flip: bool = False) -> float:
+        precision = torch.bfloat16 if self._device.type == "cuda" else torch.float32
+        logits = predict(network, self._test.images, data.mean, data.std, precision, flip=flip)
+        return (logits.argmax(dim=1) == self._test.labels).double().mean().item()
+
+
+def read_runs(file: Path | None) -> list[Run]:
+    return [Run(**json.loads(line)) for line in file.read_text().splitlines()] if file and file.exists() else []
+
+
+def print_table(recipes: Sequence[str], runs: Sequence[Run]) -> None:
+    """A row a recipe: test accuracies in percent, with Student's 95 % interval of the mean."""
+    print("| recipe | parameters | MACs | epochs | minutes | seeds | mean (95 % interval) | mirrored images, too |")
+    print("|---|---:|---:|---:|---:|---|---|---:|")
+    for name in recipes:
+        of_recipe = sorted((run for run in runs if run.recipe == name), key=lambda run: run.seed)
+        first, seeds = of_recipe[0], ", ".join(f"{100 * run.accuracy:.2f}" for run in of_recipe)
+        mean, low, high = (value and 100 * value for value in mean_interval([run.accuracy for run in of_recipe]))
+        interval = f"{mean:.2f}" if low is None else f"{mean:.2f} ({low:.2f} to {high:.2f})"
+        flipped = 100 * sum(run.accuracy_with_flip for run in of_recipe) / len(of_recipe)
+        minutes = sum(run.course[-1][0] for run in of_recipe) / len(of_recipe) / 60
+        size = f"{first.parameters:,} | {first.macs / 1e6:.1f} M | {len(first.course)} | {minutes:.1f}"
+        print(f"| {name} | {size} | {seeds} | {interval} | {flipped:.2f} |")
+
+
+def draw_curves(recipes: Sequence[str], runs: Sequence[Run], title: str, file: Path) -> None:
+    """The course of every training, a colour a recipe, its end marked."""
+    figure, (axes,) = draw(3.4, width=6.4)
+    for index, name in enumerate(recipes):
+        color, dash = style(index)
+        for run in (run for run in runs if run.recipe == name):
+            minutes = [row[0] / 60 for row in run.course]
+            percent = [100 * row[2] for row in run.course]
+            label = f"{name} ({run.parameters / 1e6:.2f} M parameters)" if run.seed == 0 else None
+            axes.plot(minutes, percent, dash, color=color, lw=1.2, label=label)
+            axes.plot(minutes[-1], percent[-1], "o", color=color, ms=4)
+    axes.set_xlabel("minutes of training")
+    axes.set_ylabel(f"test accuracy (%)\n{title}")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=50)
+    axes.grid(axis="y", lw=0.4)
+    legend_below(figure, axes, 1)
+    figure.savefig(file, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=45, help="that each training has (45)")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--data", type=Path, help="folder with cifar-10-batches-bin; default: download")
+    parser.add_argument("--title", help="what the images are called")
+    parser.add_argument("--change", action="append", default=[], metavar="NAME=SETTINGS", help="a changed recipe")
+    parser.add_argument("--runs", type=Path, help="file that keeps what is done")
+    parser.add_argument("--figure", type=Path, help="where the curves are drawn")
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    images = [f"data.path={options.data}"] if options.data else []
+    images += [f"data.title={options.title}"] if options.title else []
+    recipes = {"fast": load_experiment("fast", None, images)}
+    for change in options.change:
+        name, _, settings = change.partition("=")
+        recipes[name] = load_experiment("fast", None, [*images, *settings.split(";")])
+    if not options.change:
+        recipes["published recipe"] = load_experiment("paper", None, [*images, *PUBLISHED])
+
+    device = select_device(options.device)
+    raw, runs = read_source(recipes["fast"].data), read_runs(options.runs)
+    bench, epochs = Bench(raw, device), dict[str, int]()
+    for seed in range(options.seeds):
+        for name, experiment in recipes.items():
+            if any((run.recipe, run.seed, run.minutes) == (name, seed, options.minutes) for run in runs):
+                continue
+            if name not in epochs:
+                epochs[name] = bench.epochs_within(60 * options.minutes, experiment)
+            runs.append(bench.run(name, experiment, options.minutes, epochs[name], seed))
+            if options.runs:
+                with options.runs.open("a") as file:
+                    file.write(json.dumps(asdict(runs[-1])) + "\n")
+    runs = [run for run in runs if run.minutes == options.minutes]
+    machine = f"{describe(device)}, {torch.get_num_threads()} threads; torch {version('torch')}"
+    print(f"{date.today()}; {machine}; {raw.title}\n")
+    print_table(list(recipes), runs)
+    if options.figure:
+        draw_curves(list(recipes), runs, raw.title, options.figure)
+
+
+if __name__ == "__main__":
+    main()
