@@ -2,8 +2,8 @@
 
     python tests/benchmarks/accuracy_by_time.py --minutes 45 [--data FOLDER --title TEXT] [--runs FILE] [--figure FILE]
 
-The published recipe is the preset `paper` with RMSprop, which its search has chosen. Each recipe gets as many epochs as
-end within the time, so that its learning rate falls to its end; how many that are is measured first. Time is that of
+The published recipe is the preset `paper` with RMSprop at the rate that `paper-manual` has. Each recipe gets as many
+epochs as end within the time, so that its learning rate falls to its end; how many that are is measured first. Time is that of
 training and validation. The test after every epoch is for the curve alone: it decides nothing and is not counted.
 
 `--data` is a folder with `cifar-10-batches-bin`; without one, the official images are downloaded. `--runs` keeps a line
