@@ -32,8 +32,8 @@ class EarlyStoppingConfig(Config):
 class ConfirmConfig(Config):
     """The best configurations of the sweep, trained again with fresh seeds before one of them is chosen."""
 
-    trials: Whole = Field(ge=1, le=1000, description="So many of the best, of different configurations.")
-    seeds: Whole = Field(ge=1, le=1000, description="Trainings of each.")
+    trials: Whole = Field(ge=1, le=100, description="So many of the best, of different configurations.")
+    seeds: Whole = Field(ge=1, le=100, description="Trainings of each.")
 
 
 class SweepConfig(Config):
