@@ -10,16 +10,25 @@ from pathlib import Path
 import optuna
 import pytest
 
+from jobs.artifacts import FolderArtifacts
+from jobs.artifacts.final_training import trained_trial
+from jobs.artifacts.manifest import read_manifest, verify
 from jobs.cli.main import main
 from jobs.experiment.experiment import Experiment
 from jobs.queue.best_trial import SweepNotOver, best_trial
+from jobs.queue.compatibility import check_study
 from jobs.queue.confirmations import count_claimable
 from jobs.queue.status import SweepStatus, ranking
 from jobs.queue.tables import SlotState
 from jobs.runners.local import local_database
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.settings import Settings
+from jobs.stages import prepare
+from jobs.stages.evaluate import stage as evaluate
+from jobs.stages.final_train import stage as final_train
+from jobs.stages.sweep import stage as sweep_stage
 from jobs.stages.sweep.running_trial import RunningTrial
+from tests.local.conftest import tiny
 from tests.support import confirming, reporting
 from tests.support.confirming import Held, Judged, KilledOnce, checked, is_confirmation, told
 from tests.support.databases import opened
@@ -301,8 +310,6 @@ def test_confirmations_may_be_asked_for_and_raised_later_and_not_taken_back(runs
     ("confirm", "shown"), [(None, "None"), ("{trials: 2, seeds: 2}", "{'trials': 2, 'seeds': 2}"), ("{trials: 3, seeds: 1}", "{")]
 )  # fmt: skip
 def test_fewer_confirmations_are_refused(runs: Path, confirm: str | None, shown: str) -> None:
-    from jobs.queue.compatibility import check_study  # noqa: PLC0415
-
     settings = prepared(runs, confirming.experiment(3, THREE_TWICE))
     with pytest.raises(ConfigurationError) as raised:
         check_study(confirming.experiment(3, confirm), opened(settings.database_url))
@@ -349,3 +356,27 @@ def test_status_shows_trials_and_confirmations(runs: Path, capsys: pytest.Captur
     assert (read["trials"], read["settled"], len(read["confirmations"])) == (3, 3, 4)
     assert read["winner"]["trial"] == read["confirmed"][1]["trial"] != read["best"]["number"]
     assert len(read["winner"]["each"]) == 2
+
+
+def test_study_with_confirmations_goes_through_to_its_report(settings: Settings, root: FolderArtifacts) -> None:
+    sweep = tiny("sweep.trials=3", "sweep.epochs=1", "finalTrain.epochs=1", "sweep.confirm={trials: 2, seeds: 2}")
+    prepare.run(sweep, settings, root)
+    sweep_stage.run(sweep, settings, root)
+    status = checked(settings, sweep, 4)
+    final_train.run(sweep, settings, root)
+    evaluate.run(sweep, settings, root)
+    study = root.under("quick")
+    winner = status.winner
+    assert winner is not None
+    assert trained_trial(study, 0) == winner.trial.number
+    losses = {json.loads(study.read_text(f"confirm/trials/{number}/epochs.jsonl"))["train_loss"] for number in range(4)}
+    assert len(losses) == 4  # each has a seed of its own
+    page = study.read_text("evaluation/report.html")
+    assert f"trial {winner.trial.number}" in page
+    assert "figures/confirmation.svg" in "".join(study.listing("evaluation"))
+    assert "It was chosen by confirmation: trained again 2 × with fresh seeds" in study.read_text("model/README.md")
+    manifest = read_manifest(study)
+    assert {f"confirm/trials/{number}/epochs.jsonl" for number in range(4)} <= manifest.objects.keys()
+    assert verify(study, manifest) == []
+    prepare.run(sweep, settings, root)  # again: nothing is left to do
+    assert study.exists("manifest.json")
