@@ -91,6 +91,9 @@ def _plain(part: Any) -> Any:
         case [{"type": str() as kind, **constraints}, {"type": "null"}]:
             del plain["anyOf"]
             plain = {"type": [kind, "null"], **constraints, **plain}
+        case [{"$ref": _} as section, {"type": "null"}]:  # as a parameter below
+            del plain["anyOf"]
+            plain = {"if": {"type": "object"}, "then": section, "else": {"type": "null"}, **plain}
     return plain
 
 
@@ -152,6 +155,8 @@ def _allowed(part: dict[str, Any]) -> str:
     """What the schema allows, in words: a list of values, or a type and its range."""
     if "$ref" in part:
         return "(object)"
+    if "then" in part:
+        return "(object or null)"
     if "enum" in part:
         return f"({', '.join(part['enum'])})"
     kinds = part["type"] if isinstance(part["type"], list) else [part["type"]]

@@ -54,19 +54,21 @@ class Checkpoints:
         return self._owners.get(int(match["fence"])) == match["owner"]
 
 
-def remove_settled(artifacts: Artifacts, trials: list[FrozenTrial]) -> None:
+def remove_settled(artifacts: Artifacts, trials: list[FrozenTrial], *, keep_best: bool = True) -> None:
     """Removes checkpoints and outcomes of all finished trials, except the newest checkpoint of the best one.
 
     Args:
         artifacts: the study's.
         trials: all trials of the study.
+        keep_best: whether there is that exception.
 
     """
     finished = {trial_prefix(trial.number) for trial in trials if trial.state.is_finished()}
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     best = max(complete, key=lambda trial: (trial.values[0], -trial.number), default=None)
     found = _temporary(artifacts, TRIALS)
-    of_best = [match for match in found if best is not None and match["prefix"] == trial_prefix(best.number)]
+    kept_prefix = trial_prefix(best.number) if keep_best and best is not None else None
+    of_best = [match for match in found if match["prefix"] == kept_prefix]
     newest = max((int(match["fence"]) for match in of_best if match["kind"] == "checkpoint"), default=None)
     kept = {match[0] for match in of_best if match["kind"] == "checkpoint" and int(match["fence"]) == newest}
     for match in found:

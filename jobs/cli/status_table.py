@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.experiment.experiment import Experiment
-from jobs.queue.status import SweepStatus, TrialStatus, duration, parameters_line
+from jobs.queue.status import Confirmed, SweepStatus, TrialStatus, count_settled, duration, parameters_line
 from jobs.queue.tables import SlotState
 from resnet_core.shown_text import visible_lines
 
@@ -22,7 +22,7 @@ def status_table(experiment: Experiment, status: SweepStatus) -> Group:
     if status.running:
         rows = [
             (
-                _number(trial),
+                _name(trial),
                 f"{trial.epoch}/{experiment.sweep.epochs}",
                 _accuracy(trial),
                 duration(trial.seconds or 0.0),
@@ -32,20 +32,32 @@ def status_table(experiment: Experiment, status: SweepStatus) -> Group:
             for trial in status.running
         ]
         parts.append(_table("running", ("trial", "epoch", "accuracy", "held", "lease left", "owner"), rows))
-    troubled = [trial for trial in status.trials if _is_troubled(trial)]
+    troubled = [trial for trial in status.all if _is_troubled(trial)]
     if troubled:
         rows = [
-            (_number(trial), str(trial.state), str(trial.attempts), str(trial.crashes), trial.message or "–")
+            (_name(trial), str(trial.state), str(trial.attempts), str(trial.crashes), trial.message or "–")
             for trial in troubled
         ]
         parts.append(_table("in trouble", ("trial", "state", "attempts", "crashes", "reason"), rows))
     complete = [trial for trial in status.trials if trial.state is SlotState.COMPLETE]
     if complete:
         rows = [
-            (_number(trial), _accuracy(trial), duration(trial.seconds or 0.0), parameters_line(trial))
+            (_name(trial), _accuracy(trial), duration(trial.seconds or 0.0), parameters_line(trial))
             for trial in sorted(complete, key=lambda trial: -(trial.accuracy or 0.0))[:5]
         ]
         parts.append(_table("best", ("trial", "accuracy", "took", "parameters"), rows))
+    if status.confirmed:
+        rows = [
+            (
+                f"{one.rank}",
+                f"{one.trial.number}",
+                _accuracy(one.trial),
+                f"{one.mean:.4f}",
+                ", ".join(f"{accuracy:.4f}" for accuracy in one.accuracies),
+            )
+            for one in status.confirmed
+        ]
+        parts.append(_table("confirmed", ("rank", "trial", "accuracy", "mean", "confirmations"), rows))
     return Group(*parts)
 
 
@@ -53,13 +65,16 @@ def status_json(experiment: Experiment, status: SweepStatus) -> dict[str, Any]:
     return {
         "study": experiment.study_name,
         "trials": len(status.trials),
-        "settled": status.settled,
+        "settled": count_settled(status.trials),
         "states": {str(state): status.count(state) for state in SlotState if status.count(state)},
         "best": _json(status.best) if status.best else None,
         "secondsLeft": status.seconds_left,
         "hours": status.usage.hours,
         "gpuHours": status.usage.gpu_hours,
         "slots": [_json(trial) for trial in status.trials],
+        "confirmations": [_json(confirmation) for confirmation in status.confirmations],
+        "confirmed": [_confirmed_json(one) for one in status.confirmed],
+        "winner": _confirmed_json(status.winner) if status.winner else None,
     }
 
 
@@ -71,7 +86,13 @@ def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _json(trial: TrialStatus) -> dict[str, Any]:
-    return {to_camel(name): value for name, value in asdict(trial).items() if name not in ("trial_id", "fence")}
+    hidden = ("trial_id", "fence", "work")
+    return {to_camel(name): value for name, value in asdict(trial).items() if name not in hidden}
+
+
+def _confirmed_json(one: Confirmed) -> dict[str, Any]:
+    accuracy = one.trial.accuracy
+    return {"rank": one.rank, "trial": one.trial.number, "accuracy": accuracy, "mean": one.mean, "each": one.accuracies}
 
 
 def _is_troubled(trial: TrialStatus) -> bool:
@@ -80,8 +101,10 @@ def _is_troubled(trial: TrialStatus) -> bool:
     )
 
 
-def _number(trial: TrialStatus) -> str:
-    return f"(slot {trial.slot})" if trial.number is None else str(trial.number)
+def _name(trial: TrialStatus) -> str:
+    if trial.number is None:
+        return f"({trial.name})"
+    return str(trial.number) if trial.work == "trial" else trial.name
 
 
 def _accuracy(trial: TrialStatus) -> str:

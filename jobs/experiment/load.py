@@ -70,7 +70,10 @@ def dump_experiment(experiment: Experiment) -> str:
 
 
 def fields_by_path(experiment: Experiment) -> dict[str, Any]:
-    """The value of each field by the path that `--set` takes. The search space is one value, without its defaults."""
+    """The value of each field by the path that `--set` takes.
+
+    The search space is one value, without its defaults, and so is `sweep.confirm`, which may be null.
+    """
 
     def walk(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
         fields: dict[str, Any] = {}
@@ -82,7 +85,9 @@ def fields_by_path(experiment: Experiment) -> dict[str, Any]:
         name: parameter.model_dump(mode="json", exclude_defaults=True)
         for name, parameter in experiment.search_space.items()
     }
-    return walk(experiment.model_dump(mode="json", exclude={"search_space"}), "") | {"searchSpace": space}
+    confirm = None if experiment.sweep.confirm is None else experiment.sweep.confirm.model_dump(mode="json")
+    others = experiment.model_dump(mode="json", exclude={"search_space": True, "sweep": {"confirm"}})
+    return walk(others, "") | {"searchSpace": space, "sweep.confirm": confirm}
 
 
 def _read_file(file: Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Which trial the final training takes, once the sweep is over."""
 
+import logging
+
 from jobs.artifacts import Artifacts
 from jobs.experiment.experiment import Experiment
 from jobs.queue.compatibility import check_prepared
@@ -9,9 +11,11 @@ from jobs.queue.tables import SlotState
 from jobs.runtime.errors import Failure
 from jobs.runtime.settings import Settings
 
+log = logging.getLogger(__name__)
+
 
 class SweepNotOver(Failure):
-    """Some trials are not settled yet: one of them may become the best."""
+    """Some trials or confirmations are not settled yet: they may change which is the best."""
 
 
 class TooFewCompleted(Failure):
@@ -19,25 +23,26 @@ class TooFewCompleted(Failure):
 
 
 def best_trial(experiment: Experiment, status: SweepStatus) -> TrialStatus:
-    """The complete trial with the highest validation accuracy.
+    """The trial whose configuration is confirmed best; without confirmations, that of the highest validation accuracy.
 
     Raises:
-        SweepNotOver: not all trials are settled.
+        SweepNotOver: not all trials and confirmations are settled.
         TooFewCompleted: fewer trials than sweep.minCompleted are complete.
 
     """
     if status.unsettled:
-        raise SweepNotOver(f"{status.unsettled} trials of the sweep are not settled ({status.line()})")
+        what = "trials and confirmations" if status.confirmations else "trials"
+        raise SweepNotOver(f"{status.unsettled} {what} of the sweep are not settled ({status.line()})")
     complete, needed = status.count(SlotState.COMPLETE), experiment.sweep.min_completed
     if status.best is None or complete < needed:
         raise TooFewCompleted(
             f"sweep.minCompleted={needed}: {complete} trials of the sweep are complete ({status.line()})"
         )
-    return status.best
+    return status.best if status.winner is None else status.winner.trial
 
 
 def read_best_trial(experiment: Experiment, settings: Settings, study: Artifacts) -> TrialStatus:
-    """The best trial that the database knows of.
+    """The best trial that the database knows of, which is logged where confirmations were to decide.
 
     Raises:
         NotPrepared, ConfigurationError: as `check_prepared`.
@@ -48,6 +53,21 @@ def read_best_trial(experiment: Experiment, settings: Settings, study: Artifacts
     database = Database.of(settings)
     try:
         check_prepared(experiment, database, study)
-        return best_trial(experiment, sweep_status(database, experiment.study_name))
+        status = sweep_status(database, experiment.study_name)
+        best = best_trial(experiment, status)
     finally:
         database.close()
+    if status.confirmations:
+        _tell(status, best)
+    return best
+
+
+def _tell(status: SweepStatus, best: TrialStatus) -> None:
+    winner = status.winner
+    if winner is None:
+        log.warning("no confirmation is complete: %s is taken, the first place of the sweep, unconfirmed", best.name)
+        return
+    log.info(
+        "%s is taken, place %d of the sweep with %.4f: the mean of its confirmations is %.4f (%d of them)",
+        *(best.name, winner.rank, best.accuracy, winner.mean, len(winner.accuracies)),
+    )

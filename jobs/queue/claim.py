@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from jobs.queue.tables import SlotState, slots
+from jobs.queue.tables import UNKNOWN, SlotState, slots
 from jobs.runtime.identity import workplace
 
 
@@ -60,7 +60,13 @@ def is_unsettled() -> sa.ColumnElement[bool]:
 
 def is_free(now: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
     expired = sa.or_(slots.c.lease_end < now, slots.c.lease_end.is_(None))
-    return sa.or_(slots.c.state == SlotState.WAITING, sa.and_(slots.c.state == SlotState.RUNNING, expired))
+    waits = sa.and_(slots.c.state == SlotState.WAITING, slots.c.parameters != UNKNOWN)
+    return sa.or_(waits, sa.and_(slots.c.state == SlotState.RUNNING, expired))
+
+
+def is_unknown() -> sa.ColumnElement[bool]:
+    """Whether the slot is a confirmation that waits for its configuration."""
+    return sa.and_(slots.c.state == SlotState.WAITING, slots.c.parameters == UNKNOWN)
 
 
 def is_not_failed_at(place: str) -> sa.ColumnElement[bool]:

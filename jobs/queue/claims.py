@@ -22,6 +22,7 @@ from jobs.queue.claim import (
     is_free,
     is_held_by,
     is_not_failed_at,
+    is_unknown,
     is_unsettled,
 )
 from jobs.queue.ledger import others_work
@@ -231,9 +232,19 @@ def read_own(connection: Connection, held: Claim) -> tuple[SlotState, int | None
 
 def cancel_unbegun(connection: Connection, study: str, owner: str, message: str) -> int:
     """Settles every slot that has no trial yet as cancelled, all at once, and returns how many."""
-    unbegun = sa.and_(slots.c.study == study, slots.c.state == SlotState.WAITING, slots.c.trial_id.is_(None))
+    unbegun = sa.and_(slots.c.state == SlotState.WAITING, slots.c.trial_id.is_(None))
+    return _cancel(connection, study, unbegun, owner, message)
+
+
+def cancel_unknown(connection: Connection, study: str, owner: str, message: str) -> int:
+    """The same for the confirmations that still wait for their configuration."""
+    return _cancel(connection, study, is_unknown(), owner, message)
+
+
+def _cancel(connection: Connection, study: str, which: sa.ColumnElement[bool], owner: str, message: str) -> int:
+    unclaimed = sa.and_(slots.c.study == study, which)
     cancelled = {"state": SlotState.CANCELLED, "fence": slots.c.fence + 1, "message": message}
-    rows = connection.execute(sa.update(slots).where(unbegun).values(cancelled).returning(slots)).mappings().all()
+    rows = connection.execute(sa.update(slots).where(unclaimed).values(cancelled).returning(slots)).mappings().all()
     for row in rows:
         by_owner = replace(Claim.of(row), owner=owner, gpus=0)
         record_change(connection, by_owner, SlotState.WAITING, SlotState.CANCELLED)
@@ -247,6 +258,15 @@ def record_change(
     slot = {"study": held.study, "slot": held.slot, "fence": held.fence, "owner": held.owner, "gpus": held.gpus}
     change = {"from_state": before, "to_state": after, "at": database_now(connection), "lease_end": lease_end}
     connection.execute(sa.insert(ledger).values(slot | change))
+
+
+def count_unknown(connection: Connection, study: str) -> int:
+    """How many confirmations wait for their configuration."""
+    return _count(connection, study, is_unknown())
+
+
+def count_unsettled(connection: Connection, study: str) -> int:
+    return _count(connection, study, is_unsettled())
 
 
 def _count(connection: Connection, study: str, condition: sa.ColumnElement[bool]) -> int:

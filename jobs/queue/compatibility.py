@@ -9,6 +9,7 @@ from jobs.artifacts import Artifacts
 from jobs.artifacts.keys import EXPERIMENT, IDENTITY
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
+from jobs.experiment.sweep_config import ConfirmConfig
 from jobs.queue.database import Database
 from jobs.queue.optuna_internals import count_trials
 from jobs.queue.schema import check_tables, read_sweep
@@ -17,7 +18,7 @@ from jobs.runtime.database_url import is_sqlite
 from jobs.runtime.errors import ConfigurationError, Failure
 from resnet_core.validation import shown
 
-TRIALS = "sweep.trials"
+TRIALS, CONFIRM = "sweep.trials", "sweep.confirm"  # may be raised
 FREE = ("sweep.maxHours", "sweep.maxGpuHours", "sweep.minCompleted")  # may be changed: no trial depends on them
 
 
@@ -47,7 +48,7 @@ def _parse(text: str | None, study: str) -> Experiment | None:
 def check_prepared(experiment: Experiment, database: Database, study: Artifacts) -> None:
     """Makes sure that the study was prepared for this experiment and with these artifacts.
 
-    The number of trials may differ.
+    The numbers of trials and confirmations may differ.
 
     Raises:
         NotPrepared: there is no such study.
@@ -62,7 +63,9 @@ def check_prepared(experiment: Experiment, database: Database, study: Artifacts)
 
 
 def check_extends(stored: Experiment, experiment: Experiment, place: str) -> None:
-    """Makes sure that the experiment is the one that the study was prepared for, with as many trials or more.
+    """Makes sure that the experiment is the one that the study was prepared for.
+
+    It may have more trials, and more confirmations.
 
     Raises:
         ConfigurationError: it is not, for the fields that the message names.
@@ -72,6 +75,7 @@ def check_extends(stored: Experiment, experiment: Experiment, place: str) -> Non
     before, after = stored.sweep.trials, experiment.sweep.trials
     if after < before:
         lines.append(f"{TRIALS}={after}: the study has {before} already; trials can be added, not taken away")
+    lines += _fewer_confirmations(stored.sweep.confirm, experiment.sweep.confirm)
     _refuse(lines)
 
 
@@ -139,8 +143,15 @@ def _other_fields(stored: Experiment, experiment: Experiment, place: str) -> lis
         f"{key}={shown(after)}: study {stored.study_name} in {place} belongs to another experiment, where it is "
         f"{shown(before)}; choose another study.name"
         for key, before, after in _differences(stored.model_dump(mode="json"), experiment.model_dump(mode="json"))
-        if key not in (TRIALS, *FREE)
+        if key not in (TRIALS, CONFIRM, *FREE) and not key.startswith(f"{CONFIRM}.")
     ]
+
+
+def _fewer_confirmations(before: ConfirmConfig | None, after: ConfirmConfig | None) -> list[str]:
+    if before is None or (after is not None and after.trials >= before.trials and after.seeds >= before.seeds):
+        return []
+    asked, has = (shown(one and one.model_dump(mode="json")) for one in (after, before))
+    return [f"{CONFIRM}={asked}: the study has {has} already; confirmations can be added, not taken away"]
 
 
 def _differences(before: Any, after: Any, key: str = "") -> list[tuple[str, Any, Any]]:

@@ -6,15 +6,17 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from jobs.experiment.confirmation import confirmation_name
 from jobs.experiment.experiment import Experiment
-from jobs.experiment.load import dump_experiment
+from jobs.experiment.load import dump_experiment, parse_experiment
 from jobs.queue.claim import Claim
-from jobs.queue.claims import check_fence
+from jobs.queue.claims import check_fence, count_unsettled
+from jobs.queue.confirmations import create_confirmation_study, extend_confirmations
 from jobs.queue.connections import connect, exclusive
 from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables as create_optuna_tables
 from jobs.queue.schema import check_tables, upgrade_tables
-from jobs.queue.slots import create_sweep, read_slots
+from jobs.queue.slots import create_sweep, read_experiment
 from jobs.queue.study import create_study
 from jobs.runtime.database_url import is_sqlite
 
@@ -45,7 +47,7 @@ def make_tables(url: str, engine: Engine) -> None:
 
 
 def create_study_and_slots(experiment: Experiment, database: Database, held: Claim, artifacts: str) -> tuple[int, int]:
-    """Creates study, sweep and slots, as far as they do not exist.
+    """Creates study, sweep and slots, and those of its confirmations, as far as they do not exist.
 
     Args:
         experiment: of the study.
@@ -54,7 +56,7 @@ def create_study_and_slots(experiment: Experiment, database: Database, held: Cla
         artifacts: the identity of those that the study is prepared with.
 
     Returns:
-        How many slots are new, and how many of all are not settled.
+        How many trials are new, and how many of all trials and confirmations are not settled.
 
     Raises:
         LeaseLost: another process has claimed the result since; the sweep is as that one leaves it.
@@ -65,10 +67,13 @@ def create_study_and_slots(experiment: Experiment, database: Database, held: Cla
     def create() -> tuple[int, int]:
         with _alone(database):
             create_study(experiment, database.storage)
+            create_confirmation_study(experiment, database)
             with database.engine.begin() as connection:
                 check_fence(connection, held)
+                former = read_experiment(connection, name)
                 added = create_sweep(connection, name, text, fixed, artifacts)
-                return added, sum(not row.state.settled for row in read_slots(connection, name))
+                extend_confirmations(connection, experiment, None if former is None else parse_experiment(former))
+                return added, sum(count_unsettled(connection, part) for part in (name, confirmation_name(name)))
 
     return database.run(create)
 

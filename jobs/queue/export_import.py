@@ -7,6 +7,7 @@ import contextlib
 import secrets
 import sqlite3
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from sqlalchemy import Connection
 
+from jobs.experiment.confirmation import confirmation_name
 from jobs.queue.claim import Claim
 from jobs.queue.claims import record_change
 from jobs.queue.connections import connect, exclusive
@@ -44,6 +46,13 @@ class StudyCopy:
     directions: list[StudyDirection]
     tables: Rows
     trials: list[FrozenTrial]  # those of the slots, by their numbers
+    confirmations: list[FrozenTrial] | None  # the same of the study of its confirmations; None where there is none
+
+    @property
+    def studies(self) -> dict[str, list[FrozenTrial]]:
+        """The trials of each of Optuna's studies, by its name."""
+        beside = {} if self.confirmations is None else {confirmation_name(self.name): self.confirmations}
+        return {self.name: self.trials, **beside}
 
 
 def export_study(database_url: str, study: str, file: Path) -> None:
@@ -89,7 +98,7 @@ def _read_file(file: Path) -> StudyCopy:
         with duplicate(file) as copied:
             url = sqlite_url(copied)
             copy = _read(url, _only_study(url))
-        check_study(copy.tables, copy.trials)
+        check_study(copy.tables, copy.trials, copy.confirmations or [])
     except (NotAStudy, Unsuitable, TransferRefused) as error:
         raise TransferRefused(f"{file}: {error}") from None
     except Exception as error:  # whatever our own and Optuna's reading make of a file that somebody else has written
@@ -124,13 +133,17 @@ def _read(url: str, study: str) -> StudyCopy:
                 raise TransferRefused(f"study {study}: not in {database_place(url)}")
         source = FencedStorage(url, engine, read_only=True)
         study_id = source.get_study_id_from_name(study)
+        parts, beside = [study], confirmation_name(study)
+        if beside in optuna.get_all_study_names(source):
+            parts.append(beside)
         for _ in range(READS):
             with engine.connect() as connection:
                 tables = {
-                    table: [dict(row) for row in connection.execute(_rows(table, study)).mappings()]
+                    table: [dict(row) for row in connection.execute(_rows(table, parts)).mappings()]
                     for table in (sweeps, slots, ledger)
                 }
-            trials = {trial_id(trial): trial for trial in source.get_all_trials(study_id)}
+            found = [source.get_all_trials(source.get_study_id_from_name(part)) for part in parts]
+            trials = {trial_id(trial): trial for of_part in found for trial in of_part}
             begun = [row for row in tables[slots] if row["trial_id"] in trials]
             if all(trials[row["trial_id"]].state.is_finished() == SlotState(row["state"]).settled for row in begun):
                 break
@@ -138,14 +151,18 @@ def _read(url: str, study: str) -> StudyCopy:
         directions = source.get_study_directions(study_id)
     finally:
         engine.dispose()
-    attached = sorted((trials[row["trial_id"]] for row in begun), key=lambda trial: trial.number)
-    if [trial.number for trial in attached] != list(range(len(attached))):
+    attached = [_by_number(trials[row["trial_id"]] for row in begun if row["study"] == part) for part in parts]
+    if any([trial.number for trial in own] != list(range(len(own))) for own in attached):
         raise TransferRefused(f"study {study}: some of its trials were made or removed by another program")
-    return StudyCopy(study, directions, tables, attached)
+    return StudyCopy(study, directions, tables, attached[0], attached[1] if len(parts) > 1 else None)
 
 
-def _rows(table: sa.Table, study: str) -> sa.Select[tuple[object, ...]]:
-    return sa.select(table).where(table.c.study == study).order_by(*table.primary_key.columns)
+def _by_number(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    return sorted(trials, key=lambda trial: trial.number)
+
+
+def _rows(table: sa.Table, studies: list[str]) -> sa.Select[tuple[object, ...]]:
+    return sa.select(table).where(table.c.study.in_(studies)).order_by(*table.primary_key.columns)
 
 
 def _write(url: str, copy: StudyCopy) -> None:
@@ -153,18 +170,21 @@ def _write(url: str, copy: StudyCopy) -> None:
     try:
         with exclusive(lock):
             make_tables(url, engine)
-            target, half = FencedStorage(url, engine), f"{copy.name} (import)"
+            target = FencedStorage(url, engine)
             names = optuna.get_all_study_names(target)
-            if copy.name in names:
+            if copy.studies.keys() & set(names):
                 raise TransferRefused(f"study {copy.name}: in {database_place(url)} already")
-            if half in names:  # the process that copied it has ended before its time
-                optuna.delete_study(study_name=half, storage=target)
-            study_id = target.create_new_study(copy.directions, half)
-            ids = {trial_id(trial): target.create_new_trial(study_id, _clean(trial)) for trial in copy.trials}
-            with engine.begin() as connection:  # until then it has neither slots nor its name
-                connection.execute(
-                    sa.update(StudyRow).values(study_name=copy.name).where(StudyRow.study_id == study_id)
-                )
+            studies: dict[str, int] = {}
+            ids: dict[int, int] = {}
+            for name, trials in copy.studies.items():
+                half = f"{name} (import)"
+                if half in names:  # the process that copied it has ended before its time
+                    optuna.delete_study(study_name=half, storage=target)
+                studies[name] = target.create_new_study(copy.directions, half)
+                ids |= {trial_id(trial): target.create_new_trial(studies[name], _clean(trial)) for trial in trials}
+            with engine.begin() as connection:  # until then they have neither slots nor their names
+                for name, study_id in studies.items():
+                    connection.execute(sa.update(StudyRow).values(study_name=name).where(StudyRow.study_id == study_id))
                 _insert(connection, copy.tables, ids)
     finally:
         engine.dispose()

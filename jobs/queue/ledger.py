@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from jobs.experiment.confirmation import confirmation_name
 from jobs.queue.tables import SlotState, database_now, ledger, slots
 from jobs.runtime.identity import workplace
 
@@ -27,11 +28,24 @@ class Change:
 
 @dataclass(frozen=True)
 class Usage:
-    """The cost of a sweep; `seconds` says for each slot how long workers held it."""
+    """The cost of a sweep with its confirmations; `seconds` says for each slot how long workers held it."""
 
-    hours: float  # during which any trial ran
+    hours: float  # during which any trial or confirmation ran
     gpu_hours: float
-    seconds: dict[int, float]
+    seconds: dict[int, float]  # of the trials
+    confirmation_seconds: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Span:
+    """For which a worker held a slot; in seconds, from 1970 on."""
+
+    start: float
+    end: float
+    gpus: float
+
+
+Spans = dict[int, list[Span]]  # by slot
 
 
 def read_ledger(connection: Connection, study: str) -> list[Change]:
@@ -44,11 +58,15 @@ def read_ledger(connection: Connection, study: str) -> list[Change]:
 
 
 def read_usage(connection: Connection, study: str) -> Usage:
-    """The cost so far. A running trial counts until now, or until its lease ran out."""
+    """The cost so far. What runs counts until now, or until its lease ran out."""
     now = connection.scalar(sa.select(database_now(connection))) or 0.0
+    return _usage(_read_spans(connection, study, now), _read_spans(connection, confirmation_name(study), now))
+
+
+def _read_spans(connection: Connection, study: str, now: float) -> Spans:
     leases = sa.select(slots.c.slot, slots.c.lease_end).where(slots.c.study == study)
     ends = {slot: min(end or now, now) for slot, end in connection.execute(leases)}
-    return usage(read_ledger(connection, study), ends)
+    return _spans(read_ledger(connection, study), ends)
 
 
 def others_work(connection: Connection, study: str, place: str, lease_seconds: float) -> bool:
@@ -64,14 +82,22 @@ def others_work(connection: Connection, study: str, place: str, lease_seconds: f
 
 def usage(changes: Sequence[Change], ends: dict[int, float]) -> Usage:
     """The cost of a ledger. A slot that is still held at its end counts until its time in `ends`."""
+    return _usage(_spans(changes, ends), {})
+
+
+def _usage(trials: Spans, confirmations: Spans) -> Usage:
+    spans = [span for part in (trials, confirmations) for own in part.values() for span in own]
+    gpu_seconds = sum((span.end - span.start) * span.gpus for span in spans)
+    return Usage(_covered(spans) / 3600, gpu_seconds / 3600, _seconds(trials), _seconds(confirmations))
+
+
+def _spans(changes: Sequence[Change], ends: dict[int, float]) -> Spans:
     by_slot: dict[int, list[Change]] = defaultdict(list)
     for change in changes:
         by_slot[change.slot].append(change)
-    spans: list[tuple[float, float]] = []
-    seconds: dict[int, float] = {}
-    gpu_seconds = 0.0
+    spans: Spans = {}
     for slot, own in by_slot.items():
-        seconds[slot] = 0.0
+        spans[slot] = []
         for change, following in zip(own, [*own[1:], None], strict=True):
             if change.after is not SlotState.RUNNING:
                 continue
@@ -81,17 +107,18 @@ def usage(changes: Sequence[Change], ends: dict[int, float]) -> Usage:
                 end = following.at
             else:  # the owner may have died before its lease ended
                 end = min(following.at, following.lease_end)
-            length = max(end - change.at, 0.0)
-            spans.append((change.at, change.at + length))
-            seconds[slot] += length
-            gpu_seconds += length * change.gpus
-    return Usage(_covered(spans) / 3600, gpu_seconds / 3600, seconds)
+            spans[slot].append(Span(change.at, max(end, change.at), change.gpus))
+    return spans
 
 
-def _covered(spans: list[tuple[float, float]]) -> float:
+def _seconds(spans: Spans) -> dict[int, float]:
+    return {slot: sum((span.end - span.start for span in own), 0.0) for slot, own in spans.items()}
+
+
+def _covered(spans: Sequence[Span]) -> float:
     """Seconds that lie in at least one span."""
     total, until = 0.0, float("-inf")
-    for start, end in sorted(spans):
-        total += max(end - max(start, until), 0.0)
-        until = max(until, end)
+    for span in sorted(spans, key=lambda span: (span.start, span.end)):
+        total += max(span.end - max(span.start, until), 0.0)
+        until = max(until, span.end)
     return total

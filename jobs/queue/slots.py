@@ -8,8 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from jobs.experiment.confirmation import confirmation_name
+from jobs.queue.claim import is_unknown
 from jobs.queue.schema import has_tables
-from jobs.queue.tables import UNCLAIMED, SlotState, database_now, slots, sweeps
+from jobs.queue.tables import UNCLAIMED, UNKNOWN, SlotState, database_now, slots, sweeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,18 @@ def create_sweep(
     new = UNCLAIMED | {"study": study}
     texts = [json.dumps(fixed, allow_nan=False) for fixed in parameters]
     rows = [new | {"slot": slot, "parameters": text} for slot, text in enumerate(texts)][existing:]
+    if rows:
+        connection.execute(sa.insert(slots), rows)
+    return len(rows)
+
+
+def add_confirmations(connection: Connection, study: str, count: int) -> int:
+    """Adds confirmations to a sweep so that at least `count` wait for their configuration; returns how many are new."""
+    name = confirmation_name(study)
+    of_study = sa.select(sa.func.count()).select_from(slots).where(slots.c.study == name)
+    existing, waiting = connection.scalar(of_study) or 0, connection.scalar(of_study.where(is_unknown())) or 0
+    new = UNCLAIMED | {"study": name, "parameters": UNKNOWN}
+    rows = [new | {"slot": slot} for slot in range(existing, existing + count - waiting)]
     if rows:
         connection.execute(sa.insert(slots), rows)
     return len(rows)

@@ -1,11 +1,15 @@
 """How far a sweep is, read from the database alone."""
 
+import json
+import statistics
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
+from jobs.experiment.confirmation import confirmation_name
 from jobs.queue.database import Database
 from jobs.queue.ledger import Usage, read_usage
 from jobs.queue.optuna_internals import trial_id
@@ -16,64 +20,122 @@ from jobs.queue.tables import SlotState
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStatus(SlotRow):
-    """A slot with what Optuna knows of its trial; the accuracy is of the validation images.
+    """A slot with what Optuna knows of its trial, or of its confirmation; the accuracy is of the validation images.
 
     `seconds` is how long workers have held the slot.
     """
 
+    work: Literal["trial", "confirmation"] = "trial"
     number: int | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     epoch: int = 0
     accuracy: float | None = None
     seconds: float | None
 
+    @property
+    def name(self) -> str:
+        if self.number is not None:
+            return f"{self.work} {self.number}"
+        return f"slot {self.slot}" if self.work == "trial" else f"slot {self.slot} of the confirmations"
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A configuration of the sweep with the accuracies of its complete confirmations, one at least."""
+
+    rank: int  # among the configurations of the sweep, from 1
+    trial: TrialStatus  # of the sweep
+    accuracies: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.accuracies)
+
 
 @dataclass(frozen=True)
 class SweepStatus:
     trials: list[TrialStatus]
     usage: Usage
+    confirmations: list[TrialStatus] = field(default_factory=list)
 
     def count(self, state: SlotState) -> int:
-        return Counter(trial.state for trial in self.trials)[state]
+        """How many trials are in this state."""
+        return _count(self.trials, state)
+
+    @property
+    def all(self) -> list[TrialStatus]:
+        """The trials, then the confirmations."""
+        return [*self.trials, *self.confirmations]
 
     @property
     def settled(self) -> int:
-        return sum(trial.state.settled for trial in self.trials)
+        """How many trials and confirmations are settled."""
+        return count_settled(self.all)
 
     @property
     def unsettled(self) -> int:
-        return len(self.trials) - self.settled
+        """How many trials and confirmations are not."""
+        return len(self.all) - self.settled
 
     @property
     def running(self) -> list[TrialStatus]:
-        return [trial for trial in self.trials if trial.state is SlotState.RUNNING]
+        return [trial for trial in self.all if trial.state is SlotState.RUNNING]
 
     @property
     def best(self) -> TrialStatus | None:
         """The complete trial of the highest accuracy, the earliest of equals."""
         complete = [trial for trial in self.trials if trial.state is SlotState.COMPLETE]
-        return max(complete, key=lambda trial: (trial.accuracy or 0.0, -(trial.number or 0)), default=None)
+        return min(complete, key=_place, default=None)
+
+    @property
+    def confirmed(self) -> list[Confirmed]:
+        """The configurations that have been confirmed, as the sweep ranks them."""
+        accuracies: dict[str, list[float]] = {}
+        for one in self.confirmations:
+            if one.state is SlotState.COMPLETE and one.accuracy is not None:
+                accuracies.setdefault(configuration_key(one.parameters), []).append(one.accuracy)
+        found = []
+        for rank, trial in enumerate(ranking(self.trials) if accuracies else [], 1):
+            own = accuracies.get(configuration_key(trial.parameters))
+            if own is not None:
+                found.append(Confirmed(rank, trial, tuple(own)))
+        return found
+
+    @property
+    def winner(self) -> Confirmed | None:
+        """Of the configurations with the most complete confirmations, that of the best mean; of equals the better rank.
+
+        The sweep's own value is not in the mean, because it was selected for being high.
+        """
+        return max(self.confirmed, key=lambda one: (len(one.accuracies), one.mean, -one.rank), default=None)
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate: what is left takes the mean time of the settled trials, as many at once as run now.
+        """An estimate: what is left takes the mean time of the settled ones, as many at once as run now.
 
-        None before the first trial is settled, or while none runs.
+        A confirmation takes as long as those that are complete. None before the first trial is settled, or while none
+        runs.
         """
-        times = [trial.seconds or 0.0 for trial in self.trials if trial.state.settled and trial.number is not None]
-        if not times or not self.running:
+        begun = [one for one in self.all if one.state.settled and one.number is not None]
+        if not begun or not self.running:
             return None
-        mean = sum(times) / len(times)
-        left = mean * self.count(SlotState.WAITING)
-        left += sum(max(mean - (trial.seconds or 0.0), 0.0) for trial in self.running)
+        complete = [one for one in begun if one.state is SlotState.COMPLETE]
+        mean, whole = _mean_seconds(begun), _mean_seconds(complete or begun)
+        left = mean * self.count(SlotState.WAITING) + whole * _count(self.confirmations, SlotState.WAITING)
+        for one in self.running:
+            left += max((mean if one.work == "trial" else whole) - (one.seconds or 0.0), 0.0)
         return left / len(self.running)
 
     def line(self) -> str:
         """The whole sweep in one line."""
-        parts = [f"{self.settled}/{len(self.trials)} trials settled"]
-        parts += [f"{self.count(state)} {state}" for state in SlotState if self.count(state)]
+        parts = [f"{count_settled(self.trials)}/{len(self.trials)} trials settled", *_states(self.trials)]
         if self.best is not None:
-            parts.append(f"best {self.best.accuracy:.4f} (trial {self.best.number})")
+            parts.append(f"best {self.best.accuracy:.4f} ({self.best.name})")
+        if self.confirmations:
+            settled = count_settled(self.confirmations)
+            parts += [f"{settled}/{len(self.confirmations)} confirmations settled", *_states(self.confirmations)]
+        if self.winner is not None:
+            parts.append(f"confirmed {self.winner.mean:.4f} ({self.winner.trial.name})")
         if self.seconds_left is not None:
             parts.append(f"about {duration(self.seconds_left)} left")
         if self.usage.gpu_hours:
@@ -81,18 +143,63 @@ class SweepStatus:
         return ", ".join(parts)
 
 
+def ranking(trials: Sequence[TrialStatus]) -> list[TrialStatus]:
+    """The complete trials, the highest accuracy first, the earliest of equals first; each configuration once."""
+    complete = [trial for trial in trials if trial.state is SlotState.COMPLETE]
+    first: dict[str, TrialStatus] = {}
+    for trial in sorted(complete, key=_place):
+        first.setdefault(configuration_key(trial.parameters), trial)
+    return list(first.values())
+
+
+def _place(trial: TrialStatus) -> tuple[float, int]:
+    return -(trial.accuracy or 0.0), trial.number or 0
+
+
+def configuration_key(parameters: Mapping[str, Any]) -> str:
+    """The parameters as JSON, equal for equal ones."""
+    return json.dumps(parameters, sort_keys=True, allow_nan=False)
+
+
+def count_settled(trials: Sequence[TrialStatus]) -> int:
+    return sum(trial.state.settled for trial in trials)
+
+
+def _count(trials: Sequence[TrialStatus], state: SlotState) -> int:
+    return Counter(trial.state for trial in trials)[state]
+
+
+def _states(trials: Sequence[TrialStatus]) -> list[str]:
+    return [f"{_count(trials, state)} {state}" for state in SlotState if _count(trials, state)]
+
+
+def _mean_seconds(trials: Sequence[TrialStatus]) -> float:
+    return statistics.fmean(trial.seconds or 0.0 for trial in trials)
+
+
 def sweep_status(database: Database, study: str) -> SweepStatus:
-    """The slots of a study and what is known of their trials.
+    """The slots of a study and of its confirmations, and what is known of their trials.
 
     Raises:
         KeyError: there is no such study.
 
     """
-    rows, usage = database.read(lambda connection: (read_slots(connection, study), read_usage(connection, study)))
+    beside = confirmation_name(study)
+    rows, of_confirmations, usage = database.read(
+        lambda connection: (
+            read_slots(connection, study),
+            read_slots(connection, beside),
+            read_usage(connection, study),
+        )
+    )
     # Read after the slots, so that a trial whose slot is settled is finished here, with its last value.
     trials = {trial_id(trial): trial for trial in read_trials(database, study)}
+    if any(row.trial_id for row in of_confirmations):
+        trials |= {trial_id(trial): trial for trial in read_trials(database, beside)}
     return SweepStatus(
-        [_trial_status(row, trials.get(row.trial_id or -1), usage.seconds.get(row.slot)) for row in rows], usage
+        [_trial_status(row, trials, usage.seconds) for row in rows],
+        usage,
+        [_trial_status(row, trials, usage.confirmation_seconds, "confirmation") for row in of_confirmations],
     )
 
 
@@ -107,14 +214,13 @@ def read_trials(database: Database, study: str) -> list[FrozenTrial]:
 
 
 def trial_line(trial: TrialStatus) -> str:
-    """A settled trial in one line."""
-    name = f"slot {trial.slot}" if trial.number is None else f"trial {trial.number}"
+    """A settled trial or confirmation in one line."""
     reason = "" if trial.message is None else f": {trial.message}"
     if trial.number is None:
-        return f"{name} {trial.state}{reason}"
+        return f"{trial.name} {trial.state}{reason}"
     accuracy = "" if trial.accuracy is None else f", validation accuracy {trial.accuracy:.4f}"
     seconds = "" if trial.seconds is None else f" in {trial.seconds:.0f} s"
-    return f"{name} {trial.state}{reason}{accuracy} ({trial.epoch} epochs{seconds}; {parameters_line(trial)})"
+    return f"{trial.name} {trial.state}{reason}{accuracy} ({trial.epoch} epochs{seconds}; {parameters_line(trial)})"
 
 
 def parameters_line(trial: TrialStatus) -> str:
@@ -130,14 +236,25 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _trial_status(row: SlotRow, trial: FrozenTrial | None, seconds: float | None) -> TrialStatus:
+def _trial_status(
+    row: SlotRow,
+    trials: Mapping[int, FrozenTrial],
+    seconds: Mapping[int, float],
+    work: Literal["trial", "confirmation"] = "trial",
+) -> TrialStatus:
+    trial, held = trials.get(row.trial_id or -1), seconds.get(row.slot)
     if trial is None:
-        return TrialStatus(**vars(row), seconds=seconds)
+        return TrialStatus(**vars(row), work=work, seconds=held)
     last = trial.last_step
     accuracy = None if last is None else trial.intermediate_values[last]
     if trial.state is TrialState.COMPLETE:
         accuracy = trial.values[0]
-    number, epoch = trial.number, last or 0
     return TrialStatus(
-        **vars(row), number=number, parameters=parameters_of(trial), epoch=epoch, accuracy=accuracy, seconds=seconds
+        **vars(row),
+        work=work,
+        number=trial.number,
+        parameters=parameters_of(trial),
+        epoch=last or 0,
+        accuracy=accuracy,
+        seconds=held,
     )

@@ -3,12 +3,13 @@
 import logging
 import time
 
+from jobs.experiment.confirmation import confirmation_name
 from jobs.queue import claims
 from jobs.queue.claim import LeaseLost
 from jobs.queue.claimed_trial import settle_trial
+from jobs.queue.confirmations import cancel_unbegun
 from jobs.queue.database import Database
 from jobs.queue.outcomes import Outcome
-from jobs.queue.slots import read_slots
 from jobs.queue.tables import SlotState
 from jobs.runtime.identity import owner_identity
 
@@ -20,25 +21,30 @@ PAUSE_SECONDS = 0.2
 
 
 def stop_sweep(database: Database, study: str, *, now: bool) -> tuple[int, int]:
-    """Begins no more trials. With `now` those that run are ended too: their workers find the lease lost.
+    """Begins no more trials and confirmations. With `now` those that run are ended, whose workers find the lease lost.
 
-    Returns how many were cancelled before and after they had begun.
+    Returns how many of both were cancelled before and after they had begun.
     """
     owner = owner_identity()
-    unbegun = database.write(lambda connection: claims.cancel_unbegun(connection, study, owner, MESSAGE))
-    begun = 0
-    while now and _unsettled(database, study):
+    unbegun = database.write(lambda connection: cancel_unbegun(connection, study, owner, MESSAGE))
+    begun = sum(_end_running(database, name, owner) for name in (study, confirmation_name(study))) if now else 0
+    return unbegun, begun
+
+
+def _end_running(database: Database, study: str, owner: str) -> int:
+    ended = 0
+    while _unsettled(database, study):
         held = database.write(lambda connection: claims.claim(connection, study, owner, SEIZE_SECONDS, seize=True))
         if held is None:  # others have the remaining slots locked at this moment
             time.sleep(PAUSE_SECONDS)
             continue
         try:
             settle_trial(database, held, Outcome(SlotState.CANCELLED, MESSAGE))
-            begun += 1
+            ended += 1
         except LeaseLost:
             log.info("slot %d is being stopped by another process", held.slot)
-    return unbegun, begun
+    return ended
 
 
 def _unsettled(database: Database, study: str) -> bool:
-    return any(not row.state.settled for row in database.read(lambda connection: read_slots(connection, study)))
+    return bool(database.read(lambda connection: claims.count_unsettled(connection, study)))

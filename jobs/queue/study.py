@@ -9,8 +9,9 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner,
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
 
-from jobs.experiment.experiment import EarlyStoppingConfig, Experiment
+from jobs.experiment.experiment import Experiment
 from jobs.experiment.search_space import Choices, is_active, ordered
+from jobs.experiment.sweep_config import EarlyStoppingConfig
 from jobs.experiment.values import Value
 from jobs.queue.cma_es import CmaEs
 from jobs.queue.optuna_values import stored_value, value_of

@@ -13,6 +13,7 @@ import optuna
 import sqlalchemy as sa
 from optuna.trial import FrozenTrial
 
+from jobs.experiment.confirmation import confirmation
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
 from jobs.queue.connections import open_file, without_writing
@@ -20,7 +21,7 @@ from jobs.queue.optuna_internals import OPTUNA_TABLES, trial_id
 from jobs.queue.outcomes import optuna_state
 from jobs.queue.schema import FIRST
 from jobs.queue.study import distributions
-from jobs.queue.tables import SlotState, metadata, slots, sweeps
+from jobs.queue.tables import UNKNOWN, SlotState, metadata, slots, sweeps
 from resnet_core.validation import parse_json
 
 Rows = dict[sa.Table, list[dict[str, Any]]]
@@ -81,8 +82,8 @@ def _check_schema(source: sqlite3.Connection) -> None:
         raise NotAStudy(f"damaged: {found:.200}")
 
 
-def check_study(tables: Rows, trials: list[FrozenTrial]) -> None:
-    """Makes sure that these are the rows and trials of one study as this program writes them.
+def check_study(tables: Rows, trials: list[FrozenTrial], confirmations: list[FrozenTrial]) -> None:
+    """Makes sure that these are the rows and trials of one study and its confirmations as this program writes them.
 
     Raises:
         ValueError: they are not.
@@ -97,12 +98,33 @@ def check_study(tables: Rows, trials: list[FrozenTrial]) -> None:
     if experiment.study.name != sweep["study"]:
         raise NotAStudy(f"study {sweep['study']!r:.80} has the experiment of study {experiment.study.name!r:.80}")
     fixed = experiment.fixed_parameters()
-    if [row["slot"] for row in tables[slots]] != list(range(len(fixed))):
+    own = [row for row in tables[slots] if row["study"] == experiment.study_name]
+    beside = [row for row in tables[slots] if row["study"] != experiment.study_name]
+    if [row["slot"] for row in own] != list(range(len(fixed))):
         raise NotAStudy(f"its slots are not those of {len(fixed)} trials")
-    known = {trial_id(trial): trial for trial in trials}
-    for row in tables[slots]:
+    for row in own:
         if parse_json(row["parameters"]) != parse_json(json.dumps(fixed[row["slot"]], allow_nan=False)):
             raise NotAStudy(f"slot {row['slot']}: its parameters are not those of its experiment")
+    _check_trials(own, trials, experiment)
+    _check_confirmations(beside, confirmations, experiment)
+
+
+def _check_confirmations(rows: list[dict[str, Any]], trials: list[FrozenTrial], experiment: Experiment) -> None:
+    if [row["slot"] for row in rows] != list(range(len(rows))):
+        raise NotAStudy("the slots of its confirmations are not numbered from 0 on")
+    for row in rows:
+        if row["parameters"] == UNKNOWN:
+            continue
+        parameters = parse_json(row["parameters"])
+        if not isinstance(parameters, dict) or not parameters.keys() <= experiment.searched.keys():
+            raise NotAStudy(f"slot {row['slot']} of its confirmations: the parameters {row['parameters']!r:.80}")
+        experiment.with_parameters(parameters)
+    _check_trials(rows, trials, confirmation(experiment))
+
+
+def _check_trials(rows: list[dict[str, Any]], trials: list[FrozenTrial], experiment: Experiment) -> None:
+    known = {trial_id(trial): trial for trial in trials}
+    for row in rows:
         _check_end(row, known.get(row["trial_id"]), len(experiment.sweep.objectives))
     for trial in trials:
         _check_trial(trial, experiment)

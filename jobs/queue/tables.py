@@ -23,7 +23,8 @@ slots = sa.Table(
     metadata,
     sa.Column("study", sa.String(128), primary_key=True),
     sa.Column("slot", sa.Integer, primary_key=True),
-    sa.Column("parameters", sa.Text, nullable=False),  # JSON; what a grid or a list fixes, {} where all is sampled
+    # JSON; what a grid or a list fixes, {} where all is sampled, null while nobody knows what a confirmation confirms
+    sa.Column("parameters", sa.Text, nullable=False),
     sa.Column("trial_id", sa.Integer),  # Optuna's key of the trial, from the first claim on
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("previous", sa.String(16)),  # the state before the newest claim
@@ -80,6 +81,8 @@ class SlotState(StrEnum):
     def settled(self) -> bool:
         return self not in (SlotState.WAITING, SlotState.RUNNING)
 
+
+UNKNOWN = "null"  # the parameters of a confirmation until all trials of its sweep are settled
 
 # The fields of a slot that nobody has claimed yet.
 UNCLAIMED = {"state": SlotState.WAITING, "parameters": "{}", "gpus": 0, "fence": 0, "attempts": 0, "crashes": 0}

@@ -10,6 +10,7 @@ from jobs.artifacts.documents import MetricsDocument, ModelDocument
 from jobs.experiment.core_yaml import dump_yaml
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
+from jobs.queue.status import Confirmed
 from jobs.report.pages.template import load_template
 from resnet_core.count import count_parameters
 from resnet_core.description import NetworkConfig
@@ -17,8 +18,14 @@ from resnet_core.description import NetworkConfig
 MANY_CLASSES = 20
 
 
-def render_card(experiment: Experiment, model: ModelDocument, metrics: MetricsDocument, dataset: StoredDataset) -> str:
-    """The card as Markdown. Its head is YAML that hubs of models read."""
+def render_card(
+    experiment: Experiment,
+    model: ModelDocument,
+    metrics: MetricsDocument,
+    dataset: StoredDataset,
+    winner: Confirmed | None = None,
+) -> str:
+    """The card as Markdown. Its head is YAML that hubs of models read. `winner` is what confirmations have chosen."""
     own = experiment.with_parameters(model.trial.parameters)
     images = experiment.data.limit or dataset.train.images
     trained = {name: getattr(own, name).model_dump(mode="json") for name in ("training", "model", "pruning")}
@@ -36,6 +43,7 @@ def render_card(experiment: Experiment, model: ModelDocument, metrics: MetricsDo
         weakest=_weakest(model.classes, metrics.test.per_class_accuracy),
         unpruned=unpruned,
         many_classes=MANY_CLASSES,
+        winner=winner,
     )
 
 

@@ -11,6 +11,7 @@ from jobs.artifacts.documents import MetricsDocument, ModelDocument, read_docume
 from jobs.artifacts.final_training import weights_key
 from jobs.artifacts.keys import CARD, DATASET, DESCRIPTION, MODEL, ONNX, WEIGHTS, model_key
 from jobs.experiment.experiment import Experiment
+from jobs.queue.status import Confirmed
 from jobs.report.model_card import render_card
 from jobs.runtime.errors import Failure
 from resnet_core.export import export_onnx
@@ -23,13 +24,16 @@ class WeightsChanged(Failure):
     """The weights are not those that were tested."""
 
 
-def publish_model(artifacts: Artifacts, experiment: Experiment, metrics: MetricsDocument) -> None:
+def publish_model(
+    artifacts: Artifacts, experiment: Experiment, metrics: MetricsDocument, winner: Confirmed | None = None
+) -> None:
     """Writes the network of the chosen seed and all about it into `model/`. `model.json` is written last.
 
     Args:
         artifacts: the study's.
         experiment: what the study was prepared for.
         metrics: of the study.
+        winner: what the confirmations of the sweep have chosen, if there are any.
 
     Raises:
         WeightsChanged: the weights are not those that the metrics belong to.
@@ -57,7 +61,7 @@ def publish_model(artifacts: Artifacts, experiment: Experiment, metrics: Metrics
     exported = export_onnx(model, properties)
     out.write(ONNX, lambda path: path.write_bytes(exported))
     dataset = read_document(artifacts, DATASET, StoredDataset)
-    out.write_text(CARD, render_card(experiment, trained, metrics, dataset))
+    out.write_text(CARD, render_card(experiment, trained, metrics, dataset, winner))
     described = trained.model_dump(exclude_unset=True, exclude={"weights", "epochs", "epochs_sha256"})
     write_document(out, DESCRIPTION, ModelDocument.model_validate(described | {"weights_sha256": expected}))
     log.info("model: %s, safetensors and ONNX, with its card", out.location)

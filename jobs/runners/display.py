@@ -14,8 +14,7 @@ from jobs.artifacts.documents import MetricsDocument, read_document
 from jobs.artifacts.final_training import read_epochs
 from jobs.artifacts.keys import METRICS, REPORT
 from jobs.experiment.experiment import FinalTrainConfig
-from jobs.queue.status import SweepStatus, TrialStatus, trial_line
-from jobs.queue.tables import SlotState
+from jobs.queue.status import SweepStatus, TrialStatus, count_settled, trial_line
 from jobs.runtime import logs
 from jobs.runtime.terminal import can_redraw
 
@@ -46,7 +45,7 @@ class Display:
         else:
             logs.configure(log_format)
         self._tasks: dict[str, TaskID] = {}
-        self._announced: set[int] = set()
+        self._announced: set[tuple[str, int]] = set()  # what it is, and its slot
         self._last_epoch: dict[int, int] = {}
         self._last_line = time.monotonic()
 
@@ -60,18 +59,19 @@ class Display:
         self._progress.stop()
 
     def sweep(self, status: SweepStatus, epochs: int) -> None:
-        """Writes a line for each trial settled since the last call, and shows how far the others are."""
-        for trial in status.trials:
-            if trial.state.settled and trial.slot not in self._announced:
-                self._announced.add(trial.slot)
+        """Writes a line for each trial or confirmation settled since the last call; shows how far the others are."""
+        for trial in status.all:
+            if trial.state.settled and (trial.work, trial.slot) not in self._announced:
+                self._announced.add((trial.work, trial.slot))
                 with logs.context(trial=trial.number):
                     log.info("%s", trial_line(trial))
         best = "" if status.best is None else f"best {status.best.accuracy:.4f}"
-        self._bar("sweep", status.settled, len(status.trials), best)
-        running = {
-            f"  trial {t.number}": t for t in status.trials if t.state is SlotState.RUNNING and t.number is not None
-        }
-        for name in [name for name in self._tasks if name.startswith("  trial") and name not in running]:
+        self._bar("sweep", count_settled(status.trials), len(status.trials), best)
+        if status.confirmations:
+            winner = "" if status.winner is None else f"confirmed {status.winner.mean:.4f}"
+            self._bar("confirmations", count_settled(status.confirmations), len(status.confirmations), winner)
+        running = {f"  {one.name}": one for one in status.running if one.number is not None}
+        for name in [name for name in self._tasks if name.startswith("  ") and name not in running]:
             self._progress.remove_task(self._tasks.pop(name))
         for name, trial in running.items():
             self._bar(name, trial.epoch, epochs, _accuracy(trial))

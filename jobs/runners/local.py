@@ -9,7 +9,7 @@ from pathlib import Path
 from jobs.artifacts import FolderArtifacts
 from jobs.artifacts.keys import DATABASE
 from jobs.experiment.experiment import Experiment
-from jobs.queue.claims import claimable_at
+from jobs.queue.confirmations import count_claimable_at
 from jobs.queue.database import Database
 from jobs.queue.status import sweep_status
 from jobs.runners.display import Display
@@ -116,10 +116,10 @@ class _Local:
         log.info("%s", status.line())
 
     def _claimable_by(self, index: int, database: Database) -> int:
-        """How many trials the worker of this index could claim."""
+        """How many trials and confirmations the worker of this index could claim."""
         place, lease_seconds = workplace_here(index), self.settings.lease_seconds
         study = self.experiment.study_name
-        return database.read(lambda connection: claimable_at(connection, study, place, lease_seconds))
+        return database.read(lambda connection: count_claimable_at(connection, study, place, lease_seconds))
 
     def _children(self) -> ChildProcesses:
         return ChildProcesses(GRACE_SECONDS, self.settings.heartbeat_dir)

@@ -65,6 +65,8 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
                 guarded.under(name).remove(MANIFEST)  # a result of fewer trials is no longer the result
     sweep = experiment.sweep
     log.info("study %s: %d trials of %d epochs, %d of them new", name, sweep.trials, sweep.epochs, added)
+    if sweep.confirm is not None:
+        log.info("then the %d best are confirmed, %d times each", sweep.confirm.trials, sweep.confirm.seeds)
 
 
 def _tell(experiment: Experiment, dataset: StoredDataset) -> None:

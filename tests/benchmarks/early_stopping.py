@@ -41,8 +41,9 @@ import optuna
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from jobs.experiment.experiment import EarlyStoppingConfig, Experiment
+from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
+from jobs.experiment.sweep_config import EarlyStoppingConfig
 from resnet_core.device import describe, select_device
 from tests.benchmarks.early_stopping_replay import Curve, Outcome, ended, expected_best, finals, replay, run_sweep
 

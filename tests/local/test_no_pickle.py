@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from jobs.experiment.experiment import SamplerConfig
+from jobs.experiment.sweep_config import SamplerConfig
 from tests.support.no_pickle import environment
 from tests.support.sweeps import COMPLETE, prepared, states
 

@@ -41,7 +41,8 @@ def networks() -> Experiment:
         "budget.parameters=12000",
         "searchSpace={model.widths: {choices: [[8, 16], [32, 32]]}, model.depths: {choices: [[1, 1], [2, 1]]}, "
         "lr: {choices: [0.01, 0.1], when: {model.widths: [[8, 16]]}}}",
-        "sweep={trials: 6, epochs: 2, sampler: {name: grid}, earlyStopping: {name: none}}",
+        "sweep={trials: 6, epochs: 2, sampler: {name: grid}, earlyStopping: {name: none}, "
+        "confirm: {trials: 2, seeds: 2}}",
         "finalTrain.epochs=2",
     )
 
@@ -58,6 +59,10 @@ def test_networks_are_searched_through_to_the_report(
         assert trial.state is (SlotState.COMPLETE if fits else SlotState.INFEASIBLE)
         assert fits or "too many" in (trial.message or "")
     best = read_best_trial(experiment, settings, root.under("quick"))
+    confirmations = status_of(experiment, settings).confirmations
+    assert [one.state for one in confirmations] == [SlotState.COMPLETE] * 4
+    assert best.parameters in [one.parameters for one in confirmations]
+    assert {one.parameters["model.widths"] for one in confirmations} == {FITS}
     document = read_document(study, model_key(0), ModelDocument)
     assert document.trial.parameters == best.parameters
     assert tuple(len(stage) for stage in document.network.stages) == best.parameters["model.depths"]

@@ -26,6 +26,10 @@ from tests.support.reporting import LEASE, Guard, Reporting
 
 EPOCHS = 2
 AT_ONCE = 10  # cases that mostly wait
+BEFORE_OPENING, AFTER_OPENING = (
+    30,
+    15,
+)  # statements at which something happens to confirmations; later ones are a trial's
 # Killed before a statement is killed after the one before it.
 Fault = Literal["cut before", "cut after", "kill after", "freeze until taken", "freeze until settled"]
 
@@ -41,6 +45,28 @@ def test_trial_is_settled_once_whatever_happens_at_any_statement(place: Place, f
     assert len(numbers) > 40
     with ThreadPoolExecutor(AT_ONCE) as pool:
         cases = {at: pool.submit(run_case, place, f"s{at}", at, fault) for at in numbers}
+        for at, case in cases.items():
+            try:
+                case.result()
+            except Exception as error:
+                error.add_note(f"{fault} at statement {at}: {statements[at - 1].text[:300]}")
+                raise
+
+
+@pytest.mark.parametrize("fault", ["cut after", "kill after"])
+def test_confirmation_is_opened_and_settled_once_whatever_happens_at_any_statement(place: Place, fault: Fault) -> None:
+    confirm = "sweep.confirm={trials: 1, seeds: 1}"
+    statements = run_case(place, "undisturbed", 0, fault, overrides=(confirm,))
+    opening = next(
+        at for at, statement in enumerate(statements, 1) if f"UPDATE {slots.name} SET parameters" in statement.text
+    )
+    numbers = [
+        at
+        for at, statement in enumerate(statements, 1)
+        if opening - BEFORE_OPENING <= at <= opening + AFTER_OPENING and not is_beginning(statement.text)
+    ]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        cases = {at: pool.submit(run_case, place, f"s{at}", at, fault, overrides=(confirm,)) for at in numbers}
         for at, case in cases.items():
             try:
                 case.result()
@@ -112,13 +138,15 @@ def without_clock(place: Place) -> None:
     place.check(sweep)
 
 
-def run_case(place: Place, study: str, at: int, fault: Fault, guard: Guard | None = None) -> list[Statement]:
+def run_case(
+    place: Place, study: str, at: int, fault: Fault, guard: Guard | None = None, overrides: tuple[str, ...] = ()
+) -> list[Statement]:
     """One trial by a worker to whom `fault` happens at statement `at`, finished by others if need be, and checked.
 
     Returns the statements of the first worker.
     """
     one_parameter = "searchSpace={dropout: {low: 0.0, high: 0.3}}"
-    sweep = reporting.experiment(1, EPOCHS, f"study.name={study}", one_parameter)
+    sweep = reporting.experiment(1, EPOCHS, f"study.name={study}", one_parameter, *overrides)
     place.prepare(sweep)
     body = Reporting(EPOCHS, 0.01)
     victim: list[BaseProcess] = []

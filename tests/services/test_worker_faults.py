@@ -45,6 +45,26 @@ def test_random_workers_are_killed_at_random_moments(place: Place, seed: int) ->
     assert 0 <= repeated <= kills[0], f"{repeated} epochs trained again after {kills[0]} kills"
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_that_are_killed_before_and_in_the_confirmations_change_none(place: Place, seed: int) -> None:
+    sweep = reporting.experiment(3, 2, "sweep.confirm={trials: 2, seeds: 2}")
+    place.prepare(sweep)
+    crew = Crew(place, sweep, 3, 0.1)
+    draw, kills = random.Random(seed), [0]
+    at = time.monotonic() + draw.uniform(0, 0.6)
+
+    def kill_now_and_then() -> None:
+        nonlocal at
+        if time.monotonic() >= at and kills[0] < 6:
+            reporting.kill(draw.choice(crew.processes))
+            kills[0] += 1
+            at = time.monotonic() + draw.uniform(0, 1.0)
+
+    crew.run(kill_now_and_then)
+    place.check(sweep)
+    assert [row.state for row in place.rows(sweep)] == [SlotState.COMPLETE] * 7
+
+
 def test_frozen_worker_finds_its_trial_taken_and_writes_nothing(place: Place) -> None:
     sweep = prepared(place)
     crew = Crew(place, sweep, 2, 0.2)

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 
+from jobs.experiment.confirmation import confirmation
+from jobs.experiment.experiment import Experiment
 from jobs.queue.compatibility import stored_experiment
 from jobs.queue.database import Database
 from jobs.queue.ledger import Change, read_ledger
@@ -18,19 +20,28 @@ class Violation(AssertionError):
     pass
 
 
-def check_sweep(database: Database, study: str, trials: int) -> None:
-    """N slots settled, each once, by one chain of owners, each with one trial.
+def check_sweep(database: Database, study: str, trials: int, confirmations: int = 0) -> None:
+    """N slots settled, each once, by one chain of owners, each with one trial; and so many of its confirmations.
 
     Raises:
         Violation: something of this is not so.
 
     """
+    experiment = stored_experiment(database, study)
+    assert experiment is not None
+    check_slots(database, experiment, trials)
+    check_slots(database, confirmation(experiment), confirmations)
+
+
+def check_slots(database: Database, experiment: Experiment, trials: int) -> None:
+    study = experiment.study_name
     rows, changes = database.read(lambda connection: (read_slots(connection, study), read_ledger(connection, study)))
     if len(rows) != trials:
         raise Violation(f"{len(rows)} slots of {trials}")
     check_ledger(changes)
     check_settled(rows, changes)
-    check_trials(database, study, rows)
+    if rows:
+        check_trials(database, experiment, rows)
 
 
 def check_ledger(changes: list[Change]) -> None:
@@ -74,11 +85,9 @@ def check_settled(rows: list[SlotRow], changes: list[Change]) -> None:
             raise Violation(f"slot {row.slot}: {row} is not what the ledger says: {own[0]}")
 
 
-def check_trials(database: Database, study: str, rows: list[SlotRow]) -> None:
+def check_trials(database: Database, experiment: Experiment, rows: list[SlotRow]) -> None:
     """Each slot has a trial of its own in the state that belongs to it, and there are no others."""
-    trials = {trial_id(trial): trial for trial in read_trials(database, study)}
-    experiment = stored_experiment(database, study)
-    assert experiment is not None
+    trials = {trial_id(trial): trial for trial in read_trials(database, experiment.study_name)}
     always = {name for name, parameter in experiment.searched.items() if not parameter.when}
     attached = [row.trial_id for row in rows if row.trial_id is not None]
     if sorted(attached) != sorted(trials):

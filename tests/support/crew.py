@@ -38,7 +38,7 @@ class Crew:
 
     def run(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Until all is settled; `meanwhile` is called some twenty times a second."""
-        self.run_until(lambda: self.settled() == self._sweep.sweep.trials, meanwhile)
+        self.run_until(lambda: self._place.settled(self._sweep), meanwhile)
         for process in self.processes:
             process.join(20)
             self.exit_codes[process.exitcode] += 1

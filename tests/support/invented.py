@@ -1,5 +1,6 @@
 """Results of studies that nobody ran, of any size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from jobs.experiment.search_space import Choices, is_active, ordered
 from jobs.queue.claimed_trial import OVER_BUDGET
 from jobs.queue.ledger import Usage
 from jobs.queue.optuna_values import parameters_of, stored_parameters
-from jobs.queue.status import SweepStatus, TrialStatus
+from jobs.queue.status import SweepStatus, TrialStatus, ranking
 from jobs.queue.study import distributions
 from jobs.queue.tables import SlotState
 from jobs.report.predictions import write_predictions
@@ -49,9 +50,16 @@ def experiment(*overrides: str, preset: str = "quick") -> Experiment:
 
 
 def study_results(
-    experiment: Experiment, ran: list[Ran], *, seeds: int = 1, classes: int = 10, epochs: int = 3, gpus: float = 0
+    experiment: Experiment,
+    ran: list[Ran],
+    *,
+    seeds: int = 1,
+    classes: int = 10,
+    epochs: int = 3,
+    gpus: float = 0,
+    confirmed: Sequence[tuple[float, ...]] = (),
 ) -> StudyResults:
-    """Their network is that of the experiment without pruning."""
+    """Their network is that of the experiment without pruning; `confirmed` has the confirmations of each place."""
     draw = np.random.default_rng(0)
     space = experiment.searched
     statuses, trials = [], []
@@ -78,8 +86,22 @@ def study_results(
         )
     used = {status.slot: status.seconds or 0.0 for status in statuses}
     hours = sum(used.values()) / 3600
-    status = SweepStatus(statuses, Usage(hours / 2, hours * gpus, used))
-    best = status.best
+    places = [(trial, one) for trial, own in zip(ranking(statuses), confirmed, strict=False) for one in own]
+    confirmations = [
+        TrialStatus(
+            slot=slot,
+            work="confirmation",
+            number=slot,
+            state=COMPLETE,
+            parameters=trial.parameters,
+            epoch=experiment.sweep.epochs,
+            accuracy=accuracy,
+            seconds=20.0,
+        )
+        for slot, (trial, accuracy) in enumerate(places)
+    ]
+    status = SweepStatus(statuses, Usage(hours / 2, hours * gpus, used), confirmations)
+    best = status.best if status.winner is None else status.winner.trial
     assert best is not None
     merged = experiment.final_train.data == "train+validation"
     trained = [

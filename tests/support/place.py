@@ -10,8 +10,9 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection, Engine
 
+from jobs.experiment.confirmation import confirmation_name
 from jobs.experiment.experiment import Experiment
-from jobs.queue import claims
+from jobs.queue.confirmations import count_claimable
 from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables
 from jobs.queue.ledger import Change, read_ledger
@@ -48,19 +49,27 @@ class Place:
         reporting.add_study(sweep, self.opened)
 
     def check(self, sweep: Experiment) -> None:
-        check_sweep(self.opened, sweep.study_name, sweep.sweep.trials)
+        confirm = sweep.sweep.confirm
+        check_sweep(self.opened, sweep.study_name, sweep.sweep.trials, confirm.trials * confirm.seeds if confirm else 0)
 
     def ledger(self, sweep: Experiment) -> list[Change]:
         return self._read(lambda connection: read_ledger(connection, sweep.study_name))
 
     def rows(self, sweep: Experiment) -> list[SlotRow]:
-        return self._read(lambda connection: read_slots(connection, sweep.study_name))
+        """Of the trials, then of the confirmations."""
+        return self._read(
+            lambda connection: [
+                row
+                for name in (sweep.study_name, confirmation_name(sweep.study_name))
+                for row in read_slots(connection, name)
+            ]
+        )
 
     def settled(self, sweep: Experiment) -> bool:
         return all(row.state.settled for row in self.rows(sweep))
 
     def claimable(self, sweep: Experiment) -> int:
-        return self._read(lambda connection: claims.claimable(connection, sweep.study_name))
+        return self._read(lambda connection: count_claimable(connection, sweep.study_name))
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         return self.opened.read(query)

@@ -22,6 +22,7 @@ from jobs.experiment.load import dump_experiment, load_experiment
 from jobs.queue import claims
 from jobs.queue import fenced_storage as storage_module
 from jobs.queue.claim import Claim
+from jobs.queue.confirmations import create_confirmation_study, extend_confirmations
 from jobs.queue.create import create_study_and_slots
 from jobs.queue.database import Database
 from jobs.queue.exclusive import RESULT, exclusively
@@ -76,7 +77,9 @@ def extend(sweep: Experiment, database: Database, folder: Path) -> tuple[int, in
 def add_study(sweep: Experiment, database: Database) -> None:
     upgrade_tables(database.engine)
     create_study(sweep, database.storage)
+    create_confirmation_study(sweep, database)
     commit(database.engine, create_sweep, sweep.study_name, dump_experiment(sweep), sweep.fixed_parameters())
+    commit(database.engine, extend_confirmations, sweep, None)
 
 
 class Reporting:

@@ -14,7 +14,7 @@ import yaml
 from jobs.cli.arguments import STAGES, parser
 from jobs.cli.exit_codes import EXIT_CONFIGURATION, EXIT_CTRL_C, EXIT_DONE, EXIT_FAILED, EXIT_STAGE_FAILED
 from jobs.experiment.load import load_experiment, preset_names
-from jobs.queue.compatibility import FREE, TRIALS
+from jobs.queue.compatibility import CONFIRM, FREE, TRIALS
 from jobs.queue.tables import SlotState
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.interrupt import EXIT_INTERRUPTED
@@ -254,7 +254,7 @@ def test_every_way_to_settle_is_in_the_glossary() -> None:
 
 
 def test_fields_that_may_change_are_named() -> None:
-    for key in (*FREE, TRIALS):
+    for key in (*FREE, TRIALS, CONFIRM):
         assert f"`{key}`" in section(JOBS, "Changing a sweep that runs")
         assert f"`experiment.{key}`" in section(CHART, "Upgrading")
 

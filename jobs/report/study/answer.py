@@ -51,6 +51,9 @@ def _configuration(results: StudyResults) -> str:
         return f"The given configuration ({alike})"
     if complete == 1:
         return f"The one complete trial of {trials}" if trials > 1 else "The only trial"
+    if results.status.winner is not None:
+        again = len(results.status.confirmed)
+        return f"The best by confirmation ({again} configurations of {complete} complete trials were trained again)"
     counted = f"{complete} complete trials" if complete == trials else f"{complete} complete trials, {trials} in all,"
     return f"The best of {counted} by validation accuracy"
 

@@ -8,10 +8,11 @@ from jobs.report.study_results import StudyResults
 
 @dataclass(frozen=True)
 class Cost:
-    """`trial_hours` is the sum over all trials, `hours` the time in which at least one trial ran."""
+    """`trial_hours` is the sum over all trials, `hours` the time in which at least one trial or confirmation ran."""
 
     hours: float
     trial_hours: float
+    confirmation_hours: float
     gpu_hours: float
     final_hours: float
     stopped: int
@@ -27,6 +28,7 @@ def sweep_cost(results: StudyResults) -> Cost:
     return Cost(
         hours=status.usage.hours,
         trial_hours=sum(trial.seconds or 0.0 for trial in status.trials) / 3600,
+        confirmation_hours=sum(one.seconds or 0.0 for one in status.confirmations) / 3600,
         gpu_hours=status.usage.gpu_hours,
         final_hours=sum(model.seconds for model in results.models) / 3600,
         stopped=len(stopped),

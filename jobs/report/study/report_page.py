@@ -6,6 +6,7 @@ from jobs.artifacts.keys import FIGURES, REPORT, SUMMARY, TRIAL_TABLE
 from jobs.report.pages.figure_files import ShownFigure, save_figure, write_csv
 from jobs.report.pages.template import render
 from jobs.report.study.answer import answer
+from jobs.report.study.confirmation import confirmation
 from jobs.report.study.cost import sweep_cost
 from jobs.report.study.layers import layer_rows
 from jobs.report.study.mistakes import confused_pairs, read_mistakes
@@ -48,6 +49,7 @@ def write_report(artifacts: Artifacts, results: StudyResults) -> None:
         "cost": sweep_cost(results),
         "table": table,
         "best_trials": table.best(BEST_TRIALS),
+        "confirmation": confirmation(results.status),
         "published": beside_published(results),
         "other_than": stands_in_for(results.experiment.data.source, results.metrics.dataset),
         "layers": layer_rows(results),

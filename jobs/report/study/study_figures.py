@@ -2,6 +2,7 @@
 
 from itertools import combinations
 
+from jobs.report.study.confirmation import confirmed_points
 from jobs.report.study.importance import parameter_importances
 from jobs.report.study.layers import layer_counts
 from jobs.report.study.published import published_by_choice, sole_choice
@@ -9,6 +10,7 @@ from jobs.report.study.trial_table import parameter_axes, sizes_that_differ, tri
 from jobs.report.study_results import StudyResults
 from resnet_core.config import ScheduleConfig
 from resnet_core.figures.choice import accuracy_by_choice, curves_by_choice
+from resnet_core.figures.confirmation import confirmed_accuracies
 from resnet_core.figures.confusion import confusion_matrix
 from resnet_core.figures.exhibit import Exhibit
 from resnet_core.figures.network import filters_per_layer, parameters_per_layer
@@ -25,6 +27,7 @@ def study_figures(results: StudyResults) -> dict[str, list[Exhibit]]:
     """The figures by the section of the report that they belong to."""
     return {
         "sweep": _of_sweep(results),
+        "confirmation": _of_confirmations(results),
         "network": [filters_per_layer(*layer_counts(results)), parameters_per_layer(*layer_counts(results))],
         "training": [training_curves(results.epochs, results.metrics.chosen), _learning_rate(results)],
         "errors": [confusion_matrix(results.metrics.test.confusion, results.model.classes)],
@@ -47,6 +50,11 @@ def _of_sweep(results: StudyResults) -> list[Exhibit]:
     if choice is None and axes:
         shown += _of_parameters(results, trials, axes)
     return shown
+
+
+def _of_confirmations(results: StudyResults) -> list[Exhibit]:
+    points = confirmed_points(results.status)
+    return [confirmed_accuracies(points, results.model.trial.number)] if points else []
 
 
 def _of_parameters(results: StudyResults, trials: list[TrialPoint], axes: list[Axis]) -> list[Exhibit]:

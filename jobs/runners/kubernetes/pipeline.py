@@ -19,10 +19,9 @@ from jobs.artifacts.manifest import read_manifest, verify
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
 from jobs.queue.best_trial import best_trial
-from jobs.queue.claims import claimable
 from jobs.queue.compatibility import check_artifacts, check_result, check_study, stored_experiment
+from jobs.queue.confirmations import count_claimable
 from jobs.queue.database import Database
-from jobs.queue.slots import read_slots
 from jobs.queue.status import SweepStatus, sweep_status
 from jobs.runners.display import Display
 from jobs.runners.kubernetes.api import open_namespace
@@ -154,13 +153,14 @@ class _Pipeline:
             return False
         if parse_experiment(self._study.read_text(EXPERIMENT)) != self._experiment:
             return False
-        rows = self._database.read(lambda connection: read_slots(connection, self._experiment.study_name))
-        return len(rows) >= self._experiment.sweep.trials
+        status, sweep = self._status(), self._experiment.sweep
+        confirmations = 0 if sweep.confirm is None else sweep.confirm.trials * sweep.confirm.seeds
+        return len(status.trials) >= sweep.trials and len(status.confirmations) >= confirmations
 
     # Sweep.
 
     def _sweep(self) -> None:
-        """Keeps workers at it until every trial is settled."""
+        """Keeps workers at it until every trial and every confirmation is settled."""
         status = self._status()
         if not status.unsettled:
             log.info("stage sweep is done: %s", status.line())
@@ -179,7 +179,7 @@ class _Pipeline:
         workers.let_leave()
 
     def _count_claimable(self) -> int:
-        return self._database.read(lambda connection: claimable(connection, self._experiment.study_name))
+        return self._database.read(lambda connection: count_claimable(connection, self._experiment.study_name))
 
     def _status(self) -> SweepStatus:
         return sweep_status(self._database, self._experiment.study_name)

@@ -68,7 +68,7 @@ def _evaluate(
         name = "" if len(models) == 1 else f" with seed {tested.seed}"
         log.info("test accuracy%s %.4f on %d images", name, tested.test.accuracy, tested.test.images)
 
-    publish_model(artifacts, experiment, metrics)
+    publish_model(artifacts, experiment, metrics, status.winner)
     trials = read_trials(database, experiment.study_name)
     epochs = [read_epochs(artifacts, model.seed) for model in models]
     write_report(artifacts, StudyResults(experiment, metrics, models, epochs, status, trials))

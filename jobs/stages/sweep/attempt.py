@@ -31,12 +31,17 @@ Train = Callable[[RunningTrial], None]
 
 @dataclass(frozen=True)
 class Workplace:
-    """What a worker process has for every trial. `artifacts` are the study's."""
+    """What a process has for every trial of a study. `artifacts` are the study's; `work` is what one is called."""
 
     experiment: Experiment
     settings: Settings
     artifacts: WaitingArtifacts
     database: Database
+    work: str = "trial"
+
+    @property
+    def study(self) -> str:
+        return self.experiment.study_name
 
 
 class Attempt:
@@ -85,7 +90,7 @@ class Attempt:
         self._keep(outcome)
         self._settle(outcome)
         reason = f": {outcome.message}" if outcome.message else ""
-        log.info("trial %d %s%s", self._claimed.number, outcome.state, reason)
+        log.info("%s %s%s", self._name, outcome.state, reason)
         return True
 
     def _train(self, train: Train) -> Outcome:
@@ -97,18 +102,23 @@ class Attempt:
         if decided is not None:
             return decided
         begins = "begins" if self._held.fence == 1 else "is taken up"
-        log.info("trial %d %s: %s", self._claimed.number, begins, json.dumps(self._claimed.parameters, allow_nan=False))
+        log.info("%s %s: %s", self._name, begins, json.dumps(self._claimed.parameters, allow_nan=False))
         self._running = RunningTrial(
             self._claimed,
             self._held,
             self._checkpoints,
+            name=self._name,
+            experiment=self._place.experiment,
             checkpoint_seconds=self._place.settings.checkpoint_seconds,
-            epochs=self._place.experiment.sweep.epochs,
             step=self._step,
             beat=self._beat,
         )
         train(self._running)
         return Outcome(SlotState.COMPLETE)
+
+    @property
+    def _name(self) -> str:
+        return f"{self._place.work} {self._claimed.number}"
 
     def _decided(self, checkpoints: Checkpoints) -> Outcome | None:
         """How the trial ended for a former owner who did not get to settle it."""

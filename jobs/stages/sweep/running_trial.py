@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from jobs.artifacts.checkpoint_writer import CheckpointWriter
 from jobs.artifacts.checkpoints import Checkpoints
+from jobs.experiment.experiment import Experiment
 from jobs.queue.claim import Claim
 from jobs.queue.claimed_trial import ClaimedTrial
 from jobs.queue.tables import SlotState
@@ -43,18 +44,20 @@ class RunningTrial:
         held: Claim,
         checkpoints: Checkpoints,
         *,
+        name: str,
+        experiment: Experiment,
         checkpoint_seconds: float,
-        epochs: int,
         step: Callable[[], None],
         beat: Callable[[], None],
     ) -> None:
-        self._claimed, self._held, self._planned_epochs = claimed, held, epochs
+        self._claimed, self._held, self._name = claimed, held, name
         self._checkpoints, self._checkpoint_seconds = checkpoints, checkpoint_seconds
         # To be called before every step: it raises LeaseLost where the trial is somebody else's by now, and Interrupted
         # where the process was asked to end.
         self.step = step
         self._beat = beat  # as `step`, but it goes on where the process was asked to end
         self.slot = held.slot
+        self.experiment = experiment  # the sweep's, or that of its confirmations
         self.parameters: dict[str, Any] = claimed.parameters
         self.facts: dict[str, float] = {}
         self.epochs: list[EpochResult] = []
@@ -96,7 +99,7 @@ class RunningTrial:
 
         """
         self.epochs.append(epoch)
-        name = f"trial {self._claimed.number} epoch {epoch.epoch}/{self._planned_epochs}"
+        name = f"{self._name} epoch {epoch.epoch}/{self.experiment.sweep.epochs}"
         loss, accuracy, seconds = epoch.train_loss, epoch.validation_accuracy, epoch.seconds
         log.info("%s: training loss %.4f, validation accuracy %.4f, %.1f s", name, loss, accuracy, seconds)
         self._report()

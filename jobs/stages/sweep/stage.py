@@ -1,7 +1,6 @@
-"""The stage `sweep`: one worker that runs trials until no slot is left to claim."""
+"""The stage `sweep`: one worker that runs trials and confirmations until no slot is left to claim."""
 
 import logging
-from functools import partial
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.dataset_images import load_training_data
@@ -11,6 +10,7 @@ from jobs.runtime.device import select_device
 from jobs.runtime.errors import Failure
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
+from jobs.stages.sweep.running_trial import RunningTrial
 from jobs.stages.sweep.train_trial import train_trial
 from jobs.stages.sweep.worker import Worker
 from resnet_core.device import describe
@@ -41,7 +41,10 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         dataset = read_dataset(root, experiment.study_name)
         data = load_training_data(root, experiment, dataset, device)
         log.info("worker %s on %s", worker.owner, describe(device))
-        processes = settings.gpu_processes
-        worker.work(partial(train_trial, experiment=experiment, dataset=dataset, data=data, processes=processes))
+
+        def train(run: RunningTrial) -> None:
+            train_trial(run, run.experiment, dataset, data, settings.gpu_processes)
+
+        worker.work(train)
     finally:
         worker.close()

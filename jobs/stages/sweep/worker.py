@@ -7,14 +7,17 @@ from sqlalchemy import Connection
 
 from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.artifacts.checkpoints import remove_settled
+from jobs.experiment.confirmation import CONFIRM, confirmation
 from jobs.experiment.experiment import Experiment
 from jobs.queue import claims
 from jobs.queue.claim import Claim, LeaseLost
 from jobs.queue.compatibility import check_prepared
+from jobs.queue.confirmations import cancel_unbegun, open_confirmations
 from jobs.queue.connections import connect
 from jobs.queue.database import Database
 from jobs.queue.lease import Lease
 from jobs.queue.ledger import read_usage
+from jobs.queue.slots import read_slots
 from jobs.queue.status import read_trials
 from jobs.runtime import interrupt, logs
 from jobs.runtime.errors import Failure
@@ -26,6 +29,7 @@ from jobs.stages.sweep.attempt import Attempt, Train, Workplace
 log = logging.getLogger(__name__)
 
 TIDY_SECONDS = 30
+POLL_SECONDS = 1  # while it waits for others to finish the last trials
 FAILED_IN_A_ROW = 3  # different trials, none settled meanwhile, after which the fault is taken to be the worker's
 NOW = Patience(0)
 GIVING_BACK = Patience(5, lambda: None)  # a process that was asked to end does not wait longer
@@ -36,7 +40,7 @@ class WorkerBroken(Failure):
 
 
 class Worker:
-    """Runs trials until no slot is left to claim, through every outage shorter than the deadline.
+    """Runs trials, then confirmations, until no slot is left to claim, through every outage shorter than the deadline.
 
     It has two connections to the database: one that Optuna shares with the slots, one that renews the lease.
     """
@@ -45,14 +49,17 @@ class Worker:
         self.owner = owner_identity(settings.job_completion_index)
         logs.add_context(worker=self.owner)
         self._tidied = time.monotonic()
-        self._failed: set[int] = set()  # slots whose trials have failed here since one was settled here
-        self._settings, self._gpus = settings, gpus
-        self._sweep, self._study_name = experiment.sweep, experiment.study_name
-        self._artifacts = WaitingArtifacts(artifacts, Patience(settings.outage_deadline_seconds))
+        self._failed: set[tuple[str, int]] = set()  # study and slot of what has failed here since one was settled here
+        self._settings, self._gpus, self._sweep = settings, gpus, experiment.sweep
+        artifacts = WaitingArtifacts(artifacts, Patience(settings.outage_deadline_seconds))
         self._database = Database.of(settings)
-        check_prepared(experiment, self._database, self._artifacts)
+        check_prepared(experiment, self._database, artifacts)
         self._lease_engine = connect(settings.database_url, settings.database_timeout_seconds)
-        self._place = Workplace(experiment, settings, self._artifacts, self._database)
+        self._trials = Workplace(experiment, settings, artifacts, self._database)
+        confirming, beside = confirmation(experiment), artifacts.under(CONFIRM)
+        self._confirmations = Workplace(confirming, settings, beside, self._database, "confirmation")
+        self._places = {place.study: place for place in (self._trials, self._confirmations)}
+        self._waits = False
 
     def work(self, train: Train) -> None:
         """Claims and runs until nothing is left.
@@ -67,11 +74,12 @@ class Worker:
             interrupt.check()
             self._end_at_ceiling()
             claimed = self._claim()
-            if claimed is None:
+            if claimed is not None:
+                self.run(*claimed, train)
+            elif not self._may_claim_soon():
                 log.info("no slot left to claim")
                 self._tidy()
                 return
-            self.run(*claimed, train)
 
     def close(self) -> None:
         """Ends the connections."""
@@ -80,18 +88,19 @@ class Worker:
 
     @logs.context()
     def run(self, held: Claim, claimed_at: float, train: Train) -> None:
-        """Runs the trial of a claimed slot until it is settled, given back or lost."""
+        """Runs the trial or confirmation of a claimed slot until it is settled, given back or lost."""
+        logs.add_context(study=held.study)
         with Lease(self._lease_engine, held, self._settings, claimed_at) as lease:
             try:
-                settled = Attempt(self._place, held, lease).to_the_end(train)
-                self._failed = set() if settled else self._failed | {held.slot}
+                settled = Attempt(self._places[held.study], held, lease).to_the_end(train)
+                self._failed = set() if settled else self._failed | {(held.study, held.slot)}
             except LeaseLost as lost:
                 log.warning("%s; the trial is dropped", lost)
             except (interrupt.Interrupted, Failure):
                 self._give_back(held)
                 raise
         if len(self._failed) >= FAILED_IN_A_ROW:
-            slots = ", ".join(map(str, sorted(self._failed)))
+            slots = ", ".join(str(slot) for _study, slot in sorted(self._failed))
             raise WorkerBroken(
                 f"{len(self._failed)} different trials failed here in a row and none was settled (slots {slots}), so "
                 "that the fault is taken to be this worker's or its node's; the errors are above"
@@ -104,10 +113,35 @@ class Worker:
 
         def claim(connection: Connection) -> tuple[Claim, float] | None:
             asked = time.monotonic()
-            held = claims.claim(connection, self._study_name, self.owner, self._settings.lease_seconds, self._gpus)
-            return None if held is None else (held, asked)
+            for study in self._places:
+                held = claims.claim(connection, study, self.owner, self._settings.lease_seconds, self._gpus)
+                if held is not None:
+                    return held, asked
+            return None
 
         return self._database.write(claim)
+
+    def _may_claim_soon(self) -> bool:
+        """Waits a moment, or opens the confirmations; returns False where nothing will be left for this worker.
+
+        While trials run, it is of use only if more confirmations wait than those who run them can begin.
+        """
+
+        def count(connection: Connection) -> tuple[int, int]:
+            waiting = claims.count_unknown(connection, self._confirmations.study)
+            return claims.count_unsettled(connection, self._trials.study) if waiting else 0, waiting
+
+        unsettled, waiting = self._database.read(count)
+        if waiting <= unsettled:
+            return False
+        if not unsettled:
+            open_confirmations(self._database, self._trials.study, self.owner)
+            return True
+        if not self._waits:
+            log.info("waiting for the last trials, which others run; the confirmations begin then")
+            self._waits = True
+        interrupt.pause(POLL_SECONDS)
+        return True
 
     def _give_back(self, held: Claim) -> None:
         try:
@@ -119,7 +153,7 @@ class Worker:
         """Begins no more trials once the sweep has had its hours."""
         if self._sweep.max_hours is None and self._sweep.max_gpu_hours is None:
             return
-        usage = self._database.read(lambda connection: read_usage(connection, self._study_name))
+        usage = self._database.read(lambda connection: read_usage(connection, self._trials.study))
         for key, limit, used in (
             ("sweep.maxHours", self._sweep.max_hours, usage.hours),
             ("sweep.maxGpuHours", self._sweep.max_gpu_hours, usage.gpu_hours),
@@ -129,15 +163,18 @@ class Worker:
 
     def _cancel_unbegun(self, reason: str) -> None:
         cancelled = self._database.write(
-            lambda connection: claims.cancel_unbegun(connection, self._study_name, self.owner, reason)
+            lambda connection: cancel_unbegun(connection, self._trials.study, self.owner, reason)
         )
         if cancelled:
             log.warning("%s: %d trials are not begun any more", reason, cancelled)
 
     def _tidy(self) -> None:
         """Removes checkpoints that nobody needs any more; during an outage they are left for the next time."""
-        self._tidied = time.monotonic()
+        self._tidied, database = time.monotonic(), self._database.waiting(NOW)
         try:
-            remove_settled(self._artifacts.waiting(NOW), read_trials(self._database.waiting(NOW), self._study_name))
+            remove_settled(self._trials.artifacts.waiting(NOW), read_trials(database, self._trials.study))
+            if database.read(lambda connection: read_slots(connection, self._confirmations.study)):
+                confirmed = read_trials(database, self._confirmations.study)
+                remove_settled(self._confirmations.artifacts.waiting(NOW), confirmed, keep_best=False)
         except OutageTooLong as error:
             log.warning("checkpoints of settled trials are left for later: %s", error)

@@ -6,6 +6,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from jobs.experiment.confirmation import confirmation
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, load_experiment, parse_experiment, preset_names, preset_tree
 from jobs.experiment.parameters import searchable_fields
@@ -15,6 +16,7 @@ from jobs.runtime.errors import ConfigurationError
 from resnet_core.count import check_budget
 from resnet_core.description import NetworkConfig
 from resnet_core.pruning import planned_config
+from resnet_core.seeds import derive_seed
 
 PRESETS = Path(__file__).parents[3] / "jobs/experiment/presets"
 
@@ -295,3 +297,30 @@ def test_numbers_need_no_dot(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("searchSpace: {weightDecay: {choices: [1e-5, 5E-4, .5e-2, 0]}}")
     assert load_experiment(None, file, []).search_space["weightDecay"] == Choices(choices=(1e-5, 5e-4, 5e-3, 0))
+
+
+def test_confirmation_is_the_sweep_again_with_other_seeds_to_the_last_epoch() -> None:
+    sweep = load_experiment("quick", None, ["sweep.confirm={trials: 3, seeds: 2}"])
+    again = confirmation(sweep)
+    assert again.study_name == "quick/confirm"
+    assert again.seed != sweep.seed
+    assert again.sweep.early_stopping.name == "none"
+    assert (again.sweep.epochs, again.training, again.searched) == (sweep.sweep.epochs, sweep.training, sweep.searched)
+    assert not {derive_seed(again.seed, slot) for slot in range(1000)} & {derive_seed(0, slot) for slot in range(1000)}
+
+
+@pytest.mark.parametrize(
+    ("confirm", "line"),
+    [
+        ("{trials: 13, seeds: 2}", "sweep.confirm.trials=13: at most trials=12"),
+        ("{trials: 0, seeds: 2}", "sweep.confirm.trials=0: input should be greater than or equal to 1"),
+        ("{trials: 3}", "sweep.confirm.seeds"),
+        ("{trials: 3, seeds: 2, more: 1}", "sweep.confirm.more"),
+        ("3", "sweep.confirm=3"),
+    ],
+)
+def test_wrong_confirmations_are_one_line_that_names_the_key(confirm: str, line: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load_experiment("quick", None, [f"sweep.confirm={confirm}"])
+    assert str(raised.value).startswith(line)
+    assert "\n" not in str(raised.value)

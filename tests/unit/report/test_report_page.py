@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,66 @@ def test_pipe_in_a_value_stays_within_its_cell_of_the_summary(tmp_path: Path) ->
     _, summary, _ = written(tmp_path, study_results(experiment("sweep.trials=1", published), [Ran()]))
     (row,) = [line for line in summary.splitlines() if line.startswith("| theirs")]
     assert row.startswith("| theirs \\| ours | 90.00 % |")
+
+
+CONFIRM = "sweep.confirm={trials: 3, seeds: 2}"
+FOUR = [Ran(accuracies=(0.5, 0.6 + n / 100)) for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "said"),
+    [
+        (
+            [(0.60, 0.61), (0.62, 0.63), (0.5, 0.5)],
+            "trial 3, had 63.00 % there and has 60.50 % on average when trained again: 2.50 percentage points of it were "
+            "luck. Place 2, trial 2, was taken: its mean, 62.50 %, is the best.",
+        ),
+        (
+            [(0.66, 0.64), (0.62, 0.63), (0.5, 0.5)],
+            "has 65.00 % on average when trained again: none of it was luck. It was taken: its mean is the best.",
+        ),
+        (
+            [(0.60, 0.61), (0.9,), (0.5, 0.5)],
+            "2.50 percentage points of it were luck. It was taken: its mean is the best of those with 2 confirmations.",
+        ),
+        (
+            [(), (0.62, 0.63), (0.5, 0.5)],
+            "could not be confirmed, so how much of it was luck is unknown. Place 2, trial 2, was taken",
+        ),
+    ],
+)
+def test_confirmations_say_how_much_of_the_first_place_was_luck(
+    tmp_path: Path, confirmed: list[tuple[float, ...]], said: str
+) -> None:
+    page, summary, folder = written(
+        tmp_path, study_results(experiment(CONFIRM, "sweep.trials=4"), FOUR, confirmed=confirmed)
+    )
+    assert said in page
+    assert said in summary
+    assert '<a href="#confirmation">' in page
+    assert "configurations of 4 complete trials were trained again" in page
+    rows = rows_of(folder / "figures/confirmation.csv")
+    assert [float(row["confirmation"]) for row in rows] == [one for own in confirmed for one in own]
+
+
+def test_interval_of_a_mean_is_student_s_and_none_of_a_single_confirmation(tmp_path: Path) -> None:
+    confirmed = [(0.60, 0.62), (0.70,)]
+    _, summary, _ = written(tmp_path, study_results(experiment(CONFIRM, "sweep.trials=4"), FOUR, confirmed=confirmed))
+    assert "| 1 | 3 (taken) | 63.00 % | 2 × | 61.00 % | 48.29 – 73.71 % | -2.00 |" in summary
+    assert "| 2 | 2 | 62.00 % | 1 × | 70.00 % | – | +8.00 |" in summary
+
+
+def test_study_without_confirmations_says_nothing_of_them(tmp_path: Path) -> None:
+    page, summary, folder = written(tmp_path, study_results(experiment("sweep.trials=4"), FOUR))
+    assert "onfirmation" not in page
+    assert "onfirmation" not in summary
+    assert "confirmation" not in figures(folder)
+
+
+def test_study_whose_confirmations_were_cancelled_takes_the_first_place_and_says_so(tmp_path: Path) -> None:
+    study = study_results(experiment(CONFIRM, "sweep.trials=4"), FOUR, confirmed=[(0.6, 0.6)])
+    cancelled = [replace(one, state=SlotState.CANCELLED) for one in study.status.confirmations]
+    study = replace(study, status=replace(study.status, confirmations=cancelled))
+    page, _, folder = written(tmp_path, study)
+    assert "No confirmation is complete. The first place of the sweep was taken" in page
+    assert "confirmation" not in figures(folder)

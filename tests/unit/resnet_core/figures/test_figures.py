@@ -13,6 +13,7 @@ from resnet_core.description import NetworkConfig
 from resnet_core.epoch import EpochResult
 from resnet_core.figures.choice import accuracy_by_choice, curves_by_choice
 from resnet_core.figures.comparison import Point, accuracy_by_size, best_over_trials
+from resnet_core.figures.confirmation import ConfirmedPoint, confirmed_accuracies
 from resnet_core.figures.confusion import confusion_matrix
 from resnet_core.figures.exhibit import Exhibit
 from resnet_core.figures.network import filters_per_layer, parameters_per_layer
@@ -154,6 +155,15 @@ def test_contour_has_a_background_only_between_ranges() -> None:
     assert panel(contour(trials, LR, dropout, "contour")).collections
     assert not panel(contour(trials, LR, OPTIMIZER, "contour")).collections
     assert panel(contour(trials[:1] * 4, LR, dropout, "contour")).collections
+
+
+def test_confirmations_stand_beside_the_sweep_with_their_mean() -> None:
+    points = [ConfirmedPoint(1, 7, 0.9, (0.8, 0.84)), ConfirmedPoint(2, 3, 0.85, (0.86,))]
+    exhibit = confirmed_accuracies(points, winner=3)
+    lines = {line.get_label(): [round(x) for x in line.get_xdata()] for line in panel(exhibit).lines}
+    assert lines == {"confirmation": [80, 84, 86], "their mean": [82, 86], "in the sweep": [90, 85]}
+    assert [label.get_text() for label in panel(exhibit).get_yticklabels()] == ["1: trial 7", "2: trial 3 (taken)"]
+    assert exhibit.rows == [(1, 7, 0.9, 0.8), (1, 7, 0.9, 0.84), (2, 3, 0.85, 0.86)]
 
 
 def test_front_holds_what_nothing_smaller_beats() -> None:

@@ -1,0 +1,91 @@
+"""What confirmations say: how the best configurations do when trained again, and how much of first place was luck."""
+
+from dataclasses import dataclass
+
+from jobs.queue.status import Confirmed, SweepStatus
+from jobs.report.pages.template import percent
+from resnet_core.figures.confirmation import ConfirmedPoint
+from resnet_core.metrics import mean_interval
+
+
+@dataclass(frozen=True)
+class ConfirmedRow:
+    """A configuration. The interval is that of the mean, 95 % by Student's t; a single confirmation has none."""
+
+    rank: int
+    trial: int
+    accuracy: float
+    confirmations: int
+    mean: float
+    low: float | None
+    high: float | None
+    is_winner: bool
+
+    @property
+    def points(self) -> float:
+        """By how many percentage points the mean is above the value in the sweep."""
+        return 100 * (self.mean - self.accuracy)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """`luck` is a sentence or two; `rows` are empty where no confirmation is complete."""
+
+    rows: list[ConfirmedRow]
+    luck: str
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all configurations have the same number of confirmations."""
+        return len({row.confirmations for row in self.rows}) <= 1
+
+
+def confirmation(status: SweepStatus) -> Confirmation | None:
+    """What the report says of the confirmations; None where there were to be none."""
+    if not status.confirmations:
+        return None
+    return Confirmation([_row(one, status.winner) for one in status.confirmed], _luck(status))
+
+
+def confirmed_points(status: SweepStatus) -> list[ConfirmedPoint]:
+    return [
+        ConfirmedPoint(one.rank, _number(one), one.trial.accuracy or 0.0, one.accuracies) for one in status.confirmed
+    ]
+
+
+def _row(one: Confirmed, winner: Confirmed | None) -> ConfirmedRow:
+    mean, low, high = mean_interval(one.accuracies)
+    return ConfirmedRow(
+        rank=one.rank,
+        trial=_number(one),
+        accuracy=one.trial.accuracy or 0.0,
+        confirmations=len(one.accuracies),
+        mean=mean,
+        low=None if low is None else max(low, 0.0),
+        high=None if high is None else min(high, 1.0),
+        is_winner=one == winner,
+    )
+
+
+def _luck(status: SweepStatus) -> str:
+    winner, first = status.winner, next((one for one in status.confirmed if one.rank == 1), None)
+    if winner is None:
+        return "No confirmation is complete. The first place of the sweep was taken; how much of it is luck is unknown."
+    fewer = any(len(one.accuracies) < len(winner.accuracies) for one in status.confirmed)
+    best = f"the best of those with {len(winner.accuracies)} confirmations" if fewer else "the best"
+    taken = f"Place {winner.rank}, trial {winner.trial.number}, was taken: its mean, {percent(winner.mean)}, is {best}."
+    if first is None:
+        return f"The first place of the sweep could not be confirmed, so how much of it was luck is unknown. {taken}"
+    value = first.trial.accuracy or 0.0
+    points = 100 * (value - first.mean)
+    said = f"The first place of the sweep, trial {first.trial.number}, had {percent(value)} there"
+    said += f" and has {percent(first.mean)} on average when trained again: "
+    said += f"{points:.2f} percentage points of it were luck." if points > 0 else "none of it was luck."
+    if winner.rank == 1:
+        return f"{said} It was taken: its mean is {best}."
+    return f"{said} {taken}"
+
+
+def _number(one: Confirmed) -> int:
+    assert one.trial.number is not None  # of a complete trial
+    return one.trial.number
