@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from jobs.artifacts.dataset_images import divide
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
+from resnet_core.arithmetic import PRECISIONS
 from resnet_core.batches import TrainingData, balanced_batch
 from resnet_core.build import build_network
 from resnet_core.count import check_budget, count_macs, count_parameters
@@ -41,6 +43,7 @@ from resnet_core.model import ResNet
 from resnet_core.predict import predict
 from resnet_core.seeds import derive_seed
 from resnet_core.train import train
+from resnet_core.training_state import Checkpoint
 
 PUBLISHED = ["training.optimizer=rmsprop", "training.lr=0.0005", "training.momentum=0.0"]
 PROBED_STEPS = 8  # of each of the epochs by which speed is measured
@@ -53,6 +56,8 @@ class Run:
     recipe: str
     seed: int
     minutes: float
+    images: str
+    device: str
     parameters: int
     macs: int
     course: list[tuple[float, float, float]]
@@ -61,6 +66,21 @@ class Run:
     @property
     def accuracy(self) -> float:
         return self.course[-1][2]
+
+    def is_of(self, recipe: str, seed: int, minutes: float, images: str) -> bool:
+        return (self.recipe, self.seed, self.minutes, self.images) == (recipe, seed, minutes, images)
+
+
+class Precision:
+    """Learns from a training's first checkpoint in what it computes."""
+
+    found: torch.dtype | None = None
+
+    def due(self) -> bool:
+        return self.found is None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        self.found = PRECISIONS[checkpoint["arithmetic"]["precision"]]
 
 
 class Bench:
@@ -82,10 +102,16 @@ class Bench:
         data, own_seed = self._data(experiment), derive_seed(experiment.seed, seed)
         network = self._network(experiment, data, own_seed)
         course: list[tuple[float, float, float]] = []
+        precision = Precision()
+
+        def test(network: ResNet, *, flip: bool = False) -> float:
+            assert precision.found is not None
+            logits = predict(network, self._test.images, data.mean, data.std, precision.found, flip=flip)
+            return (logits.argmax(dim=1) == self._test.labels).double().mean().item()
 
         def on_epoch(result: EpochResult, evaluated: ResNet) -> None:
             seconds = result.seconds + (course[-1][0] if course else 0.0)
-            tested = self._accuracy(evaluated, data)
+            tested = test(evaluated)
             course.append((seconds, result.validation_accuracy or 0.0, tested))
             print(
                 f"{name}, seed {seed}, epoch {result.epoch} of {epochs}: {seconds:.0f} s, {tested:.4f}",
@@ -94,10 +120,12 @@ class Bench:
             )
 
         training_seed = derive_seed(own_seed, "training")
-        trained = train(network, experiment.training, data, epochs, seed=training_seed, on_epoch=on_epoch)
+        given = network, experiment.training, data, epochs
+        trained = train(*given, seed=training_seed, saver=precision, on_epoch=on_epoch)
         config, side = trained.config(), data.train.images.shape[-1]
+        where = self._raw.title, describe(self._device)
         counts = count_parameters(config), count_macs(config, side)
-        return Run(name, seed, minutes, *counts, course, self._accuracy(trained, data, flip=True))
+        return Run(name, seed, minutes, *where, *counts, course, test(trained, flip=True))
 
     def _data(self, experiment: Experiment) -> TrainingData:
         training, validation = divide(experiment, self._raw.train)
@@ -111,11 +139,6 @@ class Bench:
         network = build_network(*given, dropout=recipe.dropout, seed=seed, batch=batch)
         check_budget(network.config(), experiment.budget.parameters)
         return network.to(self._device)
-
-    def _accuracy(self, network: ResNet, data: TrainingData, *, flip: bool = False) -> float:
-        precision = torch.bfloat16 if self._device.type == "cuda" else torch.float32
-        logits = predict(network, self._test.images, data.mean, data.std, precision, flip=flip)
-        return (logits.argmax(dim=1) == self._test.labels).double().mean().item()
 
 
 def read_runs(file: Path | None) -> list[Run]:
@@ -164,6 +187,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with cifar-10-batches-bin; default: download")
     parser.add_argument("--title", help="what the images are called")
     parser.add_argument("--change", action="append", default=[], metavar="NAME=SETTINGS", help="a changed recipe")
+    parser.add_argument("--only", metavar="NAME", help="train one of the recipes, and show what is done of the others")
     parser.add_argument("--runs", type=Path, help="file that keeps what is done")
     parser.add_argument("--figure", type=Path, help="where the curves are drawn")
     parser.add_argument("--device", default="auto")
@@ -180,9 +204,12 @@ def main() -> None:
     device = select_device(options.device)
     raw, runs = read_source(recipes["fast"].data), read_runs(options.runs)
     bench, epochs = Bench(raw, device), dict[str, int]()
-    for seed in range(options.seeds):
+    seeds = range(options.seeds)
+    for seed in seeds:
         for name, experiment in recipes.items():
-            if any((run.recipe, run.seed, run.minutes) == (name, seed, options.minutes) for run in runs):
+            if options.only not in (None, name) or any(
+                run.is_of(name, seed, options.minutes, raw.title) for run in runs
+            ):
                 continue
             if name not in epochs:
                 epochs[name] = bench.epochs_within(60 * options.minutes, experiment)
@@ -190,12 +217,15 @@ def main() -> None:
             if options.runs:
                 with options.runs.open("a") as file:
                     file.write(json.dumps(asdict(runs[-1])) + "\n")
-    runs = [run for run in runs if run.minutes == options.minutes]
+    runs = [
+        run for run in runs if any(run.is_of(*asked, options.minutes, raw.title) for asked in product(recipes, seeds))
+    ]
     machine = f"{describe(device)}, {torch.get_num_threads()} threads; torch {version('torch')}"
     print(f"{date.today()}; {machine}; {raw.title}\n")
-    print_table(list(recipes), runs)
+    done = [name for name in recipes if any(run.recipe == name for run in runs)]
+    print_table(done, runs)
     if options.figure:
-        draw_curves(list(recipes), runs, raw.title, options.figure)
+        draw_curves(done, runs, raw.title, options.figure)
 
 
 if __name__ == "__main__":
