@@ -15,6 +15,7 @@ with the settings of `--set` divided by semicolons, compares changed recipes in 
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -192,6 +193,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="where the curves are drawn")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # in what each training computes
     images = [f"data.path={options.data}"] if options.data else []
     images += [f"data.title={options.title}"] if options.title else []
     recipes = {"fast": load_experiment("fast", None, images)}
