@@ -20,7 +20,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
@@ -36,12 +35,13 @@ from resnet_core.batches import TrainingData, balanced_batch
 from resnet_core.build import build_network
 from resnet_core.count import check_budget, count_macs, count_parameters
 from resnet_core.data import RawDataset, channel_statistics, limit_images, read_source
-from resnet_core.device import describe, select_device
+from resnet_core.device import select_device
 from resnet_core.epoch import EpochResult
 from resnet_core.figures.exhibit import draw, legend_below, style
 from resnet_core.metrics import mean_interval
 from resnet_core.model import ResNet
 from resnet_core.predict import predict
+from resnet_core.provenance import describe_environment
 from resnet_core.seeds import derive_seed
 from resnet_core.train import train
 from resnet_core.training_state import Checkpoint
@@ -70,6 +70,12 @@ class Run:
 
     def is_of(self, recipe: str, seed: int, minutes: float, images: str) -> bool:
         return (self.recipe, self.seed, self.minutes, self.images) == (recipe, seed, minutes, images)
+
+
+def machine(device: torch.device) -> str:
+    """What computes, by its name."""
+    environment = describe_environment(device)
+    return "; ".join((environment["device"], environment["processor"], f"torch {environment['torch']}"))
 
 
 class Precision:
@@ -124,7 +130,7 @@ class Bench:
         given = network, experiment.training, data, epochs
         trained = train(*given, seed=training_seed, saver=precision, on_epoch=on_epoch)
         config, side = trained.config(), data.train.images.shape[-1]
-        where = self._raw.title, describe(self._device)
+        where = self._raw.title, machine(self._device)
         counts = count_parameters(config), count_macs(config, side)
         return Run(name, seed, minutes, *where, *counts, course, test(trained, flip=True))
 
@@ -222,8 +228,7 @@ def main() -> None:
     runs = [
         run for run in runs if any(run.is_of(*asked, options.minutes, raw.title) for asked in product(recipes, seeds))
     ]
-    machine = f"{describe(device)}, {torch.get_num_threads()} threads; torch {version('torch')}"
-    print(f"{date.today()}; {machine}; {raw.title}\n")
+    print(f"{date.today()}; {machine(device)}; {raw.title}\n")
     done = [name for name in recipes if any(run.recipe == name for run in runs)]
     print_table(done, runs)
     if options.figure:
