@@ -86,7 +86,7 @@ class EpochBatches:
         device, size, batch_size = data.train.images.device, data.train.images.shape[-1], recipe.batch_size
         steps = len(data.train) // batch_size
         rows = rng.permutation(len(data.train))[: steps * batch_size]
-        alternating = _mirrored(len(data.train), seed, epoch)[rows]
+        alternating = _mirrored(len(data.train), seed, epoch)[rows] if recipe.augmentation.alternating_flip else None
         plan = EpochPlan.draw(recipe.augmentation, len(rows), size, rng, alternating=alternating)
         own = slice(None)
         if group.size > 1:

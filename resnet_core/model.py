@@ -44,19 +44,13 @@ class BatchNorm2d(nn.BatchNorm2d):
         )
 
 
-class MaxPool2d(nn.MaxPool2d):
-    """The maximum of each `stride` x `stride` pixels. Maps get the size that a convolution with this stride gives."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__(stride, ceil_mode=True)
-
-
 class BasicBlock(nn.Module):
     def __init__(self, channels: int, config: BlockConfig) -> None:
         super().__init__()
         self.stride = config.stride
         stride = 1 if config.pooled else config.stride
-        self.pool: nn.Module = MaxPool2d(config.stride) if config.pooled else nn.Identity()
+        # rounded up, maps get the size that a convolution with this stride gives them
+        self.pool: nn.Module = nn.MaxPool2d(config.stride, ceil_mode=True) if config.pooled else nn.Identity()
         self.conv1 = nn.Conv2d(channels, config.inner, 3, stride, padding=1, bias=False)
         self.norm1 = BatchNorm2d(config.inner)
         self.conv2 = nn.Conv2d(config.inner, config.outer, 3, padding=1, bias=False)
@@ -118,7 +112,7 @@ class ResNet(nn.Module):
                     outer=block.conv2.out_channels,
                     stride=block.stride,
                     projection=not isinstance(block.shortcut, nn.Identity),
-                    pooled=isinstance(block.pool, MaxPool2d),
+                    pooled=isinstance(block.pool, nn.MaxPool2d),
                 )
                 for block in stage.children()
                 if isinstance(block, BasicBlock)

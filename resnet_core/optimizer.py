@@ -29,8 +29,9 @@ def build_optimizer(model: ResNet, recipe: TrainingConfig, precision: torch.dtyp
         {"params": vectors, "weight_decay": recipe.weight_decay if recipe.decay_norm_and_bias else 0.0},
     ]
     if recipe.optimizer == "muon":
-        turned = [parameter for block in model.blocks() for parameter in block.parameters() if parameter.ndim == 4]
-        groups[0]["params"] = [parameter for parameter in matrices if all(parameter is not own for own in turned)]
+        inside = {parameter for block in model.blocks() for parameter in block.parameters()}
+        groups[0]["params"] = [parameter for parameter in matrices if parameter not in inside]
+        turned = [parameter for parameter in matrices if parameter in inside]
         groups.append({"params": turned, "weight_decay": 0.0, "turns": True})
     kind, options = _kind(recipe, precision, capturable=parameters[0].is_cuda)
     optimizer = _without_compiler(kind)(groups, lr=recipe.lr, **options)

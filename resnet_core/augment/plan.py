@@ -47,6 +47,7 @@ class EpochPlan:
         offsets = flips = policy = erased = None
         if config.crop_padding:
             offsets = rng.integers(2 * config.crop_padding + 1, size=(n, 2))
+        assert alternating is not None or not config.alternating_flip
         if config.flip:
             flips = alternating if config.alternating_flip else rng.random(n) < 0.5
         if config.policy == "autoaugment":

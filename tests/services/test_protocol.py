@@ -26,10 +26,7 @@ from tests.support.reporting import LEASE, Guard, Reporting
 
 EPOCHS = 2
 AT_ONCE = 10  # cases that mostly wait
-BEFORE_OPENING, AFTER_OPENING = (
-    30,
-    15,
-)  # statements at which something happens to confirmations; later ones are a trial's
+BEFORE_OPENING, AFTER_OPENING = 30, 15  # statements around that which opens confirmations; later ones are a trial's
 # Killed before a statement is killed after the one before it.
 Fault = Literal["cut before", "cut after", "kill after", "freeze until taken", "freeze until settled"]
 
@@ -43,14 +40,7 @@ def test_trial_is_settled_once_whatever_happens_at_any_statement(place: Place, f
     # Up to the limits of its time a transaction has done nothing: a fault there is one at its first statement.
     numbers = [at for at, statement in enumerate(statements, 1) if not is_beginning(statement.text)]
     assert len(numbers) > 40
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        cases = {at: pool.submit(run_case, place, f"s{at}", at, fault) for at in numbers}
-        for at, case in cases.items():
-            try:
-                case.result()
-            except Exception as error:
-                error.add_note(f"{fault} at statement {at}: {statements[at - 1].text[:300]}")
-                raise
+    run_cases(place, fault, {at: statements[at - 1].text for at in numbers})
 
 
 @pytest.mark.parametrize("fault", ["cut after", "kill after"])
@@ -65,14 +55,7 @@ def test_confirmation_is_opened_and_settled_once_whatever_happens_at_any_stateme
         for at, statement in enumerate(statements, 1)
         if opening - BEFORE_OPENING <= at <= opening + AFTER_OPENING and not is_beginning(statement.text)
     ]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        cases = {at: pool.submit(run_case, place, f"s{at}", at, fault, overrides=(confirm,)) for at in numbers}
-        for at, case in cases.items():
-            try:
-                case.result()
-            except Exception as error:
-                error.add_note(f"{fault} at statement {at}: {statements[at - 1].text[:300]}")
-                raise
+    run_cases(place, fault, {at: statements[at - 1].text for at in numbers}, overrides=(confirm,))
 
 
 def test_every_transaction_that_writes_holds_the_row_of_its_slot(place: Place) -> None:
@@ -136,6 +119,18 @@ def without_clock(place: Place) -> None:
     for worker in workers:
         worker.join(60)
     place.check(sweep)
+
+
+def run_cases(place: Place, fault: Fault, statements: dict[int, str], overrides: tuple[str, ...] = ()) -> None:
+    """A case for each of these statements, by its number; what fails names its statement."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        cases = {at: pool.submit(run_case, place, f"s{at}", at, fault, overrides=overrides) for at in statements}
+        for at, case in cases.items():
+            try:
+                case.result()
+            except Exception as error:
+                error.add_note(f"{fault} at statement {at}: {statements[at][:300]}")
+                raise
 
 
 def run_case(

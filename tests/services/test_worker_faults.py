@@ -25,24 +25,30 @@ def prepared(place: Place, trials: int = TRIALS, epochs: int = EPOCHS) -> Experi
     return sweep
 
 
+class Killer:
+    """Kills a worker of the crew now and then, `most` times in all, at most `pause` seconds apart."""
+
+    def __init__(self, crew: Crew, seed: int, *, most: int, pause: float) -> None:
+        self._crew, self._draw, self._most, self._pause = crew, random.Random(seed), most, pause
+        self._at = time.monotonic() + self._draw.uniform(0, 0.6)
+        self.kills = 0
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._at and self.kills < self._most:
+            reporting.kill(self._draw.choice(self._crew.processes))
+            self.kills += 1
+            self._at = time.monotonic() + self._draw.uniform(0, self._pause)
+
+
 @pytest.mark.parametrize("seed", range(8))  # more of them: `python -m tests.campaign processes`
 def test_random_workers_are_killed_at_random_moments(place: Place, seed: int) -> None:
     sweep = prepared(place)
     crew = Crew(place, sweep, 3, 0.1)
-    draw, kills = random.Random(seed), [0]
-    at = time.monotonic() + draw.uniform(0, 0.6)
-
-    def kill_now_and_then() -> None:
-        nonlocal at
-        if time.monotonic() >= at and kills[0] < 4:
-            reporting.kill(draw.choice(crew.processes))
-            kills[0] += 1
-            at = time.monotonic() + draw.uniform(0, 0.8)
-
-    crew.run(kill_now_and_then)
+    killer = Killer(crew, seed, most=4, pause=0.8)
+    crew.run(killer)
     place.check(sweep)
     repeated = sum(place.epochs_trained().values()) - TRIALS * EPOCHS
-    assert 0 <= repeated <= kills[0], f"{repeated} epochs trained again after {kills[0]} kills"
+    assert 0 <= repeated <= killer.kills, f"{repeated} epochs trained again after {killer.kills} kills"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -50,17 +56,7 @@ def test_workers_that_are_killed_before_and_in_the_confirmations_change_none(pla
     sweep = reporting.experiment(3, 2, "sweep.confirm={trials: 2, seeds: 2}")
     place.prepare(sweep)
     crew = Crew(place, sweep, 3, 0.1)
-    draw, kills = random.Random(seed), [0]
-    at = time.monotonic() + draw.uniform(0, 0.6)
-
-    def kill_now_and_then() -> None:
-        nonlocal at
-        if time.monotonic() >= at and kills[0] < 6:
-            reporting.kill(draw.choice(crew.processes))
-            kills[0] += 1
-            at = time.monotonic() + draw.uniform(0, 1.0)
-
-    crew.run(kill_now_and_then)
+    crew.run(Killer(crew, seed, most=6, pause=1.0))
     place.check(sweep)
     assert [row.state for row in place.rows(sweep)] == [SlotState.COMPLETE] * 7
 

@@ -2,7 +2,6 @@
 
 import copy
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,20 +33,14 @@ from resnet_core.schedule import lr_factor
 LONGEST_LINE = 1500  # the names of all fields that can be searched take half of it
 
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
+
+
 def examples(count: int) -> hypothesis.settings:
     """The fixtures are a folder, whose file each example writes anew, and what was printed. CI derandomizes."""
     return hypothesis.settings(
         max_examples=count, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
-
-
-@pytest.fixture(autouse=True)
-def quiet_optuna() -> Iterator[None]:
-    """It prints a line for each study."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """What the sampler learns from networks over the budget, none of which is trained."""
 
-from collections.abc import Iterator
-
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -13,6 +11,8 @@ from jobs.queue.study import create_study, load_study, suggest
 from resnet_core.build import planned_network
 from resnet_core.count import count_parameters
 
+pytestmark = pytest.mark.usefixtures("quiet_optuna")
+
 TRIALS, LAST = 60, 30
 STAGES = (
     "searchSpace={model.widths.0: {low: 8, high: 64}, model.widths.1: {low: 16, high: 128}, "
@@ -22,14 +22,6 @@ LISTS = (
     "searchSpace={model.widths: {choices: [[8, 16, 32], [64, 64, 64], [64, 128, 256], [32, 64, 128]]}, "
     "model.depths.2: {low: 1, high: 4}}"
 )
-
-
-@pytest.fixture(autouse=True)
-def quiet_optuna() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 def over_budget(experiment: Experiment, *, told: bool = True) -> list[bool]:

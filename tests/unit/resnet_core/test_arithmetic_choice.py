@@ -55,6 +55,16 @@ def test_bf16_is_taken_only_where_it_is_clearly_faster(speed: float, precision: 
     assert f"float32 1.00 ms, bfloat16 {1 / speed:.2f} ms" in found.reason
 
 
+def test_convolution_before_a_maximum_counts_with_the_maps_that_it_has() -> None:
+    """There it is the costliest one; with a stride the other convolution of the block is."""
+    shape = {"depths": (1,), "widths": (64,), "stem_width": 32, "strides": (2,)}
+    for downsampling, channels in (("maxpool", 32), ("convolution", 64)):
+        machine = MachineThat()
+        model = ModelConfig(**shape, downsampling=downsampling)
+        chosen(machine, NetworkConfig.from_model(model, 10))
+        assert machine.asked[0][0].channels == channels
+
+
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize(("asked", "precision"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 @pytest.mark.parametrize("network", [SMALL_MAPS, LARGE_MAPS, ODD])

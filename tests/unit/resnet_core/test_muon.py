@@ -90,7 +90,6 @@ def test_all_else_is_trained_as_sgd_does_at_its_own_rate(nesterov: bool) -> None
 def test_gradient_of_zero_changes_nothing() -> None:
     model = network()
     before = model.stages[0].get_parameter("0.conv1.weight").detach().clone()
-    fill_gradients(model, 0)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     build_optimizer(model, TrainingConfig(optimizer="muon")).step()
