@@ -7,6 +7,7 @@ import pytest
 from tests.cluster.kubernetes_cluster import Cluster, Namespace
 from tests.cluster.release import Release
 from tests.cluster.sharing import locked, shared_cluster
+from tests.support.patience import PATIENCE_SECONDS
 
 FAILED = pytest.StashKey[bool]()
 
@@ -54,7 +55,7 @@ def namespace(cluster: Cluster, _turn: None, request: pytest.FixtureRequest, tmp
     finally:
         # Jobs first: pods of an Indexed Job that have failed keep their finalizer until another is made in their place,
         # which a namespace that is ending does not allow.
-        namespace.kubectl("delete", "jobs", "--all", "--cascade=foreground", "--timeout=60s")
+        namespace.kubectl("delete", "jobs", "--all", "--cascade=foreground", f"--timeout={PATIENCE_SECONDS:.0f}s")
         cluster.kubectl("delete", "namespace", namespace.name, "--wait=false")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from tests.cluster.images.build import Images
 from tests.cluster.single_node.cluster import SingleNode
 from tests.cluster.single_node.processes import poll
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class CommandFailed(AssertionError):
@@ -58,26 +59,26 @@ class Namespace:
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "--output=json"))
         return found
 
-    def wait(self, what: str, condition: str, seconds: float) -> None:
+    def wait(self, what: str, condition: str) -> None:
         """Until `what` (as kubectl names it) has `condition`; with what it is instead when it has not in time.
 
         It need not be there yet: what has been deleted takes a moment to be made again.
         """
         try:
             for awaited in ("create", condition):
-                self.kubectl("wait", what, f"--for={awaited}", f"--timeout={seconds:.0f}s")
+                self.kubectl("wait", what, f"--for={awaited}", f"--timeout={PATIENCE_SECONDS:.0f}s")
         except CommandFailed as failed:
             raise CommandFailed(
                 ["wait", what, condition], failed.code, failed.output + self.kubectl("describe", what)
             ) from None
 
-    def log_of_finished(self, pod: str, seconds: float) -> str:
+    def log_of_finished(self, pod: str) -> str:
         """What a pod has printed that succeeds; raises CommandFailed with it, and how it is, when it does not in time."""
 
         def phase() -> str:
             return str(self.get("pod", pod)["status"]["phase"])
 
-        ended = poll(lambda: phase() in ("Succeeded", "Failed"), seconds, pause=1.0)
+        ended = poll(lambda: phase() in ("Succeeded", "Failed"), PATIENCE_SECONDS, pause=1.0)
         if ended and phase() == "Succeeded":
             return self.kubectl("logs", pod)
         log = self.kubectl("logs", pod) if ended else ""

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,8 +14,10 @@ from jobs.artifacts import Artifacts, open_artifacts
 from jobs.artifacts.manifest import read_manifest, verify
 from jobs.runtime.settings import read_settings
 from tests.cluster.kubernetes_cluster import CommandFailed, Namespace
+from tests.cluster.single_node.processes import poll
 from tests.support.checker import check_sweep
 from tests.support.databases import opened
+from tests.support.patience import PATIENCE_SECONDS
 
 CHART = Path(__file__).parents[2] / "charts/resnet-sweep"
 NAME = "run1"
@@ -104,40 +105,42 @@ class Release:
             found[job["metadata"]["name"]] = next((c for c in conditions if c in ("Complete", "Failed")), "")
         return found
 
-    def until(self, what: str, condition: Callable[[], Any], seconds: float) -> None:
+    def until(self, what: str, condition: Callable[[], Any]) -> None:
         """An API server that does not answer for a moment is part of what is tried here."""
-        deadline, failed = time.monotonic() + seconds, None
-        while True:
+        failed: CommandFailed | None = None
+
+        def reached() -> bool:
+            nonlocal failed
             try:
-                if condition():
-                    return
+                return bool(condition())
             except CommandFailed as error:
                 failed = error
-            assert time.monotonic() < deadline, f"{what}: not within {seconds} s ({failed}); the log:\n{self.log()}"
-            time.sleep(POLL_SECONDS)
+                return False
 
-    def until_log_has(self, pattern: str, seconds: float, revision: int = 1) -> str:
+        assert poll(reached, PATIENCE_SECONDS, POLL_SECONDS), f"{what}: {failed}; the log:\n{self.log()}"
+
+    def until_log_has(self, pattern: str, revision: int = 1) -> str:
         """The log, once it has the pattern."""
-        self.until(f"{pattern!r} in the log", lambda: re.search(pattern, self.log(revision)), seconds)
+        self.until(f"{pattern!r} in the log", lambda: re.search(pattern, self.log(revision)))
         return self.log(revision)
 
-    def until_done(self, seconds: float = 600, revision: int = 1) -> str:
+    def until_done(self, revision: int = 1) -> str:
         """The pipeline's log, once its Job is over."""
         name = f"{NAME}-pipeline-{revision}"
-        self.until("the pipeline's end", lambda: self.jobs().get(name), seconds)
+        self.until("the pipeline's end", lambda: self.jobs().get(name))
         assert self.jobs()[name] == "Complete", self.log(revision)
         return self.log(revision)
 
     def until_half_way(self) -> None:
         """Trials are settled, others run."""
-        self.until_log_has(r"trial \d+ (complete|stopped early)", 180)
-        self.until("a worker", lambda: self.running("sweep"), 60)
+        self.until_log_has(r"trial \d+ (complete|stopped early)")
+        self.until("a worker", lambda: self.running("sweep"))
 
     def until_all_work(self) -> list[str]:
         """The names of the workers' pods, each of which has begun a trial."""
         self.until_half_way()
         pods = [pod["metadata"]["name"] for pod in self.pods("sweep")]
-        self.until("a trial of every worker", lambda: all("begins" in self.log_of(pod) for pod in pods), 60)
+        self.until("a trial of every worker", lambda: all("begins" in self.log_of(pod) for pod in pods))
         return pods
 
     def signal(self, pod: str, number: signal.Signals) -> None:

@@ -8,13 +8,12 @@ from tests.cluster.images.build import Image
 from tests.cluster.kubernetes_cluster import Cluster, Namespace
 
 PASSWORD = "s3cret/with+signs="
-PULL_SECONDS = 600  # gigabytes, if the node has not got them
 
 
 def test_our_image_runs_under_the_restricted_standard_as_any_user(cluster: Cluster, namespace: Namespace) -> None:
     uid = random.randrange(100_000, 2**31)
     namespace.create(pod("version", cluster.images.resnet_sweep, uid, args=["--version"]))
-    printed = namespace.log_of_finished("version", PULL_SECONDS)
+    printed = namespace.log_of_finished("version")
     assert printed.strip() == metadata.version("resnet-sweep")
 
 
@@ -28,7 +27,7 @@ compiled = {name: file for name, file in files.items() if isinstance(file, str)}
 print(len(compiled), *(name for name, file in compiled.items() if not pathlib.Path(file).exists()))
 """
     namespace.create(pod("compiled", cluster.images.resnet_sweep, 4711, command=["python", "-c", program]))
-    count, *absent = namespace.log_of_finished("compiled", PULL_SECONDS).split()
+    count, *absent = namespace.log_of_finished("compiled").split()
     assert int(count) > 1000
     assert absent == []
 
@@ -45,7 +44,7 @@ def test_a_database_is_reached_by_the_name_of_its_service(cluster: Cluster, name
     namespace.create(
         database, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "postgresql"}, "spec": service}
     )
-    namespace.wait("pod/postgresql", "condition=Ready", 300)
+    namespace.wait("pod/postgresql", "condition=Ready")
 
     program = """
 import psycopg2, time
@@ -63,7 +62,7 @@ while True:
         "client", cluster.images.resnet_sweep, 4711, command=["python", "-c", program], env={"PGPASSWORD": PASSWORD}
     )
     namespace.create(client)
-    namespace.log_of_finished("client", PULL_SECONDS)
+    namespace.log_of_finished("client")
 
 
 def pod(name: str, image: Image, uid: int, env: dict[str, str] | None = None, **container: Any) -> dict[str, Any]:

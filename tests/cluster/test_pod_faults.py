@@ -10,6 +10,7 @@ from tests.cluster.kubernetes_cluster import Cluster
 from tests.cluster.release import EXPERIMENT, NAME, TRIALS, Release
 from tests.cluster.single_node.cluster import SingleNode
 from tests.cluster.single_node.layout import NODE
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def node_of(release: Release) -> SingleNode:
@@ -25,12 +26,12 @@ def test_pods_of_every_kind_deleted_and_worker_process_killed(release: Release) 
     deleted, killed = release.until_all_work()
     release.namespace.kubectl("delete", "pod", deleted, "--wait=false")
     release.signal(killed, signal.SIGKILL)
-    release.until_log_has(rf"pod {killed} on node {NODE} was killed \(SIGKILL\)", 60)
+    release.until_log_has(rf"pod {killed} on node {NODE} was killed \(SIGKILL\)")
     former = release.running("pipeline")[0]
     release.namespace.kubectl("delete", "pod", former, "--wait=false")
     for service in ("postgresql", "minio"):
         release.namespace.kubectl("delete", "pod", f"{NAME}-{service}-0", "--grace-period=0", "--force")
-        release.namespace.wait(f"pod/{NAME}-{service}-0", "condition=Ready", 60)
+        release.namespace.wait(f"pod/{NAME}-{service}-0", "condition=Ready")
     log = release.until_done()
     assert [pod["metadata"]["name"] for pod in release.pods("pipeline")] != [former]
     assert log.count("2 workers for") <= 1  # the second one found the sweep's Job and made no other
@@ -46,10 +47,10 @@ def test_one_worker_frozen_for_a_while_and_then_one_for_good(release: Release) -
     release.install(experiment={**EXPERIMENT, "sweep": {**EXPERIMENT["sweep"], "trials": trials}})
     first, second = release.until_all_work()
     taken = freeze_in_a_trial(release, first)
-    release.until_log_has(rf"trial {taken} complete", 120)
+    release.until_log_has(rf"trial {taken} complete")
     lost = freeze_in_a_trial(release, second)
     release.signal(first, signal.SIGCONT)
-    release.until("what it drops", lambda: "the trial is dropped" in release.log_of(first), 60)
+    release.until("what it drops", lambda: "the trial is dropped" in release.log_of(first))
     assert f"trial {lost} complete" in release.until_done()
     release.check(trials)
 
@@ -60,7 +61,14 @@ def test_node_drained_and_its_kubelet_and_the_api_server_restarted(release: Rele
     release.until_half_way()
     before = release.pods("sweep")
     node = before[0]["spec"]["nodeName"]
-    drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s")
+    drain = (
+        "drain",
+        node,
+        "--ignore-daemonsets",
+        "--delete-emptydir-data",
+        "--force",
+        f"--timeout={PATIENCE_SECONDS:.0f}s",
+    )
     try:
         cluster.kubectl(*drain, f"--pod-selector=app.kubernetes.io/instance={NAME}")
         assert release.running("sweep") == []
@@ -95,7 +103,7 @@ def test_node_lost_for_minutes(release: Release) -> None:
         for pod in lost:
             release.signal(pod, signal.SIGSTOP)
             release.namespace.kubectl("delete", "pod", pod, "--wait=false")
-        release.until("others in their place", replaced, 120)
+        release.until("others in their place", replaced)
     finally:
         node.start_kubelet()
     assert "is lost; it is removed" in release.until_done()

@@ -22,7 +22,7 @@ def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Releas
     seeds = {"finalTrain": {"seeds": 2}}
     notes = release.install(experiment={"sweep": {"trials": trials}, **seeds}, dashboard={"enabled": True})
     assert "throwaway" in notes
-    log = release.until_done(900)
+    log = release.until_done()
     for stage in ("prepare", "sweep", "final-train", "evaluate"):
         assert re.search(rf"stage {stage}:? ", log), log
     settled = re.findall(r"INFO    trial (\d+) (?:complete|stopped early|infeasible|diverged)", log)
@@ -31,7 +31,7 @@ def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Releas
     accuracy = r"test accuracy 0\.\d{4} \(mean of 2 seeds\) on 359 images .*\n"
     assert re.search(accuracy + r".*report: s3://sweeps/run1/evaluation/report.html", log)
     assert "WARNING pod" not in log, log
-    release.until("every Job complete", lambda: set(release.jobs().values()) == {"Complete"}, 30)
+    release.until("every Job complete", lambda: set(release.jobs().values()) == {"Complete"})
     release.check(trials)
 
     namespace = release.namespace
@@ -89,7 +89,7 @@ def test_refused_upgrade_changes_nothing_and_a_reinstall_goes_on(release: Releas
     # Helm's newest manifest names another pipeline now than the one there is.
     said = release.uninstall()
     assert f"[Secret] {NAME}-postgresql" in said
-    release.until("every pod gone", lambda: not release.namespace.get("pods")["items"], 60)
+    release.until("every pod gone", lambda: not release.namespace.get("pods")["items"])
     kinds = "jobs,statefulsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies,pvc"
     left = {
         f"{item['kind']}/{item['metadata']['name']}"
@@ -127,14 +127,14 @@ def test_value_that_is_not_allowed_ends_the_install(release: Release, values: di
 
 def test_range_that_is_none_is_one_line_of_the_pipeline(release: Release) -> None:
     release.install(experiment={"searchSpace": {"lr": {"low": 0.5}}})
-    log = release.until_log_has("must be below", 60)
+    log = release.until_log_has("must be below")
     assert log == "resnet-sweep: searchSpace.lr.low=0.5: must be below high=0.3\n"
-    release.until("its end", lambda: release.jobs()[f"{NAME}-pipeline-1"] == "Failed", 60)
+    release.until("its end", lambda: release.jobs()[f"{NAME}-pipeline-1"] == "Failed")
 
 
 def test_gpus_that_no_node_has_are_named_with_the_value_that_asks_for_them(release: Release) -> None:
     release.install(worker={"gpus": 1}, gpu={"resourceName": "example.com/gpu"}, experiment=SHORT)
-    log = release.until_log_has("cannot be scheduled", 120)
+    log = release.until_log_has("cannot be scheduled")
     assert re.search(
         r"WARNING pod run1-sweep-\S+ cannot be scheduled: it asks for 1 example.com/gpu \(worker.gpus\); 0/\d+ nodes",
         log,
@@ -144,18 +144,18 @@ def test_gpus_that_no_node_has_are_named_with_the_value_that_asks_for_them(relea
 def test_missing_secret_is_named_and_waited_for(release: Release) -> None:
     namespace = release.namespace
     release.install(database={"existingSecret": "nope"}, networkPolicy={"enabled": False})
-    log = release.until_log_has("existingSecret", 60)
+    log = release.until_log_has("existingSecret")
     assert log.startswith("resnet-sweep: DATABASE_URL: needed in the environment, but not set; the Secret that")
     namespace.kubectl(
         "create", "secret", "generic", "nope", "--from-literal=DATABASE_URL=postgresql://nowhere.invalid/x"
     )
-    release.until_log_has(r"database x at nowhere.invalid:5432 cannot be reached", 120)
+    release.until_log_has(r"database x at nowhere.invalid:5432 cannot be reached")
 
 
 def test_image_that_is_not_there_is_what_kubectl_logs_says(release: Release) -> None:
     repository = release.namespace.cluster.images.resnet_sweep.repository
     release.install(image={"repository": repository, "tag": "nope", "digest": ""})
-    release.until_log_has("trying and failing to pull image", 60)
+    release.until_log_has("trying and failing to pull image")
 
 
 def test_rendered_manifests_are_what_the_server_takes(release: Release) -> None:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_SECONDS
+
 ROWS = [
     "driver",
     "torch",
@@ -26,7 +28,7 @@ def check(device: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if name not in PLACE} | {"THREADS": "1"}
     command = [sys.executable, "-m", "jobs", "check", "--device", device]
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=180
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
     )
 
 

@@ -5,13 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jobs.artifacts import FolderArtifacts
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.tiny_run import ARGUMENTS, TinyRun, local_command, run_local
 from tests.support.trained_result import weights_of
 
@@ -82,11 +82,13 @@ def test_finished_run_does_nothing_again(tiny_run: TinyRun) -> None:
 
 
 def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
+    def reached() -> bool:
+        if condition():
+            return True
         assert process.poll() is None, "the run ended before it could be interrupted"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        return False
+
+    until(reached)
 
 
 def test_run_that_loses_a_worker_and_is_interrupted_twice_goes_on_to_the_same_result(
@@ -108,7 +110,7 @@ def test_run_that_loses_a_worker_and_is_interrupted_twice_goes_on_to_the_same_re
         """Once there is such a file; returns what the run has written."""
         wait_for(process, lambda: any(study.glob(marker)))
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 75, errors
         assert "interrupted; the progress is saved, the same command goes on" in errors
         assert "Traceback" not in errors

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,8 +31,9 @@ from jobs.stages.sweep import stage as sweep_stage
 from jobs.stages.sweep.running_trial import RunningTrial
 from tests.local.conftest import tiny
 from tests.support import confirming, reporting
-from tests.support.confirming import Held, Judged, KilledOnce, checked, is_confirmation, told
+from tests.support.confirming import EPOCHS, Held, Judged, KilledOnce, checked, is_confirmation, told
 from tests.support.databases import opened
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.sweeps import CANCELLED, COMPLETE, Body, place, status_of, work
 
 THREE_TWICE = "{trials: 3, seeds: 2}"
@@ -69,13 +71,6 @@ def extended(settings: Settings, sweep: Experiment) -> None:
 
 def claimable(settings: Settings) -> int:
     return opened(settings.database_url).read(lambda connection: count_claimable(connection, "quick"))
-
-
-def until(reached: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def places(status: SweepStatus) -> list[int | None]:
@@ -152,18 +147,19 @@ def test_workers_that_are_killed_in_every_epoch_change_no_confirmation(
     settings = reporting.place(place_, runs)
     body = Judged(KilledOnce(runs))
     processes = [start(sweep, settings, body) for _ in range(workers)]
-    killed, deadline = 0, time.monotonic() + 90
-    while status_of(settings).unsettled:
-        assert time.monotonic() < deadline
-        for index, process in enumerate(processes):
-            if not process.is_alive() and claimable(settings):
-                killed += process.exitcode == -signal.SIGKILL
-                processes[index] = start(sweep, settings, body)
-        time.sleep(0.1)
+
+    def settled() -> bool:
+        for _ in range(workers - sum(process.is_alive() for process in processes)):
+            if claimable(settings):
+                processes.append(start(sweep, settings, body))
+        return not status_of(settings).unsettled
+
+    until(settled)
     for process in processes:
-        process.join(20)
-        assert process.exitcode == 0
-    assert killed >= 6
+        process.join(PATIENCE_SECONDS)
+    exit_codes = Counter(process.exitcode for process in processes)
+    assert exit_codes.keys() == {0, -signal.SIGKILL}
+    assert exit_codes[-signal.SIGKILL] == 6 * EPOCHS  # once before each epoch of each confirmation
     assert told(checked(settings, sweep, 6)) == told(checked(undisturbed, sweep, 6))
 
 
@@ -183,7 +179,7 @@ def test_worker_waits_for_the_last_trial_of_another_and_takes_it_over_when_that_
     assert status_of(settings).count(SlotState.RUNNING) == 1
     reporting.kill(holder)
     (runs / "go").touch()
-    waiting.join(30)
+    waiting.join(PATIENCE_SECONDS)
     assert waiting.exitcode == 0
     status = checked(settings, sweep, 4)
     assert len({one.owner for one in status.all}) == 1
@@ -199,7 +195,7 @@ def test_worker_that_waits_ends_when_it_is_asked_to(runs: Path, start: Start) ->
     until(lambda: status_of(settings).count(COMPLETE) == 1)
     time.sleep(1)
     reporting.kill(waiting, signal.SIGTERM)
-    waiting.join(5)
+    waiting.join(PATIENCE_SECONDS)
     assert waiting.exitcode == 75
     reporting.kill(holder)
 
@@ -210,10 +206,10 @@ def test_worker_leaves_where_those_who_run_trials_can_confirm_everything(runs: P
     holder = start(sweep, settings, Judged(Held(runs, slot=0)))
     until((runs / "held").exists)
     other = start(sweep, settings, judged)
-    other.join(20)
+    other.join(PATIENCE_SECONDS)
     assert other.exitcode == 0
     (runs / "go").touch()
-    holder.join(20)
+    holder.join(PATIENCE_SECONDS)
     assert checked(settings, sweep, 1).confirmations[0].owner != status_of(settings).trials[1].owner
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from jobs.experiment.sweep_config import SamplerConfig
 from tests.support.no_pickle import environment
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sweeps import COMPLETE, prepared, states
 
 SAMPLERS = get_args(SamplerConfig.model_fields["name"].annotation)
@@ -32,7 +33,12 @@ work(sweep, place(url, runs), Reporting(2, 0))
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], env=environment(), capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
 
 

@@ -24,6 +24,7 @@ from jobs.runtime.errors import Refused
 from jobs.runtime.retry import Patience
 from tests.support import reporting
 from tests.support.databases import commit, opened
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.reporting import Reporting
 from tests.support.sweeps import EPOCHS, prepared, status_of, work
 
@@ -78,7 +79,9 @@ def test_no_command_imports_torch_and_watch_ends_with_the_sweep(runs: Path, tmp_
         f"for command in {[['import', str(tmp_path / 'study')], ['status', '--watch']]}: assert main(command) == 0\n"
         "print(*[name for name in ('torch', 'torchvision', 'sklearn', 'matplotlib') if name in sys.modules])"
     )
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    process = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert process.returncode == 0, process.stderr
     assert process.stdout.splitlines()[-1] == ""
     watched = process.stderr.splitlines()
@@ -144,7 +147,7 @@ def test_status_of_any_message_is_printed_to_a_terminal_of_any_encoding(runs: Pa
     command = [sys.executable, "-m", "jobs", "status", "--runs", str(runs)]
     for encoding, owner in (("utf-8", "café"), ("ascii", r"caf\xe9")):
         environment = {**os.environ, "PYTHONIOENCODING": encoding}
-        done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=PATIENCE_SECONDS)
         assert owner.encode() + rb" [/x] \x1b[2J" in done.stdout
 
 

@@ -18,6 +18,7 @@ from jobs.runtime.settings import Settings
 from jobs.stages import prepare
 from resnet_core.cores import threads_each
 from tests.local.conftest import tiny
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.sweeps import states
 
 TRIALS = 40  # so many that one process is still at them when the lease of the other, killed one has run out
@@ -49,14 +50,16 @@ class Sweep:
         return sorted(int(file.name) for file in self.heartbeats.glob("*"))
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
-        while not condition():
-            assert time.monotonic() < deadline
+        def reached() -> bool:
+            if condition():
+                return True
             assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
-            time.sleep(0.05)
+            return False
+
+        until(reached)
 
     def end(self) -> tuple[int, str]:
-        _, error = self.process.communicate(timeout=240)
+        _, error = self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.returncode, error
 
 

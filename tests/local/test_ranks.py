@@ -5,8 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from jobs.stages.final_train import stage as final_train
 from jobs.stages.sweep import stage as sweep
 from tests.local.conftest import tiny
 from tests.support import two_ranks
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.studies import Studies
 from tests.support.trained_result import weights_of
 
@@ -39,7 +39,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         address = f"127.0.0.1:{server.getsockname()[1]}"
     command = [sys.executable, "-W", "error", "-m", "tests.support.two_ranks", str(folder)]
     ranks = [subprocess.Popen([*command, str(rank), address]) for rank in range(2)]
-    assert [rank.wait(timeout=240) for rank in ranks] == [0, 0]
+    assert [rank.wait(timeout=PATIENCE_SECONDS) for rank in ranks] == [0, 0]
     return [torch.load(folder / f"rank-{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -128,13 +128,6 @@ class Training:
         return sorted(int(file.name) for file in self.heartbeats.glob("*"))
 
 
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def is_gone(process: int) -> bool:
     """Also where nobody has asked how it ended."""
     try:
@@ -163,7 +156,7 @@ def test_interrupted_ranks_go_on_to_the_same_network_as_good_as_that_of_one_proc
     study = training.study
     process, ranks = training.start_and_save()
     process.terminate()
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 75, error
     assert error.count("interrupted; the progress is saved") == 1
     assert "Traceback" not in error
@@ -174,7 +167,7 @@ def test_interrupted_ranks_go_on_to_the_same_network_as_good_as_that_of_one_proc
 
     def finish() -> tuple[str, float]:
         process = training.start()
-        _, error = process.communicate(timeout=120)
+        _, error = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 0, error
         assert error.count(f"final training epoch {EPOCHS}/{EPOCHS}") == 1
         assert [epoch.epoch for epoch in read_epochs(study, 0)] == list(range(1, EPOCHS + 1))
@@ -199,7 +192,7 @@ def accuracy(study: FolderArtifacts) -> float:
 def test_killed_rank_ends_the_others_and_is_named(training: Training) -> None:
     process, ranks = training.start_and_save()
     os.kill(ranks[1], signal.SIGKILL)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 137
     assert " of 2 was ended by signal 9" in error.splitlines()[-1]
     assert all(map(is_gone, ranks))
@@ -209,7 +202,7 @@ def test_killed_rank_ends_the_others_and_is_named(training: Training) -> None:
 def test_ranks_end_with_the_process_that_has_started_them(training: Training) -> None:
     process, ranks = training.start_and_save()
     process.kill()
-    until(lambda: all(map(is_gone, ranks)), seconds=10)
+    until(lambda: all(map(is_gone, ranks)))
 
 
 def test_batch_that_two_ranks_cannot_share_is_refused_in_one_line(
@@ -219,6 +212,6 @@ def test_batch_that_two_ranks_cannot_share_is_refused_in_one_line(
     for stage in (prepare, sweep):
         stage.run(experiment, settings, root)
     process = Training(experiment, settings, tmp_path).start()
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=PATIENCE_SECONDS)
     assert error == ("resnet-sweep: training.batchSize=33: a multiple of finalTrain.gpus=2, 2 images a GPU or more\n")
     assert process.returncode == 78

@@ -14,6 +14,7 @@ from jobs.queue.tables import SlotState
 from tests.support import reporting
 from tests.support.databases import commit
 from tests.support.missing import missing
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.place import Place
 from tests.support.postgres import Postgres
 from tests.support.reporting import Reporting
@@ -114,7 +115,7 @@ def test_sweep_is_right_although_the_clock_jumps_all_the_time(place: Place, cloc
     try:
         workers = [reporting.start(sweep, settings, Reporting(3, 0.1)) for _ in range(3)]
         for worker in workers:
-            worker.join(60)
+            worker.join(PATIENCE_SECONDS)
     finally:
         ended.set()
         jumping.join()

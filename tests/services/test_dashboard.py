@@ -19,6 +19,7 @@ from jobs.stages.sweep.worker import Worker
 from tests.support import reporting
 from tests.support.asking import ask
 from tests.support.missing import missing
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.place import Place
 from tests.support.postgres import free_port
 from tests.support.reporting import Reporting
@@ -66,19 +67,18 @@ def dashboard(command: list[str], folder: Path, **environment: str) -> Iterator[
             yield port
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE_SECONDS)
 
 
 def until_it_answers(port: int) -> None:
-    deadline = time.monotonic() + 120
-    while True:
+    def answers() -> bool:
         try:
             assert ask(port, "/dashboard")[0] == 200
         except OSError:  # it does not listen yet, or is slow
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        else:
-            return
+            return False
+        return True
+
+    until(answers)
 
 
 def make_reader(place: Place, reader: str) -> None:

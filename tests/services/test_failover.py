@@ -1,7 +1,6 @@
 """A primary that gives way to another server while it still answers."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -19,6 +18,7 @@ from resnet_core.epoch import EpochResult
 from tests.support import reporting
 from tests.support.checker import check_sweep
 from tests.support.databases import opened
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.reporting import Reporting
 from tests.support.standby import PlaceWithStandby, place_with_standby
 
@@ -75,13 +75,13 @@ def test_owner_whose_claim_the_standby_never_received_settles_nothing(
             finish(run, 1)
             place.fail_over()
             others.append(reporting.start(sweep, settings_of(place), Reporting(2, 1.0)))
-            wait_until(lambda: [(change.slot, change.fence) for change in place.ledger(sweep)] == [(0, 1)])
+            until(lambda: [(change.slot, change.fence) for change in place.ledger(sweep)] == [(0, 1)])
             assert run.slot == 0
         for epoch in range(len(run.epochs) + 1, 3):
             finish(run, epoch)
 
     work(place, sweep, body)
-    others[0].join(30)
+    others[0].join(PATIENCE_SECONDS)
     assert others[0].exitcode == 0
     place.check(sweep)
     assert [line for line in caplog.messages if line.endswith("; the trial is dropped")]
@@ -146,10 +146,3 @@ def finish(run: RunningTrial, epoch: int) -> None:
     with run.checkpoint_writer(reporting.written) as writer:
         writer.save([*run.epochs, result])
     run.finish_epoch(result)
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -5,8 +5,6 @@ And the same with a guard taken away, which the checker has to notice.
 
 import signal
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.process import BaseProcess
 from typing import Literal
@@ -20,9 +18,10 @@ from jobs.queue.tables import slots
 from tests.support import reporting
 from tests.support.checker import Violation, check_ledger
 from tests.support.databases import commit
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.place import Place
 from tests.support.proxy import Act, Proxy, Statement
-from tests.support.reporting import LEASE, Guard, Reporting
+from tests.support.reporting import Guard, Reporting
 
 EPOCHS = 2
 AT_ONCE = 10  # cases that mostly wait
@@ -117,7 +116,7 @@ def without_clock(place: Place) -> None:
     body = Reporting(4, 0.2)
     workers = [reporting.start(sweep, settings, body, offset, "clock") for offset in (0, 7200)]
     for worker in workers:
-        worker.join(60)
+        worker.join(PATIENCE_SECONDS)
     place.check(sweep)
 
 
@@ -157,23 +156,24 @@ def run_case(
             return "cut after"
         reporting.kill(victim[0], signal.SIGSTOP)
         frozen.set()
-        thaw.wait(30)  # the statement is on its way all the time
+        thaw.wait(PATIENCE_SECONDS)  # the statement is on its way all the time
         return "forward"
 
     with Proxy(place.server.port, act) as proxy:
         settings = reporting.place(place.url(proxy.port), place.folder / study)
         victim.append(reporting.start(sweep, settings, body, guard=guard))
         if at and fault.startswith("freeze"):
-            frozen.wait(20)
+            until(lambda: frozen.is_set() or not victim[0].is_alive())
             if frozen.is_set():
                 finish_without(place, sweep, body, fault, guard)
             thaw.set()
             reporting.kill(victim[0], signal.SIGCONT)
-        victim[0].join(30)
+        victim[0].join(PATIENCE_SECONDS)
         assert victim[0].exitcode is not None, "it hangs"
         until(lambda: place.settled(sweep) or place.claimable(sweep))
         if not place.settled(sweep):
-            reporting.start(sweep, reporting.place(place.url(), place.folder / study), body, guard=guard).join(30)
+            settings = reporting.place(place.url(), place.folder / study)
+            reporting.start(sweep, settings, body, guard=guard).join(PATIENCE_SECONDS)
         place.check(sweep)
         return list(proxy.statements)
 
@@ -188,7 +188,7 @@ def finish_without(place: Place, sweep: Experiment, body: Reporting, fault: Faul
     before = len(place.ledger(sweep))
     second = reporting.start(sweep, settings, slow, guard=guard)
     if fault == "freeze until settled":
-        second.join(30)
+        second.join(PATIENCE_SECONDS)
         return
 
     def is_taken() -> bool:
@@ -219,10 +219,3 @@ def is_beginning(statement: str) -> bool:
 
 def is_write(statement: str) -> bool:
     return statement.startswith(("INSERT", "UPDATE", "DELETE"))
-
-
-def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20 * LEASE
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -26,6 +26,7 @@ from jobs.stages.final_train import stage as final_train
 from jobs.stages.sweep import stage as sweep
 from tests.local.conftest import tiny
 from tests.support.minio import Bucket
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.place import Place
 
 SAMPLED_ALONE = "sweep={trials: 3, epochs: 4, sampler: {name: random}, earlyStopping: {name: none}}"
@@ -59,7 +60,7 @@ class Cluster:
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         process = self.start(*arguments)
-        out, error = process.communicate(timeout=180)
+        out, error = process.communicate(timeout=PATIENCE_SECONDS)
         return process.returncode, out, error
 
     def stage(self, name: str, file: Path) -> None:
@@ -89,7 +90,7 @@ def test_stages_end_with_a_result_that_verifies_and_can_be_fetched(cluster: Clus
     cluster.stage("prepare", file)
     workers = [cluster.start("sweep", "--config", str(file)) for _ in range(2)]
     for worker in workers:
-        _out, error = worker.communicate(timeout=120)
+        _out, error = worker.communicate(timeout=PATIENCE_SECONDS)
         assert worker.returncode == 0, error
     cluster.stage("final-train", file)
     cluster.stage("evaluate", file)
@@ -147,7 +148,7 @@ def interrupt_sweep(cluster: Cluster, disturbed: Experiment, file: Path, number:
     until(lambda: any("checkpoint" in key for key in epochs.listing("trials")))
     worker.send_signal(number)
     started = time.monotonic()
-    _out, error = worker.communicate(timeout=60)
+    _out, error = worker.communicate(timeout=PATIENCE_SECONDS)
     assert worker.returncode == expected, error
     assert time.monotonic() - started < 20
     if number == signal.SIGTERM:
@@ -197,10 +198,3 @@ def test_service_that_dies_in_an_upload_of_the_result_is_waited_for(cluster: Clu
 
 def settled(cluster: Cluster, experiment: Experiment) -> int:
     return sum(row.state.settled for row in cluster.place.rows(experiment))
-
-
-def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

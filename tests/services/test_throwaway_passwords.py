@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from psycopg2.extensions import connection as Connection
 from jobs.artifacts import ArtifactsRefused
 from tests.support import minio as minio_support
 from tests.support.minio import Minio
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.postgres import binaries, free_port, unprivileged
 
 REPOSITORY = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ class Pod:
             yield
         finally:
             os.killpg(process.pid, signal.SIGQUIT)  # at once, as when it is killed
-            process.wait(30)
+            process.wait(PATIENCE_SECONDS)
 
     @property
     def log(self) -> str:
@@ -67,11 +67,13 @@ class Pod:
 
 
 def wait_until_ready(pod: Pod, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while "database system is ready to accept connections" not in pod.log:
+    def is_ready() -> bool:
+        if "database system is ready to accept connections" in pod.log:
+            return True
         assert process.poll() is None, pod.log
-        assert time.monotonic() < deadline, pod.log
-        time.sleep(0.05)
+        return False
+
+    until(is_ready)
 
 
 @pytest.fixture

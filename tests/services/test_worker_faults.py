@@ -13,6 +13,7 @@ from jobs.queue.tables import SlotState, slots
 from tests.support import reporting
 from tests.support.crew import Crew
 from tests.support.minio import Bucket
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.place import Place
 from tests.support.reporting import LEASE, Reporting
 
@@ -148,7 +149,7 @@ def test_clocks_of_the_workers_do_not_matter(place: Place) -> None:
     time.sleep(LEASE)
     workers.append(reporting.start(sweep, settings, body, 7200))
     for worker in workers:
-        worker.join(30)
+        worker.join(PATIENCE_SECONDS)
     place.check(sweep)
     assert sum(place.epochs_trained().values()) <= TRIALS * EPOCHS + 1
 
@@ -170,10 +171,10 @@ def test_terminated_worker_gives_its_slot_back_and_the_trial_goes_on(place: Plac
     time.sleep(1.2)
     started = time.monotonic()
     reporting.kill(first, signal.SIGTERM)
-    first.join(20)
+    first.join(PATIENCE_SECONDS)
     assert time.monotonic() - started < 5
     assert first.exitcode == 75
-    reporting.start(sweep, settings, body).join(30)
+    reporting.start(sweep, settings, body).join(PATIENCE_SECONDS)
     place.check(sweep)
     assert set(place.epochs_trained().values()) == {1}
     changes = [(change.before, change.after) for change in place.ledger(sweep)]

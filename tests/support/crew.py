@@ -1,6 +1,5 @@
 """Workers whose trials only report, and which are replaced when they end."""
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -8,10 +7,9 @@ from typing import Any
 
 from jobs.experiment.experiment import Experiment
 from tests.support import reporting
+from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.place import Place
 from tests.support.reporting import Reporting
-
-DEADLINE = 90  # seconds for a sweep of a few
 
 
 class Crew:
@@ -40,20 +38,22 @@ class Crew:
         """Until all is settled; `meanwhile` is called some twenty times a second."""
         self.run_until(lambda: self._place.settled(self._sweep), meanwhile)
         for process in self.processes:
-            process.join(20)
+            process.join(PATIENCE_SECONDS)
             self.exit_codes[process.exitcode] += 1
             process.kill()
 
     def run_until(self, reached: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while not reached():
-            assert time.monotonic() < deadline, f"{self.settled()} settled after {DEADLINE} s"
+        def reached_after_a_look() -> bool:
+            if reached():
+                return True
             meanwhile()
             for index, process in enumerate(self.processes):
                 if not process.is_alive():
                     self.exit_codes[process.exitcode] += 1
                     self.processes[index] = self._start()
-            time.sleep(0.05)
+            return False
+
+        until(reached_after_a_look)
 
     def settled(self) -> int:
         return sum(row.state.settled for row in self._place.rows(self._sweep))

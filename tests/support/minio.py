@@ -5,7 +5,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import trustme
 from jobs.artifacts.s3 import S3Artifacts, make_client
 from jobs.runtime.settings import Settings, read_settings
 from tests.support.missing import missing
+from tests.support.patience import until
 from tests.support.postgres import free_port
 
 USER, PASSWORD = "sweep", "s3cret/with+signs="
@@ -57,15 +57,17 @@ class Minio:
                 env={**os.environ, "MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD, "MINIO_BROWSER": "off"},
                 start_new_session=True,
             )  # fmt: skip
-        client, deadline = self.client(), time.monotonic() + 60
-        while True:
+        server, client = self._server, self.client()
+
+        def answers() -> bool:
             try:
                 client.list_buckets()
             except Exception:
-                assert time.monotonic() < deadline, (self.folder / "log").read_text()
-                time.sleep(0.1)
-            else:
-                return
+                assert server.poll() is None, (self.folder / "log").read_text()
+                return False
+            return True
+
+        until(answers)
 
     def stop(self) -> None:
         """At once, as when it is killed."""

@@ -3,15 +3,13 @@
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg2
-
 from tests.support.missing import missing
-from tests.support.postgres import PASSWORD, USER, Postgres, free_port, unprivileged
+from tests.support.patience import PATIENCE_SECONDS, until
+from tests.support.postgres import PASSWORD, USER, Postgres, answers, free_port, unprivileged
 
 
 @contextmanager
@@ -34,20 +32,8 @@ def pgbouncer(server: Postgres, database: str, sessions: int) -> Iterator[str]:
             process = subprocess.Popen([program, settings], stdout=log, stderr=subprocess.STDOUT, user=user)
         try:
             url = f"postgresql://{USER}@127.0.0.1:{port}/{database}?sslmode=disable&gssencmode=disable"
-            _wait_for(url, folder / "log")
+            until(lambda: answers(url, process, folder / "log"))
             yield url
         finally:
             process.terminate()
-            process.wait(10)
-
-
-def _wait_for(url: str, log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            psycopg2.connect(url).close()
-        except psycopg2.OperationalError:
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        else:
-            return
+            process.wait(PATIENCE_SECONDS)

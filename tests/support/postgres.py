@@ -18,6 +18,7 @@ import pytest
 import trustme
 
 from tests.support.missing import missing
+from tests.support.patience import until
 
 USER, PASSWORD = "sweep", "p@ss:w/ör d%{x}"  # whatever a person may choose
 SETTINGS = {"fsync": "off", "max_connections": "300", "listen_addresses": "127.0.0.1"}
@@ -61,15 +62,8 @@ class Postgres:
                 start_new_session=True,
                 env={**os.environ, **self.environment},
             )
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                psycopg2.connect(self.url("postgres")).close()
-            except psycopg2.OperationalError:
-                assert time.monotonic() < deadline, (self.folder / "log").read_text()
-                time.sleep(0.05)
-            else:
-                return
+        server = self._server
+        until(lambda: answers(self.url("postgres"), server, self.folder / "log"))
 
     def stop(self) -> None:
         """At once, as when it is killed: connections end in the middle of a word."""
@@ -167,3 +161,13 @@ def unprivileged(folder: Path) -> str | None:
     user = "postgres" if "postgres" in names else "nobody"
     os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
     return user
+
+
+def answers(url: str, server: subprocess.Popen[bytes], log: Path) -> bool:
+    """Whether `server` takes connections at `url` yet; an AssertionError with its log when it has ended."""
+    try:
+        psycopg2.connect(url).close()
+    except psycopg2.OperationalError:
+        assert server.poll() is None, log.read_text()
+        return False
+    return True

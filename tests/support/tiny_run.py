@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.local.conftest import TINY
 from tests.support import no_pickle
+from tests.support.patience import PATIENCE_SECONDS
 
 # Two runs compute the same bits where nothing is measured.
 OVERRIDES = (*TINY, "finalTrain.seeds=2", "training.precision=fp32")
@@ -29,5 +30,5 @@ def run_local(runs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """All stages, in processes that end if they open a pickle."""
     command = local_command(runs, *arguments)
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=600, check=False, env=no_pickle.environment()
+        command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, env=no_pickle.environment()
     )

@@ -68,13 +68,14 @@ class Workers:
             self._stages.refresh()
 
     def _hang(self, jobs: list[Object], status: SweepStatus) -> bool:
-        """Whether workers run and none has held a trial for two leases.
+        """Whether workers run, and the leases of all trials that are held ran out two leases ago.
 
-        That happens when the healthy workers had left before the leases of hung ones ran out.
+        That happens when the healthy workers had left before the leases of hung ones ran out. Where no trial is held,
+        workers may still be fetching their images and data; one that hangs then is found by its probe.
         """
         phases = [phase for job in jobs if is_live(job) for phase in self._watcher.phases(job)]
-        held = any(trial.lease_left is not None and trial.lease_left > 0 for trial in status.running)
-        if held or "Running" not in phases or "Pending" in phases:
+        leases = [trial.lease_left for trial in status.running if trial.lease_left is not None]
+        if not leases or max(leases) > 0 or "Running" not in phases or "Pending" in phases:
             self._idle_since = None
             return False
         self._idle_since = self._idle_since or time.monotonic()

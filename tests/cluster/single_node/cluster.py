@@ -64,7 +64,7 @@ class SingleNode:
         start("containerd", node.containerd(layout))
         await_("containerd", lambda: _succeeds(layout.ctr("version")), 30)
         node.import_pause_image(layout)
-        await_("apiserver", self._api_answers, 60)
+        await_("apiserver", self._api_answers, 300)
         start("controllers", control_plane.controllers(layout))
         start("scheduler", control_plane.scheduler(layout))
         start("proxy", node.proxy(layout))
@@ -102,7 +102,7 @@ class SingleNode:
         before = self._heartbeat()
         self._processes.start("kubelet", node.kubelet(self.layout))
         # a kubelet that registers sets what it does not know to zero, and sends its first heartbeat afterwards
-        self._processes.await_("kubelet", lambda: self._heartbeat() not in (None, before), 60)
+        self._processes.await_("kubelet", lambda: self._heartbeat() not in (None, before), 300)
         patch = [{"op": "add", "path": "/status/capacity/nvidia.com~1gpu", "value": str(GPUS)}]
         self._kubectl("patch", "node", NODE, "--subresource=status", "--type=json", f"--patch={json.dumps(patch)}")
 
@@ -114,7 +114,7 @@ class SingleNode:
         self._processes.stop("apiserver")
         time.sleep(seconds_down)
         self._processes.start("apiserver", control_plane.api_server(self.layout))
-        self._processes.await_("apiserver", self._api_answers, 60)
+        self._processes.await_("apiserver", self._api_answers, 300)
 
     def environment(self) -> dict[str, str]:
         return {"KUBECONFIG": str(self.layout.kubeconfig()), "PATH": f"{self.layout.commands}:{os.environ['PATH']}"}

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE_SECONDS
+
 SCRIPT = """
 import logging
 from jobs.queue.ledger import Usage
 from jobs.queue.status import SweepStatus, TrialStatus
 from jobs.queue.tables import SlotState
 from jobs.runners.display import Display
+
 with Display("text") as display:
     display.sweep(SweepStatus([TrialStatus(slot=0, state=SlotState.WAITING, seconds=None)], Usage(0, 0, {})), 3)
     logging.getLogger("test").info("trial %s", "0 \\x1b[2J[/x]")
@@ -27,7 +30,7 @@ def on_terminal(term: str) -> str:
     environment = {**os.environ, "TERM": term}
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         environment.pop(name, None)
-    subprocess.run([sys.executable, "-c", SCRIPT], stderr=theirs, env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", SCRIPT], stderr=theirs, env=environment, check=True, timeout=PATIENCE_SECONDS)
     os.close(theirs)
     with open(ours, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
         return file.read(65536).decode()
@@ -52,6 +55,8 @@ def test_file_has_log_lines_whatever_colours_are_asked_for(variable: str, tmp_pa
     file = tmp_path / "log"
     with file.open("w") as opened:
         environment = {**os.environ, variable: "1"}
-        subprocess.run([sys.executable, "-c", SCRIPT], stderr=opened, env=environment, check=True, timeout=60)
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT], stderr=opened, env=environment, check=True, timeout=PATIENCE_SECONDS
+        )
     (line,) = file.read_text().splitlines()
     assert line.endswith(r" INFO    trial 0 \x1b[2J[/x]")

@@ -1,5 +1,6 @@
 """How often the pipeline makes another Job for a sweep."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from jobs.runtime.retry import Patience
 from tests.support.api_server import api_server
 
 TRIALS = 9
+LEASE_SECONDS = 0.05
 LABELS = {"app.kubernetes.io/instance": "run1", "app.kubernetes.io/component": "sweep"}
 
 
@@ -24,33 +26,48 @@ def manifest() -> dict[str, Any]:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "run1-sweep", "labels": LABELS}, "spec": spec}
 
 
-def status(settled: int) -> SweepStatus:
-    states = [SlotState.COMPLETE] * settled + [SlotState.WAITING] * (TRIALS - settled)
+def status(settled: int, *lease_left: float) -> SweepStatus:
+    """So many trials settled, a running one for each lease, and the rest waiting."""
+    left = [*[None] * settled, *lease_left, *[None] * (TRIALS - settled - len(lease_left))]
+    states = [SlotState.COMPLETE] * settled + [SlotState.RUNNING] * len(lease_left) + [SlotState.WAITING] * TRIALS
     told = {"parameters": {}, "epoch": 1, "accuracy": 0.5, "seconds": 1.0}
-    trials = [TrialStatus(slot=slot, number=slot, state=state, **told) for slot, state in enumerate(states)]
+    trials = [
+        TrialStatus(slot=slot, number=slot, state=states[slot], lease_left=seconds, **told)
+        for slot, seconds in enumerate(left)
+    ]
     return SweepStatus(trials, Usage(0, 0, {}))
 
 
 class Sweep:
     """A sweep whose Jobs all end at once; how many trials they have settled by then is what a test says."""
 
-    def __init__(self, workers: Workers, jobs: list[dict[str, Any]]) -> None:
-        self.workers, self.jobs = workers, jobs
+    def __init__(self, workers: Workers, jobs: list[dict[str, Any]], pods: list[dict[str, Any]]) -> None:
+        self.workers, self.jobs, self.pods = workers, jobs, pods
 
     def goes_on_with(self, settled: int) -> None:
         self.workers.see_to(status(settled), lambda: TRIALS - settled)
         for job in self.jobs:
             job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
 
+    def runs(self) -> None:
+        """Two workers of the only Job do, and none of it has ended."""
+        self.jobs[0]["status"] = {"active": 2}
+        name, now = self.jobs[0]["metadata"]["name"], "2026-01-01T00:00:00Z"
+        labels = {**LABELS, "batch.kubernetes.io/job-name": name}
+        for index in range(2):
+            metadata = {"name": f"{name}-{index}", "uid": str(index), "labels": labels, "creationTimestamp": now}
+            self.pods.append({"metadata": metadata, "status": {"phase": "Running"}})
+
 
 @pytest.fixture
 def sweep() -> Iterator[Sweep]:
     jobs: list[dict[str, Any]] = []
-    with api_server(jobs) as namespace:
+    pods: list[dict[str, Any]] = []
+    with api_server(jobs, pods) as namespace:
         watcher = Watcher(namespace, "run1", lease_seconds=60)
         stages = Stages(namespace, watcher, {"sweep": StageJob("sweep", manifest())}, 1, Patience(1))
         stages.take_over("run1-stages")
-        yield Sweep(Workers(stages, lease_seconds=60), jobs)
+        yield Sweep(Workers(stages, lease_seconds=LEASE_SECONDS), jobs, pods)
 
 
 def test_jobs_that_settle_no_trial_end_the_sweep_after_three(sweep: Sweep) -> None:
@@ -93,3 +110,24 @@ def test_job_that_has_ended_and_is_removed_afterwards_counts(sweep: Sweep) -> No
         sweep.jobs.clear()
     with pytest.raises(StageFailed, match="3 sweep Jobs in a row"):
         sweep.goes_on_with(settled=4)
+
+
+def test_workers_whose_leases_have_all_run_out_are_joined_by_others(sweep: Sweep) -> None:
+    sweep.workers.see_to(status(4), lambda: TRIALS - 4)
+    sweep.runs()
+    for lease_left in (-1.0, -2.0):
+        sweep.workers.see_to(status(4, lease_left), lambda: TRIALS - 4)
+        assert len(sweep.jobs) == 1
+        time.sleep(LEASE_SECONDS)
+    sweep.workers.see_to(status(4, -3.0), lambda: TRIALS - 4)
+    assert len(sweep.jobs) == 2
+
+
+@pytest.mark.parametrize("leases", [(), (-1.0, 1.0)], ids=["none holds a trial yet", "one of two works"])
+def test_workers_that_have_yet_to_begin_or_work_stay_alone(sweep: Sweep, leases: tuple[float, ...]) -> None:
+    sweep.workers.see_to(status(4), lambda: TRIALS - 4)
+    sweep.runs()
+    for _ in range(4):
+        sweep.workers.see_to(status(4, *leases), lambda: TRIALS - 4)
+        time.sleep(LEASE_SECONDS)
+    assert len(sweep.jobs) == 1

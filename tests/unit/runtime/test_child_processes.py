@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.runtime.child_processes import ChildProcess, ChildProcesses, shell_exit_code
+from tests.support.patience import PATIENCE_SECONDS
 
 Start = Callable[[ChildProcesses, int, str], ChildProcess]
 
@@ -72,7 +73,7 @@ def test_child_that_has_ended_is_taken_once(
     children: ChildProcesses, code: str, returncode: int, exit_code: int
 ) -> None:
     child = children.start(3, [code], {})
-    child.wait(60)
+    child.wait(PATIENCE_SECONDS)
     assert children.running == {3: child}
     assert children.take_ended() == {3: child}
     assert (child.returncode, shell_exit_code(child.returncode)) == (returncode, exit_code)
@@ -91,7 +92,7 @@ def test_child_has_our_environment_with_its_changes(
     monkeypatch.setenv("THREADS", "8")
     monkeypatch.setenv("DEVICE", "cpu")
     code = "print(os.environ['THREADS'], os.environ['DEVICE'], sys.stdin.read())"
-    children.start(0, [code], {"THREADS": 2}).wait(60)
+    children.start(0, [code], {"THREADS": 2}).wait(PATIENCE_SECONDS)
     assert capfd.readouterr().out == "2 cpu \n"
 
 
@@ -99,7 +100,7 @@ def test_errors_are_kept_only_if_asked(children: ChildProcesses, capfd: pytest.C
     shown = children.start(0, ["print('shown', file=sys.stderr)"], {})
     kept = children.start(1, ["print('kept ä', file=sys.stderr)"], {}, keep_errors=True)
     for child in (shown, kept):
-        child.wait(60)
+        child.wait(PATIENCE_SECONDS)
     assert children.take_ended() == {0: shown, 1: kept}
     assert (shown.error_text, kept.error_text) == ("", "kept ä\n")
     assert capfd.readouterr().err == "shown\n"
@@ -141,7 +142,7 @@ def test_sigterm_is_sent_once(children: ChildProcesses, start: Start, told: Call
     told()
     children.terminate()
     child.send_signal(signal.SIGUSR1)
-    assert child.wait(60) == 0
+    assert child.wait(PATIENCE_SECONDS) == 0
 
 
 def test_heartbeat_of_a_killed_child_is_removed_and_that_of_another_stays(
@@ -152,6 +153,6 @@ def test_heartbeat_of_a_killed_child_is_removed_and_that_of_another_stays(
     for child in (killed, other):
         (tmp_path / f"heartbeats/{child.pid}").touch()
     killed.kill()
-    killed.wait(60)
+    killed.wait(PATIENCE_SECONDS)
     children.take_ended()
     assert [file.name for file in (tmp_path / "heartbeats").iterdir()] == [str(other.pid)]
