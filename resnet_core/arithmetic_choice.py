@@ -1,6 +1,6 @@
 """Chooses in what a training computes: what the user asks for, else what is fastest on this device.
 
-Of a CPU this is measured at the start of a training, in some 0.1 s. Its flags do not tell: with AVX512-BF16, one CPU
+Of a CPU this is measured at the start of a training, in less than 0.5 s. Its flags do not tell: with AVX512-BF16, one CPU
 multiplies in bf16 twice as fast as in fp32, and another half as fast (tests/benchmarks/RESULTS.md).
 """
 
@@ -22,8 +22,9 @@ from resnet_core.distributed import ALONE, Group
 # How many times as fast a way has to be for it to be taken. bf16 has to gain more, since it rounds more coarsely and
 # what surrounds the layers of a network gains nothing.
 BF16_GAIN, GAIN = 1.15, 1.1
-# What a measured layer has at most. A step of so many multiply-accumulates takes 3 ms with AVX-512.
-MACS, WIDTH, NORM_PIXELS = 80_000_000, 512, 16_384
+# What a measured layer has at most. A step of so many multiply-accumulates takes 30 ms with AVX-512. With much fewer
+# the weights, which are converted in every step, weigh more than the pixels: bf16 gains 1.2 there and 2.7 in training.
+MACS, WIDTH, NORM_PIXELS = 600_000_000, 256, 16_384
 
 FP32, BF16 = Arithmetic(torch.float32), Arithmetic(torch.bfloat16)
 WINOGRAD = Arithmetic(torch.float32, winograd=True)
