@@ -15,18 +15,24 @@ class Arithmetic:
     """Trainings with equal values of this round alike on one machine.
 
     With `winograd`, convolutions of small maps take fewer multiplications (`cpu/winograd.py`). With
-    `grouped_batch_norm`, batch norm of odd widths works on groups of pixels (`cpu/batch_norm.py`). Both hold for the
+    `grouped_batch_norm`, batch norm of odd widths works on groups of pixels (`cpu/batch_norm.py`). With
+    `product_gradient`, weight gradients of small maps are matrix products (`cpu/weight_gradient.py`). All hold for the
     layers that their modules say they are meant for. `reason` tells a person how the choice came about.
     """
 
     precision: torch.dtype
     winograd: bool = False
     grouped_batch_norm: bool = False
+    product_gradient: bool = False
     reason: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """For the log, with the reason."""
-        ways = {"Winograd's convolutions": self.winograd, "batch norm by groups of pixels": self.grouped_batch_norm}
+        ways = {
+            "Winograd's convolutions": self.winograd,
+            "weight gradients as products": self.product_gradient,
+            "batch norm by groups of pixels": self.grouped_batch_norm,
+        }
         taken = [self.precision_name, *(way for way, used in ways.items() if used)]
         return f"{' with '.join(taken[:2])}{''.join(f' and {way}' for way in taken[2:])} ({self.reason})"
 
@@ -47,6 +53,7 @@ class Arithmetic:
             "precision": self.precision_name,
             "winograd": self.winograd,
             "grouped_batch_norm": self.grouped_batch_norm,
+            "product_gradient": self.product_gradient,
         }
 
     @classmethod
@@ -55,5 +62,6 @@ class Arithmetic:
             precision=PRECISIONS[str(record["precision"])],
             winograd=bool(record["winograd"]),
             grouped_batch_norm=bool(record["grouped_batch_norm"]),
+            product_gradient=bool(record["product_gradient"]),
             reason="as this training began",
         )

@@ -1,7 +1,7 @@
 """Chooses in what a training computes: what the user asks for, else what is fastest on this device.
 
-Of a CPU this is measured at the start of a training, in less than 0.5 s. Its flags do not tell: with AVX512-BF16, one CPU
-multiplies in bf16 twice as fast as in fp32, and another half as fast (tests/benchmarks/RESULTS.md).
+Of a CPU this is measured at the start of a training, in less than a second. Its flags do not tell: with AVX512-BF16,
+one CPU multiplies in bf16 twice as fast as in fp32, and another half as fast (tests/benchmarks/RESULTS.md).
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import torch
 
 from resnet_core.arithmetic import Arithmetic
-from resnet_core.cpu import batch_norm, winograd
+from resnet_core.cpu import batch_norm, weight_gradient, winograd
 from resnet_core.cpu.timing import Clock, Layer, Timed, timed
 from resnet_core.description import NetworkConfig
 from resnet_core.distributed import ALONE, Group
@@ -85,6 +85,7 @@ def choose_arithmetic(
         precision=torch.bfloat16 if group.first(lambda: chosen.precision == torch.bfloat16) else torch.float32,
         winograd=group.first(lambda: chosen.winograd),
         grouped_batch_norm=group.first(lambda: chosen.grouped_batch_norm),
+        product_gradient=group.first(lambda: chosen.product_gradient),
         reason=chosen.reason or "as rank 0 has chosen",
     )
 
@@ -96,10 +97,32 @@ def _choose_on_gpu(device: torch.device) -> Arithmetic:
 
 def _choose_on_cpu(network: NetworkConfig, image_size: int, batch_size: int, clock: Clock) -> Arithmetic:
     convolutions = list(_convolutions(network, image_size))
-    small = [each for each in convolutions if winograd.fits(batch_size, *each)]
+    chosen, why = _choose_precision(convolutions, batch_size, clock)
+    plain = replace(chosen, winograd=False)
+
+    def gains(layer: Layer, way: Arithmetic, *names: str) -> bool:
+        found = clock(layer, plain, way)
+        why.append(_told(found, *names))
+        return _gain(found) >= GAIN
+
+    small = [each for each in convolutions if weight_gradient.fits(batch_size, *each)]
+    if plain == BF16 and small:
+        layer, way = _part_of(_costliest(small), batch_size), replace(plain, product_gradient=True)
+        chosen = replace(chosen, product_gradient=gains(layer, way, "torch's weight gradient", "as a product"))
+    norm = _costliest_norm(network, image_size, batch_size)
+    if norm is not None:
+        way = replace(plain, grouped_batch_norm=True)
+        chosen = replace(chosen, grouped_batch_norm=gains(norm, way, "torch's batch norm", "by groups of pixels"))
+    return replace(chosen, reason="; ".join(why))
+
+
+def _choose_precision(
+    convolutions: Sequence[Convolution], batch_size: int, clock: Clock
+) -> tuple[Arithmetic, list[str]]:
+    """bf16 or float32, the latter with Winograd's convolutions where they are faster; and what was measured."""
     found = clock(_part_of(_costliest(convolutions), batch_size), FP32, BF16)
     bf16_gain, why = _gain(found), [_told(found, "float32", "bfloat16")]
-    winograd_gain = 1.0
+    small, winograd_gain = [each for each in convolutions if winograd.fits(batch_size, *each)], 1.0
     if small:
         found = clock(_least_for_winograd(_costliest(small).side), FP32, WINOGRAD)
         why.append(_told(found, "direct convolution", "Winograd's"))
@@ -107,15 +130,9 @@ def _choose_on_cpu(network: NetworkConfig, image_size: int, batch_size: int, clo
 
     others = 1 - sum(each.macs for each in small) / sum(each.macs for each in convolutions)
     fp32_gain = 1 / (others + (1 - others) / winograd_gain)
-    plain = BF16 if bf16_gain >= BF16_GAIN * fp32_gain else FP32
-    chosen = replace(plain, winograd=plain is FP32 and winograd_gain > 1)
-
-    norm = _costliest_norm(network, image_size, batch_size)
-    if norm is not None:
-        found = clock(norm, plain, replace(plain, grouped_batch_norm=True))
-        why.append(_told(found, "torch's batch norm", "by groups of pixels"))
-        chosen = replace(chosen, grouped_batch_norm=_gain(found) >= GAIN)
-    return replace(chosen, reason="; ".join(why))
+    if bf16_gain >= BF16_GAIN * fp32_gain:
+        return BF16, why
+    return WINOGRAD if winograd_gain > 1 else FP32, why
 
 
 def _gain(found: Timed | None) -> float:

@@ -7,16 +7,22 @@ Evaluation is torch's own everywhere, so that two machines differ as little as t
 from torch import Tensor, nn
 
 from resnet_core.arithmetic import Arithmetic
-from resnet_core.cpu import batch_norm, winograd
+from resnet_core.cpu import batch_norm, weight_gradient, winograd
 from resnet_core.model import BatchNorm2d
 
 
 class FasterConv2d(nn.Conv2d):
-    """A 3x3 convolution with stride 1 that takes fewer multiplications where that is faster."""
+    """A 3x3 convolution that takes fewer multiplications, or has its weight gradient at once, where that is faster.
+
+    The first is for float32 and the second for bf16.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and winograd.pays(x, self.weight):
+        stride, _ = self.stride
+        if self.training and stride == 1 and winograd.pays(x, self.weight):
             return winograd.conv2d(x, self.weight)
+        if self.training and weight_gradient.pays(x, self.weight, stride):
+            return weight_gradient.conv2d(x, self.weight, stride)
         return super().forward(x)
 
 
@@ -41,8 +47,8 @@ def use_faster_layers(network: nn.Module, arithmetic: Arithmetic) -> None:
         if arithmetic.grouped_batch_norm and type(module) is BatchNorm2d:
             module.__class__ = FasterBatchNorm2d
         elif (
-            arithmetic.winograd
+            (arithmetic.winograd or arithmetic.product_gradient)
             and type(module) is nn.Conv2d
-            and (module.kernel_size, module.stride) == ((3, 3), (1, 1))
+            and module.kernel_size == (3, 3)
         ):
             module.__class__ = FasterConv2d

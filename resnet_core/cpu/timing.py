@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_core.arithmetic import Arithmetic
-from resnet_core.cpu import batch_norm, winograd
+from resnet_core.cpu import batch_norm, weight_gradient, winograd
 
 # Rounds begin as long as the first of these; until there are so many of them, as long as the second.
 SECONDS, PATIENCE = 0.02, 1.0
@@ -103,9 +103,11 @@ def _seconds(step: Callable[[], None]) -> float:
 def _step(layer: Layer, arithmetic: Arithmetic) -> Callable[[], None]:
     """Forward and backward pass of the layer, for the gradients of its input and its parameters."""
     filters = layer.filters
-    convolve: Callable[[Tensor, Tensor], Tensor] = (
-        winograd.conv2d if arithmetic.winograd else partial(F.conv2d, padding=1)
-    )
+    convolve: Callable[[Tensor, Tensor], Tensor] = partial(F.conv2d, padding=1)
+    if arithmetic.winograd:
+        convolve = winograd.conv2d
+    elif arithmetic.product_gradient:
+        convolve = weight_gradient.conv2d
     x = _maps(layer).to(arithmetic.precision).requires_grad_()
     kernel = None
     if filters is not None:

@@ -48,7 +48,7 @@ from resnet_core.training_state import Checkpoint
 
 PUBLISHED = ["training.optimizer=rmsprop", "training.lr=0.0005", "training.momentum=0.0"]
 PROBED_STEPS = 20  # of each of the epochs by which speed is measured
-USED = 0.92  # of the time: the fastest epoch is measured, and the others are slower where a machine does other work, too
+USED = 0.92  # of the time: the fastest epoch is measured, and others are slower where a machine has other work, too
 
 
 @dataclass(frozen=True)

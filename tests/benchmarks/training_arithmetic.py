@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
-from resnet_core.cpu import winograd
+from resnet_core.cpu import weight_gradient, winograd
 from tests.benchmarks.training_setup import BATCH, Bench, print_table
 
 Convolve = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -36,12 +36,13 @@ def run(bench: Bench) -> None:
     }
     if not bench.on_gpu:
         ways["float32, Winograd"] = (torch.float32, winograd.conv2d)
+        ways["bfloat16, gradient as product"] = (torch.bfloat16, weight_gradient.conv2d)
     products = (product_rate(bench.device, precision) for precision, _ in ways.values())
     rows = [["matrix product", *map(_giga, products)]]
     for channels, side in CONVOLUTIONS:
         each = [
             _convolution_rates(bench.device, precision, convolve, channels, side)
-            if convolve is direct or side in winograd.SIDES
+            if convolve is direct or side <= max(winograd.SIDES)
             else (None, None)
             for precision, convolve in ways.values()
         ]

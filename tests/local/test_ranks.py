@@ -66,7 +66,8 @@ def test_ranks_go_on_in_an_epoch_that_one_process_began(found: list[dict[str, An
 
 
 def test_all_ranks_compute_in_what_the_first_has_chosen(found: list[dict[str, Any]]) -> None:
-    expected = {"precision": "bfloat16", "winograd": False, "grouped_batch_norm": False}
+    ways = dict.fromkeys(("winograd", "grouped_batch_norm", "product_gradient"), False)
+    expected = {"precision": "bfloat16", **ways}
     assert [rank["chosen"] for rank in found] == [expected] * 2
 
 

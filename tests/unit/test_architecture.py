@@ -115,7 +115,7 @@ def test_science_is_made_faster_on_cpus_where_it_is_chosen_and_where_it_trains()
         for name in imported(file)
         if name.startswith("resnet_core.cpu") and file.parent.name != "cpu"
     }
-    chosen = {("arithmetic_choice.py", module) for module in ("timing", "winograd", "batch_norm")}
+    chosen = {("arithmetic_choice.py", module) for module in ("timing", "winograd", "weight_gradient", "batch_norm")}
     checked = ("training_step.py", "layers")  # by `check --device`
     assert found == chosen | {("train.py", "layers"), ("train.py", "memory"), checked}
 

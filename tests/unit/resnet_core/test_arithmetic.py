@@ -6,7 +6,7 @@ import torch
 
 from resnet_core.arithmetic import Arithmetic
 
-ALL = [Arithmetic(*values) for values in product((torch.float32, torch.bfloat16), (False, True), (False, True))]
+ALL = [Arithmetic(*values) for values in product((torch.float32, torch.bfloat16), *[(False, True)] * 3)]
 
 
 @pytest.mark.parametrize("arithmetic", ALL, ids=str)
@@ -24,6 +24,8 @@ def test_text_names_what_is_computed_and_why() -> None:
     assert str(Arithmetic(torch.bfloat16, reason="asked for")) == "bfloat16 (asked for)"
     both = Arithmetic(torch.float32, winograd=True, grouped_batch_norm=True, reason="faster")
     assert str(both) == "float32 with Winograd's convolutions and batch norm by groups of pixels (faster)"
+    product = Arithmetic(torch.bfloat16, product_gradient=True, reason="faster")
+    assert str(product) == "bfloat16 with weight gradients as products (faster)"
 
 
 def test_autocast_is_that_of_the_precision() -> None:

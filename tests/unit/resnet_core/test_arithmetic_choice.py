@@ -21,8 +21,8 @@ ODD = NetworkConfig.from_model(ModelConfig(depths=(1, 1), widths=(53, 90), strid
 class MachineThat:
     """Takes so many times the speed of plain float32 for what a layer is computed in; notes what it was asked."""
 
-    def __init__(self, bf16: float = 1.0, winograd: float = 1.0, groups: float = 1.0) -> None:
-        self._bf16, self._winograd, self._groups = bf16, winograd, groups
+    def __init__(self, bf16: float = 1.0, winograd: float = 1.0, groups: float = 1.0, products: float = 1.0) -> None:
+        self._bf16, self._winograd, self._groups, self._products = bf16, winograd, groups, products
         self.asked: list[tuple[Layer, Arithmetic, Arithmetic]] = []
 
     def __call__(self, layer: Layer, before: Arithmetic, after: Arithmetic) -> Timed | None:
@@ -32,6 +32,7 @@ class MachineThat:
     def _seconds(self, arithmetic: Arithmetic) -> float:
         speed = self._bf16 if arithmetic.precision == torch.bfloat16 else 1.0
         speed *= self._winograd if arithmetic.winograd else 1.0
+        speed *= self._products if arithmetic.product_gradient else 1.0
         speed *= self._groups if arithmetic.grouped_batch_norm else 1.0
         return 0.001 / speed
 
@@ -70,7 +71,7 @@ def test_convolution_before_a_maximum_counts_with_the_maps_that_it_has() -> None
 @pytest.mark.parametrize("network", [SMALL_MAPS, LARGE_MAPS, ODD])
 def test_the_recipe_overrules_what_is_faster(network: NetworkConfig, asked: str, precision: torch.dtype) -> None:
     """And then nothing is measured."""
-    machine = MachineThat(bf16=0.5 if asked == "bf16" else 2.0, winograd=2, groups=2)
+    machine = MachineThat(bf16=0.5 if asked == "bf16" else 2.0, winograd=2, groups=2, products=2)
     assert chosen(machine, network, asked) == Arithmetic(precision)
     assert machine.asked == []
 
@@ -78,6 +79,14 @@ def test_the_recipe_overrules_what_is_faster(network: NetworkConfig, asked: str,
 @pytest.mark.parametrize(("speed", "used"), [(0.7, False), (GAIN - 0.01, False), (GAIN + 0.01, True)])
 def test_fewer_multiplications_are_taken_only_where_they_are_faster(speed: float, used: bool) -> None:
     assert chosen(MachineThat(winograd=speed), SMALL_MAPS) == Arithmetic(torch.float32, winograd=used)
+
+
+@pytest.mark.parametrize(("speed", "used"), [(0.7, False), (GAIN - 0.01, False), (GAIN + 0.01, True)])
+def test_weight_gradients_are_products_only_where_that_is_faster(speed: float, used: bool) -> None:
+    machine = MachineThat(bf16=2, products=speed)
+    assert chosen(machine, SMALL_MAPS) == Arithmetic(torch.bfloat16, product_gradient=used)
+    layer, *_ = machine.asked[-1]
+    assert (layer.columns, layer.filters, layer.threads) == (8, 256, 1)
 
 
 def test_bf16_has_to_be_faster_than_float32_with_fewer_multiplications() -> None:

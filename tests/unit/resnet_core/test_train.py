@@ -24,7 +24,7 @@ from resnet_core.config import (
     ScheduleConfig,
     TrainingConfig,
 )
-from resnet_core.cpu import batch_norm, winograd
+from resnet_core.cpu import batch_norm, weight_gradient, winograd
 from resnet_core.cpu.layers import FasterBatchNorm2d, FasterConv2d, use_faster_layers
 from resnet_core.data import Images
 from resnet_core.epoch import EpochResult
@@ -162,8 +162,8 @@ def test_resumed_training_computes_as_it_began_whatever_would_be_chosen_now(
 
 def test_resumed_training_takes_the_faster_layers_that_it_began_with(data: TrainingData) -> None:
     _, _, checkpoints = run(data, EVERYTHING, 1)
-    for winograd_, groups in product((False, True), repeat=2):
-        record = Arithmetic(torch.float32, winograd_, groups).to_record()
+    for winograd_, groups, products in product((False, True), repeat=3):
+        record = Arithmetic(torch.float32, winograd_, groups, products).to_record()
         model = network()
         train(
             model,
@@ -175,7 +175,7 @@ def test_resumed_training_takes_the_faster_layers_that_it_began_with(data: Train
             saver=(saved := AllSaved()),
         )
         kinds, last = {type(module) for module in model.modules()}, saved.checkpoints
-        assert (FasterConv2d in kinds, FasterBatchNorm2d in kinds) == (winograd_, groups)
+        assert (FasterConv2d in kinds, FasterBatchNorm2d in kinds) == (winograd_ or products, groups)
         assert last[-1]["arithmetic"] == record
 
 
@@ -305,6 +305,26 @@ def test_losses_of_fifty_steps_with_fewer_multiplications_are_those_of_the_plain
     ours, plain = losses_of_fifty_steps(data, network, "sgd")
     assert ours == pytest.approx(plain, rel=2e-3)
     assert conv2d.call_count == 50 * 2
+
+
+def test_losses_of_fifty_steps_with_gradients_as_products_are_those_of_torch(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a network of 8 x 8 and 4 x 4 pixels, the first convolution of each block with a stride."""
+    model = ModelConfig(depths=(1, 1), width=weight_gradient.LEAST_CHANNELS, stem_width=64, strides=(4, 2))
+    recipe = TrainingConfig(batch_size=len(data.train), precision="bf16", augmentation=AugmentationConfig(flip=False))
+    conv2d = Mock(wraps=weight_gradient.conv2d)
+    monkeypatch.setattr(weight_gradient, "conv2d", conv2d)
+
+    def losses(arithmetic: Arithmetic) -> list[float]:
+        found: list[float] = []
+        network = with_faster_layers(model, arithmetic)
+        train(network, recipe, data, 50, seed=7, on_epoch=lambda result, _: found.append(result.train_loss))
+        return found
+
+    plain = losses(Arithmetic(torch.bfloat16))
+    assert losses(Arithmetic(torch.bfloat16, product_gradient=True)) == pytest.approx(plain, rel=2e-2, abs=1e-4)
+    assert conv2d.call_count == 50 * 4
 
 
 def test_losses_of_fifty_steps_with_batch_norm_by_groups_are_those_of_the_plain_step(

@@ -20,6 +20,7 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (Layer(14, 2, 8, 8, threads=1, filters=15), Arithmetic(torch.bfloat16)),
         (Layer(96, 32, 4, 4, threads=1, filters=96), Arithmetic(torch.float32, winograd=True)),
+        (Layer(64, 32, 4, 4, threads=1, filters=64), Arithmetic(torch.bfloat16, product_gradient=True)),
         (Layer(53, 1, 512, 16, threads=2), Arithmetic(torch.float32, grouped_batch_norm=True)),
         (Layer(53, 1, 512, 16, threads=2), Arithmetic(torch.bfloat16, grouped_batch_norm=True)),
     ],
