@@ -64,7 +64,7 @@ def test_upgrade_adds_trials_in_mid_sweep_and_after_the_end(release: Release) ->
     release.until_half_way()
     before = {pod["metadata"]["name"] for pod in release.pods("sweep")}
     release.upgrade(experiment={"sweep": {"trials": 7}})
-    release.until_log_has(r"\d/7 trials settled", 120, revision=2)
+    release.until_log_has(r"\d/7 trials settled", revision=2)
     assert before <= {pod["metadata"]["name"] for pod in release.pods("sweep")}  # the workers that ran go on
     release.until_done(revision=2)
     release.check(7)
