@@ -70,9 +70,9 @@ class _Convolution(torch.autograd.Function):
 def weight_gradient(gradient: Tensor, x: Tensor, stride: int) -> Tensor:
     """`(O, C, 3, 3)`, of the output's gradient `(N, O, H', W')`, channels_last, and the input `(N, C, H, W)`."""
     channels = x.shape[1]
-    _, filters, rows, columns = gradient.shape
+    filters = gradient.shape[1]
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
-    taps = padded.unfold(1, TAPS, stride).unfold(2, TAPS, stride)[:, :rows, :columns]
+    taps = padded.unfold(1, TAPS, stride).unfold(2, TAPS, stride)
     inputs = taps.permute(0, 1, 2, 4, 5, 3).reshape(-1, TAPS**2 * channels)
     outputs = gradient.permute(0, 2, 3, 1).reshape(-1, filters)
     return (outputs.t() @ inputs).view(filters, TAPS, TAPS, channels).permute(0, 3, 1, 2)

@@ -56,6 +56,15 @@ def test_bf16_is_taken_only_where_it_is_clearly_faster(speed: float, precision: 
     assert f"float32 1.00 ms, bfloat16 {1 / speed:.2f} ms" in found.reason
 
 
+@pytest.mark.parametrize("width", [128, 256, 1024])
+def test_what_is_timed_has_many_pixels_for_each_weight(width: int) -> None:
+    """With few, converting the weights to bf16 would take longer than all else, as it does in no training."""
+    machine = MachineThat()
+    chosen(machine, NetworkConfig.from_model(ModelConfig(depths=(1, 1), width=width, strides=(4, 1)), 10), batch=500)
+    layer, *_ = machine.asked[0]
+    assert layer.images * layer.rows * layer.columns > 900
+
+
 def test_convolution_before_a_maximum_counts_with_the_maps_that_it_has() -> None:
     """There it is the costliest one; with a stride the other convolution of the block is."""
     shape = {"depths": (1,), "widths": (64,), "stem_width": 32, "strides": (2,)}
