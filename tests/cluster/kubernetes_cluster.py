@@ -9,8 +9,7 @@ from typing import Any
 
 from tests.cluster.images.build import Images
 from tests.cluster.single_node.cluster import SingleNode
-from tests.cluster.single_node.processes import poll
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS, poll
 
 
 class CommandFailed(AssertionError):

@@ -14,10 +14,9 @@ from jobs.artifacts import Artifacts, open_artifacts
 from jobs.artifacts.manifest import read_manifest, verify
 from jobs.runtime.settings import read_settings
 from tests.cluster.kubernetes_cluster import CommandFailed, Namespace
-from tests.cluster.single_node.processes import poll
 from tests.support.checker import check_sweep
 from tests.support.databases import opened
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS, poll
 
 CHART = Path(__file__).parents[2] / "charts/resnet-sweep"
 NAME = "run1"

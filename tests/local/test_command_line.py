@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,16 +80,6 @@ def test_finished_run_does_nothing_again(tiny_run: TinyRun) -> None:
     assert before == {key: sha256(study / key) for key in before}
 
 
-def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
-    def reached() -> bool:
-        if condition():
-            return True
-        assert process.poll() is None, "the run ended before it could be interrupted"
-        return False
-
-    until(reached)
-
-
 def test_run_that_loses_a_worker_and_is_interrupted_twice_goes_on_to_the_same_result(
     tiny_run: TinyRun, tmp_path: Path
 ) -> None:
@@ -108,7 +97,7 @@ def test_run_that_loses_a_worker_and_is_interrupted_twice_goes_on_to_the_same_re
 
     def interrupt(process: subprocess.Popen[str], marker: str) -> str:
         """Once there is such a file; returns what the run has written."""
-        wait_for(process, lambda: any(study.glob(marker)))
+        until(lambda: any(study.glob(marker)), process)
         os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
         _, errors = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 75, errors
@@ -117,7 +106,7 @@ def test_run_that_loses_a_worker_and_is_interrupted_twice_goes_on_to_the_same_re
         return errors
 
     process = start(LEASE_SECONDS="3", RENEWAL_SECONDS="1", LOG_FORMAT="json")
-    wait_for(process, lambda: any(study.glob("trials/1/checkpoint-*.pt")))
+    until(lambda: any(study.glob("trials/1/checkpoint-*.pt")), process)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     for child in children:
         os.kill(int(child), signal.SIGKILL)

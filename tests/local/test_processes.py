@@ -50,13 +50,7 @@ class Sweep:
         return sorted(int(file.name) for file in self.heartbeats.glob("*"))
 
     def until(self, condition: Callable[[], bool]) -> None:
-        def reached() -> bool:
-            if condition():
-                return True
-            assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
-            return False
-
-        until(reached)
+        until(condition, self.process, lambda: self.process.stderr and self.process.stderr.read())
 
     def end(self) -> tuple[int, str]:
         _, error = self.process.communicate(timeout=PATIENCE_SECONDS)

@@ -67,13 +67,7 @@ class Pod:
 
 
 def wait_until_ready(pod: Pod, process: subprocess.Popen[bytes]) -> None:
-    def is_ready() -> bool:
-        if "database system is ready to accept connections" in pod.log:
-            return True
-        assert process.poll() is None, pod.log
-        return False
-
-    until(is_ready)
+    until(lambda: "database system is ready to accept connections" in pod.log, process, lambda: pod.log)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Crew:
             process.kill()
 
     def run_until(self, reached: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
-        def reached_after_a_look() -> bool:
+        def over() -> bool:
             if reached():
                 return True
             meanwhile()
@@ -53,7 +53,7 @@ class Crew:
                     self.processes[index] = self._start()
             return False
 
-        until(reached_after_a_look)
+        until(over)
 
     def settled(self) -> int:
         return sum(row.state.settled for row in self._place.rows(self._sweep))

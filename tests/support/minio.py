@@ -57,17 +57,16 @@ class Minio:
                 env={**os.environ, "MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD, "MINIO_BROWSER": "off"},
                 start_new_session=True,
             )  # fmt: skip
-        server, client = self._server, self.client()
+        client = self.client()
 
         def answers() -> bool:
             try:
                 client.list_buckets()
             except Exception:
-                assert server.poll() is None, (self.folder / "log").read_text()
                 return False
             return True
 
-        until(answers)
+        until(answers, self._server, (self.folder / "log").read_text)
 
     def stop(self) -> None:
         """At once, as when it is killed."""

@@ -32,7 +32,7 @@ def pgbouncer(server: Postgres, database: str, sessions: int) -> Iterator[str]:
             process = subprocess.Popen([program, settings], stdout=log, stderr=subprocess.STDOUT, user=user)
         try:
             url = f"postgresql://{USER}@127.0.0.1:{port}/{database}?sslmode=disable&gssencmode=disable"
-            until(lambda: answers(url, process, folder / "log"))
+            until(lambda: answers(url), process, (folder / "log").read_text)
             yield url
         finally:
             process.terminate()

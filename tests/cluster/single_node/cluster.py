@@ -11,7 +11,8 @@ from typing import Any
 
 from tests.cluster.single_node import certificates, control_plane, network, node, remains, volumes
 from tests.cluster.single_node.layout import BINARIES, NODE, REGISTRY, Layout
-from tests.cluster.single_node.processes import ClusterError, Processes, poll
+from tests.cluster.single_node.processes import ClusterError, Processes
+from tests.support.patience import poll
 
 TOOLS = {
     "containerd": "containerd", "ctr": "containerd", "runc": "runc", "iptables": "iptables", "conntrack": "conntrack",

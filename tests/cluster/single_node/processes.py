@@ -4,9 +4,10 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from tests.support.patience import poll
 
 _STARTED: list[subprocess.Popen[bytes]] = []  # for good: one that is let go while it runs warns of it
 
@@ -74,13 +75,3 @@ def _started(pid: int) -> str:
     if fields[0] == "Z":
         raise FileNotFoundError(pid)
     return fields[19]
-
-
-def poll(condition: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:
-    """Whether it came true within that time; looks again after each pause."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-    return True

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.cluster.single_node.layout import Layout
-from tests.cluster.single_node.processes import poll
+from tests.support.patience import poll
 
 
 def tasks(layout: Layout) -> list[str]:
