@@ -8,6 +8,7 @@ from resnet_core.description import NetworkConfig
 from resnet_core.model import ResNet
 from resnet_core.pruning import planned_config, prune
 from resnet_core.seeds import derive_seed
+from resnet_core.validation import shown
 from resnet_core.whitening import whiten
 
 
@@ -19,6 +20,23 @@ def planned_network(model: ModelConfig, pruning: PruningConfig, classes: int) ->
 
     """
     return planned_config(NetworkConfig.from_model(model, classes), pruning)
+
+
+def check_strides(model: ModelConfig, size: int) -> None:
+    """Makes sure that no stage makes maps smaller than a pixel, of images with `size` pixels on a side.
+
+    Raises:
+        ValueError: one does. Its convolutions would leave out pixels, or compute from padding alone.
+
+    """
+    side = size
+    for stage, stride in enumerate(model.strides):
+        if stride > side:
+            raise ValueError(
+                f"model.strides.{stage}={stride}: at most {side} expected, as images of {size} pixels a side are "
+                f"{side} x {side} pixels there; model.strides are {shown(list(model.strides))}"
+            )
+        side = -(-side // stride)
 
 
 def build_network(

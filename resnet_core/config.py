@@ -19,16 +19,16 @@ LARGEST_FACTOR = 1e30  # what weights are multiplied by; some optimizers fail ab
 def _number(value: Any) -> Any:
     """The value, unless it is one that pydantic alone would take for a number: true for 1, and "3" for 3."""
     if isinstance(value, bool | str | bytes):
-        raise PydanticCustomError("number", "Input should be a valid number")
+        raise PydanticCustomError("number", "a number expected")
     if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
-        raise PydanticCustomError("number", f"Input should be at most {LARGEST_WHOLE}")
+        raise PydanticCustomError("number", f"at most {LARGEST_WHOLE:,} expected")
     return value
 
 
 def check_text(text: str) -> str:
     """The text, which can be shown on one line wherever it stands; raises PydanticCustomError for any other."""
     if not is_shown(text):
-        raise PydanticCustomError("text", "Input should be text on one line, of characters that can be shown")
+        raise PydanticCustomError("text", "text on one line expected, of characters that can be shown")
     return text
 
 
@@ -70,6 +70,13 @@ class DataConfig(Config):
     validation: Number = Field(
         0.1, gt=0, lt=1, description="Fraction of the training images held out, the same of every class."
     )
+    test: Number | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Of an imagefolder without a test part: fraction of the images set aside as one, the same of every "
+        "class and the same images in every experiment.",
+    )
     limit: PositiveInt | None = Field(
         None, description="Use only so many training images, validation included, evenly over the classes."
     )
@@ -78,9 +85,11 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _check_path(self) -> "DataConfig":
         if self.source == "imagefolder" and self.path is None:
-            raise ValueError("data.path: imagefolder needs a folder with train/ and test/ in it")
+            raise ValueError("data.path: imagefolder needs a folder with a folder of images for each class")
         if self.source == "digits" and self.path is not None:
             raise ValueError(f"data.path={shown(self.path)}: digits come with scikit-learn and take no path")
+        if self.source != "imagefolder" and self.test is not None:
+            raise ValueError(f"data.test={self.test:g}: {self.source} has test images of its own; null expected")
         return self
 
 
@@ -145,7 +154,7 @@ class PruningConfig(Config):
             if needed and given is None:
                 raise ValueError(f"pruning.{key}: needed with pruning.method={self.method}")
             if given is not None and not needed:
-                raise ValueError(f"pruning.{key}={shown(given)}: only with pruning.method={key}")
+                raise ValueError(f"pruning.{key}={shown(given)}: null expected with pruning.method={self.method}")
         return self
 
 

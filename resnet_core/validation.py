@@ -4,7 +4,7 @@ import difflib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -44,13 +44,10 @@ def explain(
         key, value = spell(".".join(map(shown_key, location))), shown(fault["input"])
         match fault["type"]:
             case "extra_forbidden":
-                close = difflib.get_close_matches(location[-1][:LONGEST_VALUE], known, n=1)
-                meant = f"did you mean {close[0]}? " if close else ""
+                meant = _meant(location[-1][:LONGEST_VALUE], known, model)
                 lines.append(f"{key}={value}: unknown key; {meant}allowed: {', '.join(known)}")
             case "model_type":
                 lines.append(f"{key or 'all'}={value}: keys with values expected: {', '.join(known)}")
-            case "tuple_type" | "too_short":
-                lines.append(f"{key}={value}: {_list_message(fault)}")
             case "missing":
                 lines.append(f"{key}: {missing}")
             case "value_error":  # raised by a validator of ours, whose message begins with a key
@@ -58,8 +55,7 @@ def explain(
                 prefix = f"{key}." if key and not message.startswith(spell(location[0])) else ""
                 lines.append(f"{prefix}{message}")
             case _ if key:
-                message = _message(fault)
-                lines.append(f"{key}={value}: {message[0].lower()}{message[1:]}")
+                lines.append(f"{key}={value}: {_message(fault)}")
             case _:
                 lines.append(_message(fault))
     return lines
@@ -67,8 +63,7 @@ def explain(
 
 def first_message(error: ValidationError) -> str:
     """What is wrong with the first faulty field, for a caller that names key and value itself."""
-    fault = error.errors()[0]
-    return _list_message(fault) or _message(fault)
+    return _message(error.errors()[0])
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
@@ -77,8 +72,8 @@ def keys_of(model: type[BaseModel]) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """The value for a message: as Python writes it, so without control characters, and not all of it if it is long."""
-    return _cut(repr(value), LONGEST_VALUE)
+    """The value for a message: as a file has it, but without control characters, and not all of it if it is long."""
+    return _cut(_written(value), LONGEST_VALUE)
 
 
 def shown_key(key: str) -> str:
@@ -131,19 +126,67 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
+# What is said of the kinds of faults that pydantic finds, by its names for them.
+MESSAGES = {
+    "greater_than": "above {gt} expected",
+    "greater_than_equal": "at least {ge} expected",
+    "less_than": "below {lt} expected",
+    "less_than_equal": "at most {le} expected",
+    "finite_number": "a finite number expected",
+    "float_type": "a number expected",
+    "float_parsing": "a number expected",
+    "int_type": "a whole number expected",
+    "int_parsing": "a whole number expected",
+    "int_parsing_size": "a whole number of fewer digits expected",
+    "int_from_float": "a whole number expected",
+    "bool_type": "true or false expected",
+    "string_type": "text expected",
+    "path_type": "a path expected",
+    "literal_error": "one of {expected} expected",
+    "dict_type": "keys with values expected",
+    "tuple_type": "a list expected",
+    "list_type": "a list expected",
+    "too_short": "a list of at least {min_length} value expected",
+    "too_long": "a list of at most {max_length} values expected",
+}
+
+
+def _meant(key: str, known: list[str], model: type[BaseModel]) -> str:
+    """The key that is most like it: of those that are known there, or the same key in another section."""
+    elsewhere = [path for path in _paths(model) if path.endswith(f".{key}")]
+    close = difflib.get_close_matches(key, known, n=1) or elsewhere
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _paths(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in _fields(model).items():
+        yield name
+        for nested in _models_in(field.annotation):
+            yield from (f"{name}.{path}" for path in _paths(nested))
+
+
 def _message(fault: ErrorDetails) -> str:
-    return fault["msg"].removeprefix("Value error, ")
+    message = MESSAGES.get(fault["type"])
+    if message is None:
+        return fault["msg"].removeprefix("Value error, ")
+    return message.format_map({name: _limit(value) for name, value in fault.get("ctx", {}).items()})
 
 
-def _list_message(fault: ErrorDetails) -> str | None:
-    """What is said of a value that is no list, or one that is too short; None for other faults."""
-    match fault["type"]:
-        case "tuple_type":
-            return "a list expected"
-        case "too_short":
-            return f"a list of {fault['ctx']['min_length']} value or more expected"
-        case _:
-            return None
+def _limit(value: Any) -> str:
+    """What a field allows: a number, or pydantic's list of choices."""
+    if isinstance(value, str):
+        return value.replace("'", "").replace(" or ", ", ")
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_written(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    if value is None or isinstance(value, bool):
+        return {True: "true", False: "false", None: "null"}[value]
+    return repr(value)
 
 
 def _cut(text: str, longest: int) -> str:

@@ -4,11 +4,13 @@ import contextlib
 import errno
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jobs.runtime.disk import FULL, room_at
 from jobs.runtime.errors import Refused, Unreachable
 from resnet_core.validation import parse_json
 
@@ -82,12 +84,19 @@ def file_sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def disk_errors() -> Iterator[None]:
-    """Raises the errors of a file system as ArtifactsUnreachable or ArtifactsRefused."""
+def disk_errors(place: Path) -> Iterator[None]:
+    """Raises the errors of a file system as ArtifactsUnreachable or ArtifactsRefused.
+
+    They name the file that they are about, or else `place`: what fails in the middle of writing has no name.
+    """
     try:
         yield
     except FileNotFoundError:
         raise
     except OSError as error:
-        kind = ArtifactsRefused if error.errno in REFUSALS else ArtifactsUnreachable
-        raise kind(f"{error.filename or 'disk'}: {error.strerror or error}") from error
+        full = error.errno in FULL
+        path = Path(os.fsdecode(error.filename)) if error.filename else place
+        words = f"{path}: {error.strerror or error}{f', {room_at(path)}' if full else ''}"
+        if error.errno in REFUSALS:
+            raise ArtifactsRefused(words) from error
+        raise ArtifactsUnreachable(words, doubtful=full) from error

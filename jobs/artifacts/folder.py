@@ -31,18 +31,18 @@ class FolderArtifacts(Artifacts):
         return self.root / key
 
     def exists(self, key: str) -> bool:
-        with disk_errors():
+        with disk_errors(self.root):
             return self.path(key).is_file()
 
     def listing(self, prefix: str = "") -> list[str]:
-        with disk_errors():
+        with disk_errors(self.root):
             files = (path for path in self.path(prefix).rglob("*") if path.is_file() and ".partial-" not in path.name)
             return sorted(path.relative_to(self.root).as_posix() for path in files)
 
     def write(self, key: str, write: Callable[[Path], object]) -> None:
         target = self.path(key)
         partial = target.with_name(f"{target.name}.partial-{secrets.token_hex(4)}")
-        with disk_errors():
+        with disk_errors(self.root):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 write(partial)
@@ -55,13 +55,13 @@ class FolderArtifacts(Artifacts):
 
     def read(self, key: str, read: Callable[[Path], T]) -> T:
         path = self.path(key)
-        with disk_errors():
+        with disk_errors(self.root):
             if not path.is_file():
                 raise FileNotFoundError(f"{path}: not there")
             return read(path)
 
     def remove(self, key: str) -> None:
-        with disk_errors():
+        with disk_errors(self.root):
             self.path(key).unlink(missing_ok=True)
 
 

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -21,6 +22,7 @@ from botocore import exceptions
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 from s3transfer.exceptions import RetriesExceededError
+from urllib3.exceptions import NameResolutionError
 
 from jobs.artifacts.base import Artifacts, ArtifactsRefused, ArtifactsUnreachable, T, disk_errors
 from jobs.runtime.settings import Settings
@@ -46,6 +48,7 @@ PASSING = {  # errors that may pass although their HTTP status, 4xx, says that t
     "InvalidPart",
 }
 TOO_MANY_REQUESTS = 429
+WITHOUT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # OpenSSL's words for an answer that is none of TLS
 FIELDS = {  # without which no S3 server answers that all is well
     "GetObject": "ETag",
     "HeadObject": "ETag",
@@ -62,6 +65,8 @@ class ForeignAnswer(Exception):
 
     def __init__(self, status: int) -> None:
         super().__init__(f"{status} {http.client.responses.get(status, '')}, which is no answer of an S3 server")
+        # What stands before a service that is away says so by the others, 502 to 504 for example.
+        self.doubtful = status <= http.HTTPStatus.NOT_IMPLEMENTED
 
 
 def make_client(settings: Settings) -> Any:
@@ -137,7 +142,7 @@ class S3Artifacts(Artifacts):
     def write(self, key: str, write: Callable[[Path], object]) -> None:
         with _temporary_folder() as folder:
             path = folder / "object"
-            with disk_errors():
+            with disk_errors(folder):
                 write(path)
             media_type, _ = mimetypes.guess_type(key)
             extra = {"ContentType": media_type} if media_type else {}
@@ -147,14 +152,14 @@ class S3Artifacts(Artifacts):
     def read(self, key: str, read: Callable[[Path], T]) -> T:
         with _temporary_folder() as folder:
             path = folder / "object"
-            with disk_errors(), self._errors(key), path.open("wb") as file:
+            with disk_errors(folder), self._errors(key), path.open("wb") as file:
                 try:
                     self._client.download_fileobj(self._bucket, self._name(key), file, Config=TRANSFER)
                 except exceptions.ClientError as error:
                     if error.operation_name == "HeadObject":  # an answer without a body, which could be anybody's
                         self._read_a_byte(key)
                     raise
-            with disk_errors():
+            with disk_errors(folder):
                 return read(path)
 
     def remove(self, key: str) -> None:
@@ -183,17 +188,26 @@ class S3Artifacts(Artifacts):
         except exceptions.ClientError as error:
             raise _meaning(error, place) from error
         except (ForeignAnswer, ResponseParserError) as error:
-            raise ArtifactsUnreachable(f"{place}: {error}") from error
+            doubtful = not isinstance(error, ForeignAnswer) or error.doubtful
+            raise ArtifactsUnreachable(f"{place}: {error}", doubtful=doubtful) from error
         except exceptions.NoCredentialsError as error:
             words = "no credentials; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY give them"
             raise ArtifactsRefused(f"{place}: {words}") from error
         except (exceptions.ParamValidationError, exceptions.PartialCredentialsError) as error:
             raise ArtifactsRefused(f"{place}: {' '.join(str(error).split())}") from error
         except exceptions.SSLError as error:
-            kind = ArtifactsRefused if "CERTIFICATE_VERIFY_FAILED" in str(error) else ArtifactsUnreachable
-            raise kind(f"{place}: {error}") from error
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise ArtifactsRefused(f"{place}: {error}") from error
+            plain = any(words in str(error) for words in WITHOUT_TLS)
+            said = "an answer without TLS; AWS_ENDPOINT_URL would begin with http:// for it" if plain else error
+            raise ArtifactsUnreachable(f"{place}: {said}", doubtful=plain) from error
         except RetriesExceededError as error:
             raise ArtifactsUnreachable(f"{place}: {error.last_exception}") from error
+        except exceptions.EndpointConnectionError as error:
+            if isinstance(error.kwargs["error"], NameResolutionError):
+                host = urlsplit(error.kwargs["endpoint_url"]).hostname
+                raise ArtifactsUnreachable(f"{place}: no host {host} is known here", doubtful=True) from error
+            raise ArtifactsUnreachable(f"{place}: {error}") from error
         except exceptions.BotoCoreError as error:
             raise ArtifactsUnreachable(f"{place}: {error}") from error
 
@@ -201,7 +215,7 @@ class S3Artifacts(Artifacts):
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
-        with disk_errors():
+        with disk_errors(Path(tempfile.gettempdir())):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet-sweep-"))
         yield Path(folder)
 
@@ -234,7 +248,8 @@ def _meaning(error: exceptions.ClientError, place: str) -> Exception:
     code, status = _code(error.response), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     message = error.response.get("Error", {}).get("Message") or code
     if not code:
-        return ArtifactsUnreachable(f"{place}: {ForeignAnswer(status)}")
+        foreign = ForeignAnswer(status)
+        return ArtifactsUnreachable(f"{place}: {foreign}", doubtful=foreign.doubtful)
     if code == "NoSuchKey":
         return FileNotFoundError(f"{place}: not there")
     if status >= 500 or status == TOO_MANY_REQUESTS or code in PASSING:

@@ -39,4 +39,4 @@ class WaitingArtifacts(Artifacts):
         self._wait(lambda: self._artifacts.remove(key))
 
     def _wait(self, action: Callable[[], T]) -> T:
-        return self._patience.get_through(action, self.location)
+        return self._patience.get_through(action, self.location, "artifacts")

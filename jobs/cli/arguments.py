@@ -11,37 +11,73 @@ from jobs.experiment.load import preset_names
 from jobs.runtime.errors import ConfigurationError
 from resnet_core.shown_text import visible
 
-DESCRIPTION = "One subcommand a stage, `local`, which runs them all, and what people do with a sweep."
+DESCRIPTION = "The best small image classifier under a parameter budget: searched, trained, tested once, reported."
+SOURCES = ("imagefolder", "cifar10", "cifar100")
 STAGES = {
     "prepare": "check the experiment, store the data set, create the study",
     "sweep": "run trials until none is left",
     "final-train": "train the best configuration to the end",
     "evaluate": "test it once and write the report",
 }
+GROUPS = {
+    "to begin": {
+        "init": "look at your images and write an experiment that fits them",
+        "local": "run all stages of an experiment on this machine",
+    },
+    "while a sweep runs": {
+        "status": "how far it is",
+        "stop": "begin no more trials; what runs is finished",
+    },
+    "with a result": {
+        "predict": "what its network takes images for",
+        "compare": "set studies of one data set beside each other",
+        "verify": "check every file against its manifest",
+        "fetch": "download it, checked",
+    },
+    "with a database and a bucket": {
+        "check": "whether they can be used from here, or a GPU",
+        "export": "a study with its slots and ledger as one file",
+        "import": "such a file into the database of DATABASE_URL",
+    },
+    "stages, which `local` and the chart run": {
+        **STAGES,
+        "pipeline": "on Kubernetes: create each stage's job when its turn comes",
+    },
+}
+TEXTS = {name: text for group in GROUPS.values() for name, text in group.items()}
+LISTED = "\n\n".join(
+    "\n".join([f"{title}:", *(f"  {name:<13} {text}" for name, text in group.items())])
+    for title, group in GROUPS.items()
+)
+HINT = "`resnet-sweep COMMAND --help` says more. Without images of your own: resnet-sweep local --preset quick"
+
+
+class Commands:
+    """The commands of a parser, each with the text that GROUPS has for it."""
+
+    def __init__(self, top: argparse.ArgumentParser) -> None:
+        self._parsers = top.add_subparsers(prog=top.prog, dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
+
+    def add(self, name: str, *parents: argparse.ArgumentParser, more: str = "") -> argparse.ArgumentParser:
+        return self._parsers.add_parser(name, parents=parents, description=f"{TEXTS[name]}{more}")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
-    top = argparse.ArgumentParser(prog="resnet-sweep", description=DESCRIPTION)
-    top.add_argument("--version", action="version", version=metadata.version("resnet-sweep"))
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    which = _experiment_options()
-    local = commands.add_parser("local", parents=[which], help="all stages on this machine")
-    local.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where results go (runs)")
-    local.add_argument("--workers", type=int, metavar="N", help="worker processes; default: one a GPU, or a CPU core")
-    for name, text in STAGES.items():
-        place = f"{text}; DATABASE_URL, ARTIFACTS_URL and what else the place is come from the environment"
-        commands.add_parser(name, parents=[which], help=f"stage: {text}", description=place)
-    pipeline = commands.add_parser(
-        "pipeline",
-        parents=[which],
-        help="on Kubernetes: create each stage's job when its turn comes",
-        description="Runs in a release of the chart, which gives it all that it needs.",
+    """The parser of all commands; without one, `command` is None."""
+    top = argparse.ArgumentParser(
+        prog="resnet-sweep",
+        usage="resnet-sweep COMMAND [OPTIONS]",
+        description=f"{DESCRIPTION}\n\n{LISTED}",
+        epilog=HINT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    pipeline.add_argument("--stages", type=Path, required=True, metavar="DIR", help="the stages' manifests")
-    pipeline.add_argument("--owner", required=True, metavar="CONFIGMAP", help="the jobs vanish together with it")
-    pipeline.add_argument("--revision", type=int, required=True, metavar="N", help="of the release")
-    _add_operations(commands)
+    top.add_argument("--version", action="version", version=metadata.version("resnet-sweep"))
+    commands = Commands(top)
+    _add_beginning(commands)
+    _add_watching(commands)
+    _add_results(commands)
+    _add_services(commands)
+    _add_stages(commands)
     return top
 
 
@@ -79,27 +115,49 @@ def _experiment_options() -> argparse.ArgumentParser:
     return which
 
 
-def _add_operations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    where = argparse.ArgumentParser(add_help=False)
-    where.add_argument(
-        "--runs",
-        type=Path,
-        default=Path("runs"),
-        metavar="DIR",
-        help="local runs, where DATABASE_URL is not set (runs)",
+def _add_beginning(commands: Commands) -> None:
+    init = commands.add("init")
+    init.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="images: a folder for each class, or a folder of CIFAR"
     )
-    study = argparse.ArgumentParser(add_help=False, parents=[where])
-    study.add_argument("study", nargs="?", metavar="STUDY", help="needed where there is more than one")
-    result = argparse.ArgumentParser(add_help=False)
-    result.add_argument("result", metavar="RESULT", help="a study's folder, or s3://bucket/prefix/study")
+    init.add_argument(
+        "--source", choices=SOURCES, help="default: what the folder holds; CIFAR is downloaded without one"
+    )
+    init.add_argument("--file", type=Path, default=Path("mine.yaml"), metavar="FILE", help="to write (mine.yaml)")
+    local = commands.add("local", _experiment_options())
+    local.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where results go (runs)")
+    local.add_argument("--workers", type=int, metavar="N", help="worker processes; default: one a GPU, or a CPU core")
 
-    status = commands.add_parser("status", parents=[study], help="how far a sweep is")
+
+def _add_watching(commands: Commands) -> None:
+    status = commands.add("status", _study_options())
     how = status.add_mutually_exclusive_group()
     how.add_argument("--watch", action="store_true", help="until all its trials are settled")
     how.add_argument("--json", action="store_true", help="for programs")
-    stop = commands.add_parser("stop", parents=[study], help="begin no more trials; what runs is finished")
+    stop = commands.add("stop", _study_options())
     stop.add_argument("--now", action="store_true", help="end what runs, too")
-    check = commands.add_parser("check", help="whether database and bucket can be used from here")
+
+
+def _add_results(commands: Commands) -> None:
+    result = argparse.ArgumentParser(add_help=False)
+    result.add_argument("result", metavar="RESULT", help="a study's folder, or s3://bucket/prefix/study")
+    predict = commands.add("predict")
+    predict.add_argument("model", metavar="MODEL", help="a study's folder, its model/ or final/seed-0/, or s3://…")
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a file, or a folder of them")
+    predict.add_argument("--top", type=int, metavar="K", help="classes for each image (3, or all there are)")
+    predict.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:1; default: DEVICE, else auto")
+    predict.add_argument("--json", action="store_true", help="for programs: an object a line")
+    compare = commands.add("compare", result)
+    compare.add_argument("others", nargs="+", metavar="RESULT", help="more of them")
+    compare.add_argument("--to", type=Path, default=Path("comparison"), metavar="DIR", help="for the page (comparison)")
+    commands.add("verify", result)
+    fetch = commands.add("fetch", result)
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="default: a folder named like the study")
+    fetch.add_argument("--partial", action="store_true", help="also a result that is not finished")
+
+
+def _add_services(commands: Commands) -> None:
+    check = commands.add("check")
     what = check.add_mutually_exclusive_group()
     what.add_argument(
         "--config", type=Path, metavar="FILE", help="instead: whether the study can go on with this experiment"
@@ -107,20 +165,31 @@ def _add_operations(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     what.add_argument(
         "--device", metavar="DEVICE", help="instead: whether auto, cpu, cuda or cuda:1 works, and how fast"
     )
-    commands.add_parser("verify", parents=[result], help="check every file of a result against its manifest")
-    fetch = commands.add_parser("fetch", parents=[result], help="download a result, checked")
-    fetch.add_argument("--to", type=Path, metavar="DIR", help="default: a folder named like the study")
-    fetch.add_argument("--partial", action="store_true", help="also a result that is not finished")
-    compare = commands.add_parser("compare", parents=[result], help="set studies of one data set beside each other")
-    compare.add_argument("others", nargs="+", metavar="RESULT", help="more of them")
-    compare.add_argument("--to", type=Path, default=Path("comparison"), metavar="DIR", help="for the page (comparison)")
-    predict = commands.add_parser("predict", help="what a trained network takes images for")
-    predict.add_argument("model", metavar="MODEL", help="a study's folder, its model/ or final/seed-0/, or s3://…")
-    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a file, or a folder of them")
-    predict.add_argument("--top", type=int, metavar="K", help="classes for each image (3, or all there are)")
-    predict.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:1; default: DEVICE, else auto")
-    predict.add_argument("--json", action="store_true", help="for programs: an object a line")
-    export = commands.add_parser("export", parents=[study], help="a study with its slots and ledger as one file")
+    export = commands.add("export", _study_options())
     export.add_argument("--file", type=Path, required=True, metavar="FILE")
-    import_ = commands.add_parser("import", help="such a file into the database of DATABASE_URL")
-    import_.add_argument("file", type=Path, metavar="FILE")
+    commands.add("import").add_argument("file", type=Path, metavar="FILE")
+
+
+def _add_stages(commands: Commands) -> None:
+    which = _experiment_options()
+    for name in STAGES:
+        commands.add(name, which, more="; DATABASE_URL, ARTIFACTS_URL and all that places it come from the environment")
+    pipeline = commands.add(
+        "pipeline", which, more=". Runs in a release of the chart, which gives it all that it needs"
+    )
+    pipeline.add_argument("--stages", type=Path, required=True, metavar="DIR", help="the stages' manifests")
+    pipeline.add_argument("--owner", required=True, metavar="CONFIGMAP", help="the jobs vanish together with it")
+    pipeline.add_argument("--revision", type=int, required=True, metavar="N", help="of the release")
+
+
+def _study_options() -> argparse.ArgumentParser:
+    which = argparse.ArgumentParser(add_help=False)
+    which.add_argument(
+        "--runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="local runs, where DATABASE_URL is not set (runs)",
+    )
+    which.add_argument("study", nargs="?", metavar="STUDY", help="needed where there is more than one")
+    return which

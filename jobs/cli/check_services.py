@@ -9,7 +9,7 @@ from jobs.artifacts import Artifacts, WaitingArtifacts
 from jobs.cli.run_stage import open_root
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
-from jobs.queue.compatibility import check_artifacts, check_result, check_study
+from jobs.queue.compatibility import check_artifacts, check_result, check_study, may_be_read
 from jobs.queue.database import Database
 from jobs.runtime import interrupt
 from jobs.runtime.identity import owner_identity
@@ -17,7 +17,8 @@ from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings, read_settings
 from jobs.runtime.terminal import say
 
-PATIENCE = Patience(60)  # services that were installed a moment ago may still be starting
+PATIENCE_SECONDS = 60.0  # unless OUTAGE_DEADLINE_SECONDS is set: services may have been installed a moment ago
+SCRATCH = sa.Table("resnet_sweep_check", sa.MetaData(), sa.Column("value", sa.Integer))
 
 
 def check(config: Path | None) -> None:
@@ -39,17 +40,24 @@ def check(config: Path | None) -> None:
 
 
 def check_services(settings: Settings, root: Artifacts) -> None:
-    """Asks the database for its version; writes, reads and removes an object.
+    """Does in the database and among the artifacts what the stages do, and leaves nothing behind.
 
     Raises:
-        Failure: one of them cannot be reached, or will not have us.
+        Failure: one of them cannot be reached, or will not have us, or refuses what a stage needs.
 
     """
-    database = Database.of(settings, PATIENCE)
-    say(f"{database.place}: {database.read(_version)}")
-    database.close()
-    _use(WaitingArtifacts(root, PATIENCE))
-    say(f"artifacts {root.location}: can be written, read and removed")
+    database = Database.of(settings, _patience(settings))
+    was_there = may_be_read(database)
+    try:
+        version = database.read(_version)
+        database.run(lambda: _use_tables(database.engine))
+    finally:
+        database.close()
+        if not was_there:  # SQLite makes a file for whoever looks
+            Path(database.place).unlink(missing_ok=True)
+    say(f"{database.place}: {version}; tables can be made and used")
+    _use(WaitingArtifacts(root, _patience(settings)))
+    say(f"artifacts {root.location}: can be written, listed, read and removed")
 
 
 def check_change(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
@@ -60,13 +68,30 @@ def check_change(experiment: Experiment, settings: Settings, root: Artifacts) ->
         Failure: a service cannot be reached, or will not have us.
 
     """
-    database = Database.of(settings, PATIENCE, read_only=True)
-    study = WaitingArtifacts(root, PATIENCE).under(experiment.study_name)
+    database = Database.of(settings, _patience(settings), read_only=True)
+    study = WaitingArtifacts(root, _patience(settings)).under(experiment.study_name)
     check_study(experiment, database)
     check_artifacts(experiment, database, study)
     database.close()
     check_result(experiment, study)
     say(f"study {experiment.study_name}: can go on with this experiment, {experiment.sweep.trials} trials")
+
+
+def _patience(settings: Settings) -> Patience:
+    given = "outage_deadline_seconds" in settings.model_fields_set
+    return Patience(settings.outage_deadline_seconds if given else PATIENCE_SECONDS)
+
+
+def _use_tables(engine: sa.Engine) -> None:
+    """A table is made, written, changed, read and dropped, in a transaction that is taken back."""
+    with engine.connect() as connection:
+        SCRATCH.create(connection)
+        connection.execute(SCRATCH.insert().values(value=1))
+        connection.execute(SCRATCH.update().values(value=2))
+        assert connection.scalar(sa.select(SCRATCH.c.value)) == 2
+        connection.execute(SCRATCH.delete())
+        SCRATCH.drop(connection)
+        connection.rollback()
 
 
 def _version(connection: Connection) -> str:
@@ -79,6 +104,7 @@ def _use(root: Artifacts) -> None:
     key = f"check-{owner_identity()}"
     root.write_text(key, key)
     try:
+        root.listing(key)
         assert root.read_text(key) == key
     finally:
         root.remove(key)

@@ -23,7 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     use_any_encoding()
     given = sys.argv[1:] if arguments is None else arguments
-    options = parser().parse_args(given)
+    top = parser()
+    options = top.parse_args(given)
+    if options.command is None:
+        top.print_help()
+        return EXIT_DONE
     try:
         refuse_empty(given)
         if options.command in (*STAGES, "pipeline", "local"):
@@ -72,6 +76,10 @@ def run_operation(options: argparse.Namespace) -> int:
     from jobs.cli import result_commands, sweep_commands  # noqa: PLC0415
 
     match options.command:
+        case "init":
+            from jobs.cli.init import init  # noqa: PLC0415 - it needs torch
+
+            init(options.source, options.data, options.file)
         case "status":
             sweep_commands.status(options.study, options.runs, watch=options.watch, as_json=options.json)
         case "check" if options.device:

@@ -15,8 +15,10 @@ from jobs.cli.exit_codes import EXIT_CONFIGURATION, EXIT_DONE, EXIT_FAILED, EXIT
 from jobs.experiment.experiment import Experiment
 from jobs.queue.claim import LeaseLost
 from jobs.runtime import interrupt, logs
+from jobs.runtime.child_processes import end_with_launcher
 from jobs.runtime.errors import ConfigurationError, Failure, Refused
 from jobs.runtime.identity import owner_identity
+from jobs.runtime.retry import NeverAnswered
 from jobs.runtime.settings import Settings, read_settings
 
 STAGES_WITH_HEARTBEAT = ("sweep", "final-train")  # they train, and each training step touches the heartbeat file
@@ -37,13 +39,15 @@ def run_stage(options: argparse.Namespace, experiment: Experiment) -> int:
     command = options.command
     settings = read_settings_of_pipeline() if command == "pipeline" else read_settings()
     interrupt.listen(settings.heartbeat_dir if command in STAGES_WITH_HEARTBEAT else None)
+    if settings.launcher_pid is not None:
+        end_with_launcher(settings.launcher_pid)
     logs.configure(settings.log_format, logging.WARNING if settings.own_rank else logging.INFO)
     if command == "sweep" and settings.processes > 1:
         from jobs.stages.sweep.worker_processes import run_processes  # noqa: PLC0415
 
         interrupt.end()  # each worker process has a heartbeat of its own
         return run_processes(settings, [command, *experiment_options_of(options)])
-    if command == "final-train" and settings.ranks > 1 and settings.launcher_pid is None:
+    if command == "final-train" and settings.ranks > 1 and not settings.ranks_address:
         from jobs.stages.final_train.ranks import run_ranks  # noqa: PLC0415
 
         return run_ranks(experiment, settings, open_root(settings), [command, *experiment_options_of(options)])
@@ -74,7 +78,8 @@ def run_in_this_process(options: argparse.Namespace, experiment: Experiment, set
         if command == "prepare" and isinstance(failure, Refused):
             keep = False
             return EXIT_CONFIGURATION
-        return EXIT_STAGE_FAILED if command == "pipeline" else EXIT_FAILED
+        again = isinstance(failure, NeverAnswered)  # a host's name may only be known later
+        return EXIT_STAGE_FAILED if command == "pipeline" and not again else EXIT_FAILED
     except Exception:
         log.exception("%s failed", command)
         return EXIT_FAILED

@@ -125,12 +125,16 @@ def _open(study: str | None, runs: Path, *, read_only: bool = False) -> Iterator
 
 def _local_study(study: str | None, runs: Path) -> str:
     found = sorted(file.parent.name for file in runs.glob(f"*/{DATABASE}"))
+    if not found:
+        raise ConfigurationError(
+            f"--runs={runs}: no sweep there yet; `resnet-sweep local` begins one, and DATABASE_URL names the database "
+            "of one that runs elsewhere"
+        )
     if study is None and len(found) == 1:
         return found[0]
     if study is None or study not in found:
-        there = ", ".join(found) or "none"
         raise ConfigurationError(
-            f"STUDY={study or ''}: DATABASE_URL is not set, and the studies below {runs} are: {there}"
+            f"STUDY={study or ''}: DATABASE_URL is not set, and the studies below {runs} are: {', '.join(found)}"
         )
     return study
 
@@ -144,7 +148,9 @@ def _find(database: Database, study: str | None, *, sole_one: bool) -> Experimen
     found = database.read(read_names)
     name = found[0] if sole_one and len(found) == 1 else study
     experiment = stored_experiment(database, name) if name in found else None
+    if not found:
+        raise ConfigurationError(f"{database.place}: no study there yet; `resnet-sweep prepare` makes one")
     if experiment is None:
-        there = ", ".join(found) or "none"
+        there = ", ".join(found)
         raise ConfigurationError(f"STUDY={study or ''}: the studies in {database.place} are: {there}")
     return experiment

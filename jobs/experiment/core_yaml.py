@@ -18,6 +18,12 @@ from resnet_core.validation import shown, shown_key
 LONGEST = 2**23  # characters; what `dump_yaml` makes of the longest file is less than eight times as long
 LONGEST_PROBLEM = 300  # characters; PyYAML quotes without a limit
 DEEPEST = 32  # levels; an experiment has seven
+PROBLEMS = {  # what PyYAML says of what people do, in plainer words
+    "'\\t' that cannot start any token": "a tab; YAML is indented with spaces",
+    "found a tab character": "a tab; YAML is indented with spaces",
+    "but found another document": "a second document begins here; one is expected",
+    "mapping values are not allowed here": "a colon where none can stand; text with one needs quotation marks",
+}
 
 
 def _whole(text: str) -> int:
@@ -55,6 +61,7 @@ def parse_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark, problem = error.problem_mark, ", ".join(filter(None, (error.context, error.problem)))
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = next((words for theirs, words in PROBLEMS.items() if theirs in problem), problem)
         raise ValueError(f"not YAML: {place}{' '.join(problem.split())[:LONGEST_PROBLEM]}") from None
     except ReaderError as error:
         raise ValueError(f"not YAML: character {error.position + 1} is {error.character:#x}, no text") from None

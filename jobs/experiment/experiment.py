@@ -3,10 +3,12 @@
 Where it runs is not part of it but of `jobs/runtime/settings.py`. Nothing here imports torch or optuna.
 """
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from jobs.experiment.network_space import NETWORK, network_combinations
@@ -40,13 +42,29 @@ from resnet_core.validation import shown, shown_key
 RESERVED = ("datasets",)  # folders that lie beside those of the studies
 
 
-def _check_free(name: str) -> str:
+LONGEST_NAME = 63  # characters: names of Kubernetes' objects begin with a study's
+NAME = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?")
+
+
+def _check_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise PydanticCustomError("name", f"1 to {LONGEST_NAME} of a-z, 0-9 and - expected, and no - at the ends")
     if name in RESERVED:
-        raise PydanticCustomError("reserved", "Input should be another name: the images of all studies lie there")
+        raise PydanticCustomError("name", "another name expected: the images of all studies lie there")
     return name
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"), AfterValidator(_check_free)]
+def name_from(text: str) -> str:
+    """A study's name for a file or a release of any name, by a rule: what is no letter a-z or digit becomes a hyphen.
+
+    Before that, capitals become small and letters lose their marks: `Möwen 2_b` gives `mowen-2-b`. Empty if nothing is
+    left.
+    """
+    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_NAME].rstrip("-")
+
+
+Name = Annotated[str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$"})]
 
 
 class PublishedConfig(Config):

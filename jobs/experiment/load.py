@@ -1,5 +1,6 @@
 """Experiments as files: presets, a file of one's own, and single keys set on the command line."""
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobs.experiment.core_yaml import DEEPEST, dump_yaml, parse_yaml
-from jobs.experiment.experiment import Experiment
+from jobs.experiment.experiment import Experiment, name_from
 from jobs.experiment.search_space import Choices, Range
 from jobs.runtime.errors import ConfigurationError
 from resnet_core.validation import explain, keys_of, read_limited, shown, shown_key
@@ -24,7 +25,9 @@ def preset_names() -> list[str]:
 def preset_tree(name: str) -> dict[str, Any]:
     """The keys and values of a preset, and of the preset that it extends."""
     text = (resources.files("jobs.experiment") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
-    return _parse_experiment_file(name, text)
+    own = _parse_mapping(name, text)
+    _, extended = _extended(name, own)
+    return _merged(extended, own)
 
 
 def load_experiment(preset: str | None, config: Path | None, overrides: list[str]) -> Experiment:
@@ -38,18 +41,27 @@ def load_experiment(preset: str | None, config: Path | None, overrides: list[str
 
     """
     if config is not None:
-        default_name, tree = config.stem.lower(), _read_file(config)
+        name, own = name_from(config.stem), _read_file(config)
+        base, extended = _extended(str(config), own)
     else:
-        default_name = preset or "quick"
-        if default_name not in preset_names():
-            raise ConfigurationError(f"--preset={shown_key(default_name)}: one of {', '.join(preset_names())}")
-        tree = preset_tree(default_name)
+        name, own, base = preset or "quick", {}, preset or "quick"
+        if base not in preset_names():
+            raise ConfigurationError(f"--preset={shown_key(base)}: one of {', '.join(preset_names())}")
+        extended = preset_tree(base)
+    tree = _merged(extended, own)
     for override in overrides:
         _set(tree, override)
+        _set(own, override)
     study = tree.setdefault("study", {})
     if isinstance(study, dict) and study.get("name") is None:
-        study["name"] = default_name
-    return validate_experiment(tree)
+        if not name:
+            raise ConfigurationError(f"--config={config}: no study's name is left of this name; give study.name")
+        study["name"] = name
+    try:
+        return validate_experiment(tree)
+    except ConfigurationError as error:
+        lines = str(error).splitlines()
+        raise ConfigurationError(*(_in_their_words(line, overrides, base, extended, own) for line in lines)) from None
 
 
 def parse_experiment(text: str) -> Experiment:
@@ -90,6 +102,32 @@ def fields_by_path(experiment: Experiment) -> dict[str, Any]:
     return walk(others, "") | {"searchSpace": space, "sweep.confirm": confirm}
 
 
+def _in_their_words(
+    line: str, overrides: list[str], base: str | None, extended: dict[str, Any], own: dict[str, Any]
+) -> str:
+    """A fault with the option as it was typed, or with the preset that its key is from where that is not the user's."""
+    for override in overrides:
+        path, _, text = override.partition("=")
+        begin = f"{'.'.join(map(shown_key, path.split('.')))}={shown(parse_yaml(text))}: "
+        if line.startswith(begin):
+            return f"--set {shown_key(override)}: {line.removeprefix(begin)}"
+    key = re.match(r"[A-Za-z][\w.]*", line)
+    if base is None or key is None or _names(own, key[0]) or not _names(extended, key[0], but_null=True):
+        return line
+    return f"{line}; this is from the preset {base}: set {key[0]} to replace it"
+
+
+def _names(tree: Any, path: str, *, but_null: bool = False) -> bool:
+    """Whether a tree has that key, or a value for the section it is in, with `but_null` other than null."""
+    for key in path.split("."):
+        if not isinstance(tree, dict):
+            return True
+        if key not in tree:
+            return False
+        tree = tree[key]
+    return not (but_null and tree is None)
+
+
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         text = read_limited(file, LONGEST_FILE).decode()
@@ -100,18 +138,17 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"--config={file}: not UTF-8: {found}") from None
     except ValueError as error:
         raise ConfigurationError(f"--config={file}: {error}") from None
-    return _parse_experiment_file(str(file), text)
+    return _parse_mapping(str(file), text)
 
 
-def _parse_experiment_file(source: str, text: str) -> dict[str, Any]:
-    """The keys and values of a file and of the preset that it extends."""
-    tree = _parse_mapping(source, text)
+def _extended(source: str, tree: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """The preset that a file extends and what that holds; takes the key out of the file's."""
     base = tree.pop("extends", None)
     if base is None:
-        return tree
+        return None, {}
     if base not in preset_names():
         raise ConfigurationError(f"{source}: extends={shown(base)}: one of {', '.join(preset_names())}")
-    return _merged(preset_tree(base), tree)
+    return base, preset_tree(base)
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +188,10 @@ def _keys(path: str) -> list[str]:
 def _parse_mapping(source: str, text: str) -> dict[str, Any]:
     tree = _parse_yaml(source, text)
     if not isinstance(tree, dict):
-        raise ConfigurationError(f"{source}: a mapping with the keys {', '.join(keys_of(Experiment))} expected")
+        found = "nothing in it" if tree is None else shown(tree)
+        raise ConfigurationError(
+            f"{source}: {found}; lines of key: value expected, of {', '.join(keys_of(Experiment))}"
+        )
     return tree
 
 

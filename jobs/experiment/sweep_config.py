@@ -82,5 +82,5 @@ class SweepConfig(Config):
     @model_validator(mode="after")
     def _check_confirm(self) -> Self:
         if self.confirm is not None and self.confirm.trials > self.trials:
-            raise ValueError(f"confirm.trials={self.confirm.trials}: at most trials={self.trials}")
+            raise ValueError(f"confirm.trials={self.confirm.trials}: at most sweep.trials={self.trials}")
         return self

@@ -41,19 +41,19 @@ def _plain(entry: Scalar) -> Scalar:
 def _scalar(value: Any) -> Any:
     if isinstance(value, str):
         if value.startswith("["):  # as text, lists could not be told from it where Optuna stores them
-            raise PydanticCustomError("scalar", "Input should be a list without quotation marks, or other text")
+            raise PydanticCustomError("scalar", "a list without quotation marks expected, or other text")
         return check_text(value)
     whole = isinstance(value, int) and abs(value) <= LARGEST_WHOLE
     if value is None or whole or (isinstance(value, float) and math.isfinite(value)):
         return value
-    raise PydanticCustomError("scalar", "Input should be text, a number, true, false, null or a list of these")
+    raise PydanticCustomError("scalar", "text, a number, true, false, null or a list of these expected")
 
 
 def _value(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return _scalar(value)
     if len(value) > LONGEST_LIST:
-        raise PydanticCustomError("list", f"Input should be a list of at most {LONGEST_LIST} values")
+        raise PydanticCustomError("list", f"a list of at most {LONGEST_LIST:,} values expected")
     return ListValue(map(_scalar, value))
 
 

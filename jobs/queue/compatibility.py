@@ -96,7 +96,7 @@ def check_artifacts(experiment: Experiment, database: Database, study: Artifacts
 
     """
     name = experiment.study_name
-    if not _may_be_read(database):
+    if not may_be_read(database):
         return None
     _text, identity = database.read(lambda connection: read_sweep(connection, name))
     if identity is not None and (not study.exists(IDENTITY) or study.read_text(IDENTITY) != identity):
@@ -124,7 +124,7 @@ def check_study(experiment: Experiment, database: Database) -> None:
         text, _identity = read_sweep(connection, name)
         return text, count_trials(connection, name)
 
-    if not _may_be_read(database):
+    if not may_be_read(database):
         return
     text, trials = database.read(look)
     stored = _parse(text, name)
@@ -134,7 +134,7 @@ def check_study(experiment: Experiment, database: Database) -> None:
         _refuse([f"study.name={name}: {database.place} has a study of this name from another program; choose another"])
 
 
-def _may_be_read(database: Database) -> bool:
+def may_be_read(database: Database) -> bool:
     return not is_sqlite(database.url) or Path(database.place).exists()  # connecting would make the file
 
 

@@ -1,16 +1,25 @@
-"""Child processes that run one of our commands: started, watched, asked to end, and killed if they do not."""
+"""Child processes that run one of our commands: started, watched, asked to end, and killed if they do not.
+
+A child also ends when the process that started it has: killed by SIGKILL, that cannot ask it to.
+"""
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from jobs.runtime import interrupt
 from jobs.runtime.heartbeat import file_of
+
+WATCH_SECONDS = 0.2
+GRACE_SECONDS = 30  # that a child has to save its progress once the process that started it has ended
 
 
 class ChildProcess(subprocess.Popen[bytes]):
@@ -22,6 +31,7 @@ class ChildProcess(subprocess.Popen[bytes]):
     def __init__(self, arguments: Sequence[str], changes: Mapping[str, object], *, keep_errors: bool) -> None:
         self.error_text, self._terminated = "", False
         self._kept = tempfile.TemporaryFile() if keep_errors else None  # noqa: SIM115 - closed by `read_error_text`
+        changes = {"LAUNCHER_PID": os.getpid(), **changes}
         environment = {**os.environ, **{name: str(value) for name, value in changes.items()}}
         command = [sys.executable, "-m", "jobs", *arguments]
         super().__init__(command, stdin=subprocess.DEVNULL, stderr=self._kept, env=environment)
@@ -92,6 +102,19 @@ class ChildProcesses:
             child.wait()
         self.take_ended()
         return ended
+
+
+def end_with_launcher(launcher: int) -> None:
+    """Has this process end soon after the one that started it: as after SIGTERM, or at once if that takes too long."""
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_SECONDS)
+        os._exit(interrupt.EXIT_INTERRUPTED)  # it may wait for another process that has ended already
+
+    threading.Thread(target=watch, name="launcher", daemon=True).start()
 
 
 def shell_exit_code(returncode: int) -> int:

@@ -12,7 +12,18 @@ class Refused(Failure):
 
 
 class Unreachable(Exception):
-    """A service does not answer, or answers that it cannot serve us now. It may work again in a while."""
+    """A service does not answer, or answers that it cannot serve us now. It may work again in a while.
+
+    Args:
+        message: what is wrong.
+        doubtful: whether it is as likely that a mistake in the configuration is to blame, such as a misspelt host, as
+            long as the service has not answered once.
+
+    """
+
+    def __init__(self, message: str, *, doubtful: bool = False) -> None:
+        super().__init__(message)
+        self.doubtful = doubtful
 
 
 class ConfigurationError(ValueError):

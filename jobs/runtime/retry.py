@@ -17,10 +17,19 @@ T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds; doubled in between
 BEAT_SECONDS = 0.2
 LOG_SECONDS = 30
+# How long a service may take to answer for the first time where the reason may be a mistake in the configuration. The
+# name of a service that is being installed can take a while to be known.
+FIRST_ANSWER_SECONDS = 45
+
+_answered: set[str] = set()  # the services that have answered this process
 
 
 class OutageTooLong(Failure):
     """A service could not be reached for longer than a process waits."""
+
+
+class NeverAnswered(OutageTooLong):
+    """It has not been reached once, and the configuration may be wrong."""
 
 
 @dataclass(frozen=True)
@@ -30,31 +39,38 @@ class Patience:
     deadline_seconds: float
     beat: Callable[[], None] = interrupt.check
 
-    def get_through(self, action: Callable[[], T], place: str) -> T:
+    def get_through(self, action: Callable[[], T], place: str, service: str | None = None) -> T:
         """What `action` returns once it raises Unreachable no more.
 
         Args:
             action: may have had its effect although it failed, when only the reply was lost: it has to allow for that.
             place: what cannot be reached, for messages.
+            service: what has answered if the action succeeds; default: the place.
 
         Raises:
             OutageTooLong: no success within the deadline.
+            NeverAnswered: none within FIRST_ANSWER_SECONDS, in a service that has never answered, for a reason that may
+                be a mistake in the configuration.
 
         """
         started = told = time.monotonic()
-        pause, failed = FIRST_PAUSE, False
+        pause, failed, service = FIRST_PAUSE, False, service or place
         while True:
             try:
                 result = action()
             except Unreachable as error:
                 now = time.monotonic()
-                if now - started > self.deadline_seconds:
-                    raise OutageTooLong(f"{place}: not reached for {now - started:.0f} s: {error}") from error
+                doubtful = error.doubtful and service not in _answered
+                deadline = min(self.deadline_seconds, FIRST_ANSWER_SECONDS) if doubtful else self.deadline_seconds
+                if now - started > deadline:
+                    kind = NeverAnswered if doubtful else OutageTooLong
+                    raise kind(f"{place}: not reached for {now - started:.0f} s: {error}") from error
                 if not failed or now - told > LOG_SECONDS:
                     failed, told = True, now
-                    left = self.deadline_seconds - (now - started)
+                    left = deadline - (now - started)
                     log.warning("%s cannot be reached (%s), waiting for it, %.0f s at most", place, error, left)
             else:
+                _answered.add(service)
                 if failed:
                     log.info("%s is back after %.1f s", place, time.monotonic() - started)
                 return result

@@ -1,5 +1,6 @@
 """Where and how a process runs, read from environment variables. Nothing here changes a result."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -25,7 +26,7 @@ class Settings(BaseSettings):
 
     database_url: str = Field(description="sqlite:///file, or a connection string as libpq takes it.")
     artifacts_url: str = Field(description="Folder or s3://bucket/prefix under which data sets and results lie.")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = "auto"
     threads: int | None = Field(
         None, ge=1, description="Threads of one process; default: its share of the cores it may use."
     )
@@ -34,11 +35,13 @@ class Settings(BaseSettings):
     )
     processes: int = Field(1, ge=1, description="How many workers one `sweep` runs at once, on one GPU.")
     ranks: int = Field(1, ge=1, description="Processes that share each batch of a `final-train`, one on each GPU.")
-    rank: int = Field(0, description="The number of this rank. It counts only if LAUNCHER_PID is set.")
-    launcher_pid: int | None = Field(
-        None, description="The process that has started this rank; it sets all three variables."
+    rank: int = Field(0, description="The number of this rank. It counts only if RANKS_ADDRESS is set.")
+    ranks_address: str = Field(
+        "", description="Where the ranks meet, as host:port; set, as RANK is, by the process that starts them."
     )
-    ranks_address: str = Field("", description="Where the ranks meet, as host:port.")
+    launcher_pid: int | None = Field(
+        None, description="The process of ours that has started this one, which ends when that has ended."
+    )
     gpu_processes: int = Field(
         1, ge=1, description="How many processes use this process's GPU, itself included; set by `sweep` and `local`."
     )
@@ -100,6 +103,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name.upper()}={getattr(self, name):g}: less than {renewal}")
         return self
 
+    @field_validator("device")
+    @classmethod
+    def _check_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise ValueError(f"DEVICE={device}: auto, cpu, cuda or cuda:1 expected")
+        return device
+
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, url: str) -> str:
@@ -108,8 +118,8 @@ class Settings(BaseSettings):
 
     @property
     def own_rank(self) -> int:
-        """RANK if we have started this process. Without LAUNCHER_PID, RANK is another program's and is ignored."""
-        return 0 if self.launcher_pid is None else self.rank
+        """RANK if this is a rank. Without RANKS_ADDRESS, RANK is another program's and is ignored."""
+        return self.rank if self.ranks_address else 0
 
 
 def read_settings(**place: Any) -> Settings:

@@ -9,7 +9,7 @@ from jobs.experiment.network_space import network_points, searches_network
 from jobs.experiment.parameters import Configuration
 from jobs.experiment.search_space import end_points
 from jobs.experiment.values import Value
-from resnet_core.build import planned_network
+from resnet_core.build import check_strides, planned_network
 from resnet_core.count import check_budget, count_parameters
 from resnet_core.pruning import TargetOutOfReach
 from resnet_core.validation import shown
@@ -17,23 +17,26 @@ from resnet_core.validation import shown
 MOST_COUNTED = 500  # networks, of which each takes some milliseconds
 
 
-def check_networks(experiment: Experiment, classes: int) -> None:
+def check_networks(experiment: Experiment, classes: int, image_size: int) -> None:
     """Checks the budget where all trials train the same network.
 
     Where networks are searched, every trial checks its own budget. Here the ends of the search must allow a network,
-    and if there are few of them, one must be within the budget.
+    and if there are few of them, one must be within the budget. No network may divide images into less than pixels.
 
     Raises:
-        ValueError: over the budget, or out of pruning's reach.
+        ValueError: over the budget, out of pruning's reach, or of strides that are too large for the images.
 
     """
+    if not any(name.startswith("model.strides") for name in experiment.searched):
+        check_strides(experiment.model, image_size)
     if not searches_network(experiment.searched):
         check_budget(planned_network(experiment.model, experiment.pruning, classes), experiment.budget.parameters)
         return
     for key, own in _ends(experiment):
         try:
+            check_strides(own.model, image_size)
             planned_network(own.model, own.pruning, classes)
-        except TargetOutOfReach as error:
+        except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
     _check_any_fits(experiment, _listed(experiment), classes)
 

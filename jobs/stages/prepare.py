@@ -85,7 +85,7 @@ def _read_checked(experiment: Experiment, settings: Settings) -> RawDataset:
         raw = read_source(experiment.data)
         _check_names(experiment, raw)
         _check_data(experiment, raw)
-        check_networks(experiment, len(raw.classes))
+        check_networks(experiment, len(raw.classes), raw.train.images.shape[-1])
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     except OSError as error:

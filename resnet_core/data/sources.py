@@ -27,7 +27,7 @@ def read_source(config: DataConfig, cache: Path = CACHE) -> RawDataset:
         from resnet_core.data.image_folder import read_image_folder  # noqa: PLC0415 - imports torchvision, too
 
         assert config.path is not None
-        dataset = read_image_folder(_expanded(Path(config.path)), config.image_size)
+        dataset = read_image_folder(_expanded(Path(config.path)), config.image_size, config.test)
     else:
         from resnet_core.data import cifar  # noqa: PLC0415 - imports torchvision, which takes seconds
 

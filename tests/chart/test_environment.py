@@ -9,7 +9,7 @@ from tests.support.helm import EVERYTHING, Helm, Rendered, leaves
 
 FIELDS = {name.upper() for name in Settings.model_fields}
 SET_BY_KUBERNETES = {"JOB_COMPLETION_INDEX"}  # in the pods of an indexed Job
-SET_BY_LAUNCHER = {"RANK", "RANKS_ADDRESS", "LAUNCHER_PID"}  # in the ranks of a final training
+SET_BY_LAUNCHER = {"RANK", "RANKS_ADDRESS", "LAUNCHER_PID"}  # in ranks and other processes that ours start
 SET_BY_PROCESSES = {"GPU_PROCESSES"}  # for those they start
 SET_BY_DEVICE_PLUGIN = {"CUDA_MPS_PIPE_DIRECTORY"}
 SET_BY_OTHERS = SET_BY_KUBERNETES | SET_BY_LAUNCHER | SET_BY_PROCESSES | SET_BY_DEVICE_PLUGIN

@@ -35,7 +35,7 @@ def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Releas
     release.check(trials)
 
     namespace = release.namespace
-    assert "can be written, read and removed" in namespace.helm("test", NAME, "--logs")
+    assert "can be written, listed, read and removed" in namespace.helm("test", NAME, "--logs")
     with release.forwarded("minio", 9000) as port:
         place = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "S3_ADDRESSING": "path", **release.secret("minio")}
         fetched = subprocess.run(

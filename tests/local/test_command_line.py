@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -11,8 +12,11 @@ import pytest
 
 from jobs.artifacts import FolderArtifacts
 from tests.support.patience import PATIENCE_SECONDS, until
+from tests.support.processes import children_of, is_gone
 from tests.support.tiny_run import ARGUMENTS, TinyRun, local_command, run_local
 from tests.support.trained_result import weights_of
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def sha256(file: Path) -> str:
@@ -107,9 +111,8 @@ def test_run_that_loses_a_worker_and_is_interrupted_twice_goes_on_to_the_same_re
 
     process = start(LEASE_SECONDS="3", RENEWAL_SECONDS="1", LOG_FORMAT="json")
     until(lambda: any(study.glob("trials/1/checkpoint-*.pt")), process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for child in children:
-        os.kill(int(child), signal.SIGKILL)
+    for child in children_of(process.pid):
+        os.kill(child, signal.SIGKILL)
     errors = interrupt(process, "trials/2/checkpoint-*.pt")
     assert "worker 0 ended with exit code -9" in [json.loads(line)["message"] for line in errors.splitlines()]
 
@@ -126,7 +129,7 @@ def test_run_that_loses_a_worker_and_is_interrupted_twice_goes_on_to_the_same_re
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set=sweep.trails=3"], "sweep.trails=3: unknown key; did you mean trials? allowed: trials, epochs"),
+        (["--set=sweep.trails=3"], "--set sweep.trails=3: unknown key; did you mean trials? allowed: trials, epochs"),
         (
             ["--set=pruning={method: none}"],
             "budget.parameters=60,000: the network has 78,042 parameters, 18,042 too many",
@@ -152,3 +155,26 @@ def test_folder_of_another_experiment_is_refused_by_field(tiny_run: TinyRun) -> 
         in process.stderr
     )
     assert sha256(study / "experiment.yaml") == before
+
+
+@pytest.mark.parametrize("marker", ["trials/1/checkpoint-*.pt", "final/seed-0/trial-*/checkpoint-*.pt"])
+def test_no_process_outlives_a_run_that_is_killed(tmp_path: Path, marker: str) -> None:
+    environment = {**os.environ, "CHECKPOINT_SECONDS": "0"}
+    arguments = [*ARGUMENTS, "--set=sweep.trials=2", "--set=finalTrain.epochs=1000"]
+    process = subprocess.Popen(local_command(tmp_path, *arguments), stderr=subprocess.DEVNULL, env=environment)
+    until(lambda: any((tmp_path / "quick").glob(marker)), process)
+    children = children_of(process.pid)
+    assert children
+    process.kill()
+    process.wait()
+    until(lambda: all(map(is_gone, children)))
+
+
+def test_snippet_of_the_readme_runs_as_it_stands(
+    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (snippet,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "jobs/README.md").read_text(), re.DOTALL)
+    (tmp_path / "runs").symlink_to(tiny_run.study.parent)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(snippet, "README.md", "exec"), {})
+    assert re.fullmatch(r"runs/quick/evaluation/mistakes/\d+\.png [0-9]\n", capsys.readouterr().out)

@@ -94,8 +94,8 @@ def test_no_command_imports_torch_and_watch_ends_with_the_sweep(runs: Path, tmp_
 )
 @pytest.mark.parametrize(
     ("studies", "named", "listed"),
-    [([], [], "none"), (["a", "b"], [], "a, b"), (["a", "b"], ["c"], "a, b"), (["a"], ["c"], "a")],
-    ids=["none", "several", "another of several", "another"],
+    [(["a", "b"], [], "a, b"), (["a", "b"], ["c"], "a, b"), (["a"], ["c"], "a")],
+    ids=["several", "another of several", "another"],
 )
 def test_study_that_cannot_be_chosen_is_asked_for_with_those_there_are(
     runs: Path,
@@ -119,6 +119,25 @@ def test_study_that_cannot_be_chosen_is_asked_for_with_those_there_are(
     monkeypatch.setenv("DATABASE_URL", shared)
     assert main([*command, *named]) == 78
     assert capsys.readouterr().err == f"{given}the studies in {runs}/shared.db are: {listed}\n"
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["stop"], ["export", "--file", "x.db"]], ids=lambda command: command[0]
+)
+def test_before_any_sweep_it_is_said_how_one_begins(
+    command: list[str], runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([*command, "--runs", str(runs)]) == 78
+    assert capsys.readouterr().err == (
+        f"resnet-sweep: --runs={runs}: no sweep there yet; `resnet-sweep local` begins one, and DATABASE_URL names the "
+        "database of one that runs elsewhere\n"
+    )
+    runs.mkdir()
+    create_tables(f"sqlite:///{runs}/shared.db")
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{runs}/shared.db")
+    assert main(command) == 78
+    said = f"{runs}/shared.db: no study there yet; `resnet-sweep prepare` makes one"
+    assert capsys.readouterr().err == f"resnet-sweep: {said}\n"
 
 
 def test_renamed_folder_names_its_study(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,7 +128,7 @@ def test_three_classes_are_told_or_as_many_as_the_model_knows(
     [
         ("--top=0", "--top=0: at least 1"),
         ("--top=11", "--top=11: at most 10, the classes that the model knows"),
-        ("--device=gpu", "DEVICE='gpu': string should match pattern"),
+        ("--device=gpu", "DEVICE=gpu: auto, cpu, cuda or cuda:1 expected"),
         ("--device=cuda:77", "DEVICE=cuda:77: this machine has "),
     ],
 )

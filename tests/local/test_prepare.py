@@ -46,9 +46,14 @@ def truncated_cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("quick", ["pruning.target=10"], "pruning.target=10: at least "),
         ("quick", ["data.limit=9999"], "data.limit=9999: at most 1438"),
         ("quick", ["data.limitTest=9999"], "data.limitTest=9999: at most 359"),
+        (
+            "quick",
+            ["model.strides=[4, 4, 4]"],
+            "model.strides.2=4: at most 2 expected, as images of 32 pixels a side are 2 x 2",
+        ),
         ("paper", ["data.path=/nowhere"], "data.path=/nowhere: no cifar-10-batches-bin or cifar-10-batches-py"),
         ("paper", ["data.path={truncated}"], "data_batch_1.bin: 30,730 bytes, 30,730,000 expected"),
-        ("paper", ["data={source: imagefolder, path: /nowhere}"], "data.path=/nowhere: no folder train/ there"),
+        ("paper", ["data={source: imagefolder, path: /nowhere}"], "data.path=/nowhere: No such file or directory"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_written(

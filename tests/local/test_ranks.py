@@ -23,6 +23,7 @@ from jobs.stages.sweep import stage as sweep
 from tests.local.conftest import tiny
 from tests.support import two_ranks
 from tests.support.patience import PATIENCE_SECONDS, until
+from tests.support.processes import is_gone
 from tests.support.studies import Studies
 from tests.support.trained_result import weights_of
 
@@ -127,14 +128,6 @@ class Training:
     def ranks(self) -> list[int]:
         """The processes that have given a sign of life."""
         return sorted(int(file.name) for file in self.heartbeats.glob("*"))
-
-
-def is_gone(process: int) -> bool:
-    """Also where nobody has asked how it ended."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def own_arguments(command: list[str]) -> list[str] | None:
 
 @cache
 def subcommands() -> frozenset[str]:
-    return frozenset(re.findall(r"^ {4}([a-z-]+)(?: |$)", parser().format_help(), re.MULTILINE))
+    return frozenset(re.findall(r"^ {2}([a-z][a-z-]+) {2,}", parser().format_help(), re.MULTILINE))
 
 
 def helm_values(command: list[str]) -> Iterator[str]:

@@ -1,9 +1,7 @@
 """One final training on several GPUs: one rank a GPU, each a process that is started and watched from here."""
 
 import logging
-import os
 import signal
-import threading
 import time
 from collections.abc import Sequence
 
@@ -61,17 +59,6 @@ def run_ranks(experiment: Experiment, settings: Settings, root: Artifacts, argum
     return max(failed.values(), default=interrupt.EXIT_INTERRUPTED if any(codes.values()) else 0)
 
 
-def end_with(launcher: int) -> None:
-    """Ends this rank soon after the process that started it has ended, because nobody would watch the rank any more."""
-
-    def watch() -> None:
-        while os.getppid() == launcher:
-            time.sleep(POLL_SECONDS)
-        os._exit(interrupt.EXIT_INTERRUPTED)
-
-    threading.Thread(target=watch, name="launcher", daemon=True).start()
-
-
 def _check_ranks_can_share(experiment: Experiment, settings: Settings, best: TrialStatus) -> None:
     """Checks here what each rank would find wrong, so that the message appears once."""
     recipe = experiment.with_parameters(best.parameters).training
@@ -98,6 +85,5 @@ def _place_of_rank(rank: int, port: int, settings: Settings) -> dict[str, object
     return {
         "RANK": rank,
         "RANKS_ADDRESS": f"{HERE}:{port}",
-        "LAUNCHER_PID": os.getpid(),
         "THREADS": settings.threads or threads_each(settings.ranks),
     }

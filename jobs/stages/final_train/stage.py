@@ -18,7 +18,6 @@ from jobs.runtime import interrupt, logs
 from jobs.runtime.device import select_device
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
-from jobs.stages.final_train.ranks import end_with
 from jobs.stages.final_train.seed_training import Course, SeedTraining
 from resnet_core.distributed import ALONE, Group, RankLost, Ranks
 
@@ -38,8 +37,6 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
         OutageTooLong, Refused: database or artifacts cannot be reached.
 
     """
-    if settings.launcher_pid is not None:
-        end_with(settings.launcher_pid)
     device = select_device(settings)
     seeds = range(experiment.final_train.seeds)
     if settings.job_completion_index is not None:

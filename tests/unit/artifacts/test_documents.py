@@ -65,8 +65,8 @@ def test_key_of_a_later_version_is_passed_over(study: FolderArtifacts) -> None:
         ("", "not JSON: Expecting value"),
         ("[]", "all=[]: keys with values expected: dataset, "),
         ("{}", "dataset: needed, but not given"),
-        (METRICS_OF_ONE_SEED.replace('"budget":10000', '"budget":"much"'), "budget='much': input should be a valid integer"),
-        (METRICS_OF_ONE_SEED.replace('"seed":0', '"seed":null'), "seeds.0.seed=None: input should be a valid integer"),
+        (METRICS_OF_ONE_SEED.replace('"budget":10000', '"budget":"much"'), "budget='much': a whole number expected"),
+        (METRICS_OF_ONE_SEED.replace('"seed":0', '"seed":null'), "seeds.0.seed=null: a whole number expected"),
     ],
 )  # fmt: skip
 def test_damaged_document_is_named_with_the_first_fault(study: FolderArtifacts, text: str, message: str) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from jobs.artifacts import Artifacts, ArtifactsUnreachable
-from jobs.artifacts.s3 import TRANSFER
+from jobs.artifacts.s3 import TRANSFER, S3Artifacts, make_client
 from jobs.artifacts.stage_log import StageLog
-from tests.support.foreign_server import PAGE, XHTML, foreign_bucket
+from jobs.runtime.settings import read_settings
+from tests.support.foreign_server import PAGE, XHTML, foreign_bucket, foreign_server
 
 ERROR = "<Error><Code>{}</Code><Message>told</Message></Error>"
 LARGE = TRANSFER.multipart_threshold + 1
@@ -64,3 +65,36 @@ def test_log_that_cannot_be_kept_ends_nothing(caplog: pytest.LogCaptureFixture) 
         finally:
             log.close()
     assert "log not kept: s3://sweeps/study/logs/pipeline.log: 404 Not Found" in caplog.text
+
+
+@pytest.mark.parametrize(("status", "doubtful"), [(200, True), (404, True), (501, True), (502, False), (503, False)])
+def test_page_may_come_from_a_wrong_endpoint_and_a_proxy_s_error_from_an_outage(status: int, doubtful: bool) -> None:
+    with foreign_bucket(status, PAGE) as artifacts, pytest.raises(ArtifactsUnreachable) as raised:
+        artifacts.listing()
+    assert raised.value.doubtful is doubtful
+
+
+def bucket_at(endpoint: str) -> S3Artifacts:
+    settings = read_settings(
+        database_url="sqlite:///",
+        artifacts_url="s3://sweeps",
+        aws_endpoint_url=endpoint,
+        aws_access_key_id="id",
+        aws_secret_access_key="key",
+    )
+    return S3Artifacts(make_client(settings), "sweeps", "study")
+
+
+def test_host_that_does_not_exist_and_endpoint_without_tls_may_be_mistakes() -> None:
+    with pytest.raises(ArtifactsUnreachable, match=r": no host [a-z.]*minio\.invalid is known here$") as raised:
+        bucket_at("http://minio.invalid:9000").listing()
+    assert raised.value.doubtful
+    with foreign_server(200, PAGE) as url, pytest.raises(ArtifactsUnreachable, match="an answer without TLS") as raised:
+        bucket_at(url.replace("http:", "https:")).listing()
+    assert raised.value.doubtful
+
+
+def test_service_that_does_not_listen_is_away() -> None:
+    with pytest.raises(ArtifactsUnreachable) as raised:
+        bucket_at("http://127.0.0.1:1").listing()
+    assert not raised.value.doubtful

@@ -136,13 +136,13 @@ def test_one_list_of_the_space_can_be_set() -> None:
         ("{model.depths: {choices: [[1, 1, 1], [1, 1]]}, model.strides: {choices: [[1, 2, 2], [1, 2]]}}", "searchSpace.model.depths=[1, 1]: model.strides=[1, 2, 2]: 2 values expected, one a stage as in model.depths=[1, 1]"),
         ("{model.strides: {choices: [[2, 2, 2], [1, 2, 2]]}, model.widths: {choices: [null, [8, 8]], when: {model.strides: [[1, 2, 2]]}}}", "searchSpace.model.widths=[8, 8]: model.widths=[8, 8]: 3 values expected"),
         ("{model.depths: {low: 1, high: 2}}", "searchSpace.model.depths=1.0: a list expected"),
-        ("{model.depths: {choices: [[1, 0, 1]]}}", "searchSpace.model.depths=[1, 0, 1]: Input should be greater than or equal to 1"),
-        ("{model.depths: {choices: [[]]}}", "searchSpace.model.depths=[]: a list of 1 value or more expected"),
+        ("{model.depths: {choices: [[1, 0, 1]]}}", "searchSpace.model.depths=[1, 0, 1]: at least 1 expected"),
+        ("{model.depths: {choices: [[]]}}", "searchSpace.model.depths=[]: a list of at least 1 value expected"),
         ("{model.depths: {choices: [[1, 1, 1], [1, 1, 1.0]]}}", "searchSpace.model.depths.choices=[[1, 1, 1], [1, 1, 1]]: each value once"),
-        ("{model.depths: {choices: [[1, 1, 1]]}, model.depths.0: {choices: [1, 2]}}", "searchSpace: some trials have {'model.depths': [1, 1, 1], 'model.depths.0': 1}: model.depths: not together with single values of it, as model.depths.0"),
+        ("{model.depths: {choices: [[1, 1, 1]]}, model.depths.0: {choices: [1, 2]}}", "searchSpace: some trials have {model.depths: [1, 1, 1], model.depths.0: 1}: model.depths: not together with single values of it, as model.depths.0"),
         ("{model.depths.3: {choices: [1, 2]}}", "searchSpace.model.depths.3=1: the network has 3 stages, counted from 0"),
-        ("{model.widths.0: {low: 0, high: 2}}", "searchSpace.model.widths.0=0.0: Input should be greater than or equal to 1"),
-        ("{model.widths: {choices: [[8, 8, 8]]}, model.width: {low: 4, high: 8}}", "searchSpace: some trials have {'model.widths': [8, 8, 8], 'model.width': 8.0}: model.width: without effect where model.widths are given"),
+        ("{model.widths.0: {low: 0, high: 2}}", "searchSpace.model.widths.0=0.0: at least 1 expected"),
+        ("{model.widths: {choices: [[8, 8, 8]]}, model.width: {low: 4, high: 8}}", "searchSpace: some trials have {model.widths: [8, 8, 8], model.width: 8.0}: model.width: without effect where model.widths are given"),
         ("{model.with: {low: 4, high: 8}}", "searchSpace.model.with=4.0: no field of training, model or pruning: optimizer, lr"),
         ("{lr: {low: 0.1, high: 0.2, when: {model.depths: [[2, 2, 2]]}}, model.depths: {choices: [[1, 1, 1]]}}", "searchSpace.lr.when.model.depths=[2, 2, 2]: one of [1, 1, 1]"),
     ],
@@ -161,7 +161,7 @@ def test_depths_have_to_fit_the_amounts() -> None:
     ):
         searching(space, "pruning={method: amounts, amounts: [0.1, 0.2, 0.3]}")
     space = "{model.depths.0: {low: 1, high: 2}, pruning.amounts: {choices: [[0.1, 0.2, 0.3], 0.5]}}"
-    with pytest.raises(ConfigurationError, match=r"^searchSpace: some trials have \{'model.depths.0': 2.0, .*4 values"):
+    with pytest.raises(ConfigurationError, match=r"^searchSpace: some trials have \{model.depths.0: 2.0, .*4 values"):
         searching(space, "pruning={method: amounts, amounts: [0.1]}")
 
 

@@ -14,8 +14,8 @@ from jobs.queue.database_errors import DatabaseUnreachable, database_errors
 from jobs.runtime.errors import Refused
 
 
-def raise_again(error: Exception) -> None:
-    with database_errors("database x at y:1"):
+def raise_again(error: Exception, place: str = "database x at y:1") -> None:
+    with database_errors(place):
         raise error
 
 
@@ -37,13 +37,14 @@ def locked(file: Path) -> Iterator[str]:
         yield f"sqlite:///{file}"
 
 
-def sqlite_error(url: str, statement: str = "SELECT 1") -> Exception:
-    """What the database says to a statement that does not wait for locks."""
+def sqlite_error(url: str, *statements: str) -> Exception:
+    """What the database says to statements that do not wait for locks."""
     engine = sa.create_engine(url, connect_args={"timeout": 0})
     try:
         with engine.begin() as connection:
             connection.exec_driver_sql("CREATE TABLE t (x INTEGER PRIMARY KEY)")
-            connection.exec_driver_sql(statement)
+            for statement in statements:
+                connection.exec_driver_sql(statement)
     except sa.exc.DBAPIError as error:
         return error
     finally:
@@ -109,6 +110,37 @@ def test_statement_that_is_not_allowed_is_a_refusal(tmp_path: Path) -> None:
     file.write_text("this is no database, whatever its name says")
     with pytest.raises(Refused, match=r": file is not a database$"):
         raise_again(sqlite_error(f"sqlite:///{file}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "doubtful"),
+    [
+        ('could not translate host name "postgres" to address: Name or service not known', True),
+        ("received invalid response to SSL negotiation: H", True),
+        ('connection to server at "10.0.0.1", port 5432 failed: Connection refused', False),
+        ("FATAL:  the database system is starting up", False),
+    ],
+)
+def test_what_may_be_a_mistake_is_told_from_what_is_only_an_outage(text: str, doubtful: bool) -> None:
+    with pytest.raises(DatabaseUnreachable) as raised:
+        raise_again(postgres_error(text))
+    assert raised.value.doubtful is doubtful
+
+
+def test_full_disk_is_told_with_the_bytes_that_are_free(tmp_path: Path) -> None:
+    full = "PRAGMA max_page_count = 2", "CREATE TABLE more AS SELECT zeroblob(100000)"
+    with pytest.raises(DatabaseUnreachable, match=r"^database or disk is full, [0-9,]+ bytes free$") as raised:
+        raise_again(sqlite_error(f"sqlite:///{tmp_path}/study.db", *full))
+    assert raised.value.doubtful
+
+
+def test_missing_folder_of_a_sqlite_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "nowhere/study.db"
+    with pytest.raises(
+        DatabaseUnreachable, match=rf"^unable to open database file: no folder {file.parent}$"
+    ) as raised:
+        raise_again(sqlite_error(f"sqlite:///{file}"), str(file))
+    assert raised.value.doubtful
 
 
 def test_sqlite_that_is_locked_or_away_is_an_outage(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 
 from jobs.artifacts import ArtifactsRefused, ArtifactsUnreachable
-from jobs.runtime import interrupt
+from jobs.runtime import interrupt, retry
 from jobs.runtime.errors import Refused
 from jobs.runtime.interrupt import Interrupted
-from jobs.runtime.retry import OutageTooLong, Patience
+from jobs.runtime.retry import NeverAnswered, OutageTooLong, Patience
 
 
 class Failing:
@@ -128,3 +128,41 @@ def test_long_outage_is_told_of_every_half_minute(clock: Callable[[], float], ca
 
 def test_waiting_ends_when_the_process_is_asked_to_end_unless_told_otherwise() -> None:
     assert Patience(60).beat is interrupt.check
+
+
+DOUBTFUL = ArtifactsUnreachable("no host a.invalid is known here", doubtful=True)
+
+
+@pytest.fixture
+def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No service has answered yet, and one that may be misspelt has a tenth of a second to."""
+    monkeypatch.setattr(retry, "_answered", set())
+    monkeypatch.setattr(retry, "FIRST_ANSWER_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("strangers")
+def test_what_may_be_a_mistake_is_not_waited_for_as_an_outage_is() -> None:
+    with pytest.raises(
+        NeverAnswered, match=r"^database x at y:1: not reached for .* s: no host a\.invalid is known here$"
+    ):
+        run(Failing(DOUBTFUL), 3600)
+
+
+@pytest.mark.usefixtures("strangers")
+def test_outage_of_what_has_answered_before_is_waited_for_whatever_it_looks_like() -> None:
+    assert run(lambda: "done") == "done"
+    with pytest.raises(OutageTooLong) as raised:
+        run(Failing(DOUBTFUL), 0.5)
+    assert type(raised.value) is OutageTooLong
+
+
+@pytest.mark.usefixtures("strangers")
+def test_one_service_answers_for_all_its_places() -> None:
+    Patience(1, lambda: None).get_through(lambda: "done", "s3://a/x", "artifacts")
+    failing = Failing(DOUBTFUL, 3)
+    assert Patience(60, lambda: None).get_through(failing, "s3://a/y", "artifacts") == "done"
+
+
+@pytest.mark.usefixtures("strangers")
+def test_first_answer_of_what_may_only_be_away_is_waited_for() -> None:
+    assert run(Failing(ArtifactsUnreachable("Connection refused"), 4), 60) == "done"

@@ -25,9 +25,9 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("LEASE_SECONDS", "20", "^LEASE_SECONDS=20: at least three times RENEWAL_SECONDS=15$"),
         ("DATABASE_TIMEOUT_SECONDS", "15", "^DATABASE_TIMEOUT_SECONDS=15: less than RENEWAL_SECONDS=15$"),
         ("DATABASE_URL", "mysql://host/name", "^DATABASE_URL: mysql:// is neither sqlite:// nor postgresql://$"),
-        ("LOG_FORMAT", "xml", "^LOG_FORMAT='xml': input should be 'text' or 'json'$"),
-        ("DEVICE", "gpu", "^DEVICE='gpu': string should match"),
-        ("THREADS", "0", "^THREADS='0': input should be greater than or equal to 1$"),
+        ("LOG_FORMAT", "xml", "^LOG_FORMAT='xml': one of text, json expected$"),
+        ("DEVICE", "gpu", "^DEVICE=gpu: auto, cpu, cuda or cuda:1 expected$"),
+        ("THREADS", "0", "^THREADS='0': at least 1 expected$"),
     ],
 )
 def test_bad_variable_is_named_with_its_value(

@@ -1,3 +1,4 @@
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_folder_that_may_not_be_read_is_refused(closed: Path) -> None:
 
 def test_missing_part_is_refused(folder: Path) -> None:
     (folder / "test").rename(folder / "validation")
-    with pytest.raises(ValueError, match=r"^data\.path=/.*: no folder test/ there, with a folder for each class$"):
+    with pytest.raises(ValueError, match=r"^data\.path=/.*: no folder test/ there; data\.test=0\.2 sets a fifth "):
         read(folder)
 
 
@@ -124,3 +125,42 @@ def test_any_folder_becomes_its_images_or_is_refused_by_the_name_of_what_is_wron
             return
     assert line.isprintable()
     assert line.startswith(tuple(f"data.path={shown(reason)}: " for reason in reasons))
+
+
+def set_aside(folder: Path, fraction: float | None = 0.25) -> RawDataset:
+    return read_source(DataConfig(source="imagefolder", path=str(folder), image_size=8, test=fraction))
+
+
+def test_part_of_each_class_is_set_aside_where_there_is_no_test_part(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(folder / "test")
+    caplog.set_level("INFO")
+    dataset = set_aside(folder)
+    assert dataset.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert dataset.test.labels.tolist() == [0, 1]
+    assert caplog.messages == ["no test part: 2 of 8 images are set aside for the test"]
+    pixels = torch.cat((dataset.train.images, dataset.test.images))[:, :2, 0, 0].tolist()
+    assert sorted(pixels) == [[shade, number] for shade in (0, 200) for number in range(4)]  # each image once
+    assert torch.equal(set_aside(folder).test.images, dataset.test.images)
+
+
+def test_classes_may_lie_in_the_folder_itself(folder: Path) -> None:
+    assert torch.equal(set_aside(folder / "train").train.images, set_aside_of_train(folder).train.images)
+
+
+def set_aside_of_train(folder: Path) -> RawDataset:
+    shutil.rmtree(folder / "test")
+    return set_aside(folder)
+
+
+def test_test_part_is_neither_missing_nor_there_twice(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"^data\.path=/.*: has a folder test/; data\.test has to be null$"):
+        set_aside(folder)
+    shutil.rmtree(folder / "test")
+    with pytest.raises(ValueError, match=r"^data\.path=/.*: no folder test/ there; data\.test=0\.2 sets a fifth of"):
+        set_aside(folder, None)
+    for number in range(2):
+        (folder / f"train/dogs/{number}.png").unlink()
+    with pytest.raises(ValueError, match=r": class dogs has 2 images, 3 needed: one to train on, one to validate, one"):
+        set_aside(folder)
