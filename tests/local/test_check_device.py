@@ -67,4 +67,4 @@ def test_device_that_is_not_there_ends_the_check_with_advice(tmp_path: Path) -> 
 def test_word_that_names_no_device_is_refused(tmp_path: Path) -> None:
     done = check("gpu", tmp_path)
     assert (done.returncode, done.stdout) == (78, "")
-    assert done.stderr.startswith("resnet-sweep: DEVICE='gpu': ")
+    assert done.stderr.startswith("resnet-sweep: DEVICE=gpu: ")

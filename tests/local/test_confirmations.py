@@ -303,14 +303,14 @@ def test_confirmations_may_be_asked_for_and_raised_later_and_not_taken_back(runs
 
 
 @pytest.mark.parametrize(
-    ("confirm", "shown"), [(None, "None"), ("{trials: 2, seeds: 2}", "{'trials': 2, 'seeds': 2}"), ("{trials: 3, seeds: 1}", "{")]
+    ("confirm", "shown"), [(None, "null"), *((other, other) for other in ("{trials: 2, seeds: 2}", "{trials: 3, seeds: 1}"))]
 )  # fmt: skip
 def test_fewer_confirmations_are_refused(runs: Path, confirm: str | None, shown: str) -> None:
     settings = prepared(runs, confirming.experiment(3, THREE_TWICE))
     with pytest.raises(ConfigurationError) as raised:
         check_study(confirming.experiment(3, confirm), opened(settings.database_url))
-    assert str(raised.value).startswith(f"sweep.confirm={shown}")
-    assert "the study has {'trials': 3, 'seeds': 2} already; confirmations can be added" in str(raised.value)
+    assert str(raised.value).startswith(f"sweep.confirm={shown}: ")
+    assert "the study has {trials: 3, seeds: 2} already; confirmations can be added" in str(raised.value)
 
 
 def test_confirmations_are_carried_to_another_database_and_go_on_there(

@@ -173,7 +173,7 @@ def test_more_trials_later_add_slots_and_change_no_other(settings: Settings, roo
         ("sweep.epochs=5", "sweep.epochs=5: {}, where it is 3; "),
         ("sweep.sampler.name=random", "sweep.sampler.name='random': {}, where it is 'tpe'; "),
         ("searchSpace.lr.high=0.5", "searchSpace.lr.high=0.5: {}, where it is 0.3; "),
-        ("searchSpace.dropout={low: 0, high: 0.5}", "searchSpace.dropout={{'low': 0.0, 'high': 0.5, "),
+        ("searchSpace.dropout={low: 0, high: 0.5}", "searchSpace.dropout={{low: 0.0, high: 0.5, "),
         ("data.limit=300", "data.limit=300: {}, where it is 240; "),
         ("budget.parameters=20000", "budget.parameters=20000: {}, where it is 10000; "),
         ("finalTrain.epochs=4", "finalTrain.epochs=4: {}, where it is 3; "),
