@@ -1,5 +1,6 @@
 """Parameters and multiply-accumulates of a network, layer by layer, and the budget for its parameters."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,6 +32,16 @@ class LayerCount:
     filters: int
     parameters: int
     macs: int
+
+    @property
+    def title(self) -> str:
+        """Its name for people: `stage 2, block 1, shortcut` for `stages.1.0.shortcut.0`."""
+        found = re.fullmatch(r"stages\.(\d+)\.(\d+)\.([a-z]+)(\d*)(?:\.0)?", self.name)
+        if found is None:
+            return self.name
+        stage, block, kind, number = found.groups()
+        layer = f"convolution {number}" if kind == "conv" else kind
+        return f"stage {int(stage) + 1}, block {int(block) + 1}, {layer}"
 
 
 @lru_cache(maxsize=256)

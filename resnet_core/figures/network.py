@@ -12,14 +12,14 @@ from resnet_core.figures.exhibit import BLUE, SKY, Exhibit, draw, legend_below
 def filters_per_layer(before: Sequence[LayerCount], after: Sequence[LayerCount]) -> Exhibit:
     """Output channels of every convolution."""
     pairs = [[layer.filters for layer in layers[:-1]] for layers in (before, after)]
-    names = [layer.name for layer in before[:-1]]
+    names = [layer.title for layer in before[:-1]]
     return _bars("filters-per-layer", "Filters of every convolution", names, *pairs, label="filters")
 
 
 def parameters_per_layer(before: Sequence[LayerCount], after: Sequence[LayerCount]) -> Exhibit:
     """Parameters of every layer, where those of a batch norm count towards its convolution."""
     pairs = [[layer.parameters for layer in layers] for layers in (before, after)]
-    names = [layer.name for layer in before]
+    names = [layer.title for layer in before]
     return _bars("parameters-per-layer", "Parameters of every layer", names, *pairs, label="parameters")
 
 

@@ -9,22 +9,33 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from resnet_core.figures.exhibit import Exhibit, draw
+from resnet_core.figures.exhibit import GREY, Exhibit, draw
 from resnet_core.figures.fonts import label
 from resnet_core.figures.trials import ACCURACIES, COMPLETE, STOPPED_EARLY, Axis, TrialPoint, spread
 
 MARGIN = 0.04
 ABSENT = -0.13  # position at which a line crosses a parameter that its trial does not have
 GRID = 40  # points on each side of the interpolated background
-FEWEST = 4  # trials needed for a background
+FEWEST = 8  # complete trials needed for a background
+NEARBY = 2.5  # widths of the Gaussian: where no trial is nearer, there is no background
 LETTERS, MOST_LINES = 74, 3  # room for labels below an axis: letters in a line, and lines
 SHORTEST = 5  # letters of a label that has lost its middle
+STOPPED_CANNOT_WIN = "Dashed: stopped early, at an accuracy of fewer epochs; a trial that was stopped cannot win."
 FEW = 60  # with more lines than this, all but the best tenth are drawn faintly
 
 
-def parallel_coordinates(trials: Sequence[TrialPoint], axes: Sequence[Axis]) -> Exhibit:
-    """A line for each trial that is complete or was stopped early, through its accuracy and its parameters."""
-    drawn = sorted(_measured(trials), key=lambda trial: trial.accuracy or 0.0)
+def parallel_coordinates(trials: Sequence[TrialPoint], axes: Sequence[Axis], best: int) -> Exhibit:
+    """A line for each trial that is complete or was stopped early, through its accuracy and its parameters.
+
+    Args:
+        trials: all that have begun.
+        axes: the parameters.
+        best: the number of the trial that was chosen.
+
+    """
+    drawn = sorted(_measured(trials), key=lambda t: (t.number == best, t.state == COMPLETE, t.accuracy or 0.0))
+    complete = [trial for trial in drawn if trial.state == COMPLETE]
+    norm = _norm(complete or drawn)
     low, high = _extremes(drawn)
     accuracy = Axis("validation accuracy (%)", 100 * low, 100 * high)
     figure, (plot,) = draw(0.62 * (len(axes) + 1) + 1.0)
@@ -38,26 +49,28 @@ def parallel_coordinates(trials: Sequence[TrialPoint], axes: Sequence[Axis]) -> 
             there = axis.name in trial.parameters
             x.append(axis.position(trial.parameters[axis.name]) + spread(trial, axis) if there else ABSENT)
         gid = f"trial-{trial.number}"
-        dash = "-" if trial.state == COMPLETE else (0, (4, 2))
-        faint = many and rank < 0.9 * len(drawn)
-        width = 2.6 if rank == len(drawn) else 0.5 if faint else 1.1
-        color = ACCURACIES(rank / len(drawn))  # by rank, since most accuracies lie close together
-        alpha = 0.5 if faint else 1
+        stopped = trial.state != COMPLETE
+        faint = stopped or (many and rank < 0.9 * len(drawn))
+        width = 2.6 if trial.number == best else 0.5 if many and faint else 1.1
+        color = GREY if stopped else ACCURACIES(norm(100 * (trial.accuracy or 0.0)))
+        dash, alpha = (0, (4, 2)) if stopped else "-", 0.5 if faint else 1
         plot.plot(x, [*rows], ls=dash, color=color, alpha=alpha, lw=width, gid=gid, zorder=2, clip_on=False)
         hover[gid] = [trial.describe()]
     _label_rows(plot, [accuracy, *axes], {a.name for a in axes if any(a.name not in t.parameters for t in drawn)})
     header = ("trial", "state", "validation accuracy", *(axis.name for axis in axes))
     table = [(t.number, t.state, t.accuracy, *(t.parameters.get(axis.name) for axis in axes)) for t in drawn]
-    caption = (
-        "A line a trial, through its validation accuracy and its parameters; thick: the best, dashed: stopped early."
-    )
+    if complete:
+        _colorbar(figure, plot, norm, complete)
+    caption = f"A line a trial, through its validation accuracy and its parameters; thick: trial {best}, the best."
+    if len(complete) < len(drawn):
+        caption += f" {STOPPED_CANNOT_WIN}"
     return Exhibit("parallel-coordinates", caption, figure, header, table, hover)
 
 
 def _label_rows(plot: Axes, axes: Sequence[Axis], lacking: Collection[str]) -> None:
     """Writes names and values; values that do not fit beside each other take turns on lines below each other."""
     for row, axis in enumerate(axes):
-        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
         plot.text(0, row - 0.13, axis.name, fontsize=9, weight="bold", va="bottom", bbox=white, zorder=3)
         ticks = axis.ticks()
         needed = len(ticks) * max(len(text) for _, text in ticks)
@@ -75,44 +88,55 @@ def _label_rows(plot: Axes, axes: Sequence[Axis], lacking: Collection[str]) -> N
 
 
 def contour(trials: Sequence[TrialPoint], x: Axis, y: Axis, name: str) -> Exhibit:
-    """Accuracy over two parameters. If both are ranges, the background shows means over the trials nearby."""
+    """Accuracy of complete trials over two parameters, and where trials were stopped early.
+
+    If both parameters are ranges and there are enough complete trials, the background shows means over those nearby.
+    """
     drawn = [trial for trial in _measured(trials) if x.name in trial.parameters and y.name in trial.parameters]
-    norm = _norm(drawn)
+    complete = [trial for trial in drawn if trial.state == COMPLETE]
+    norm = _norm(complete or drawn)
     figure, (plot,) = draw(3.9)
     places = {trial.number: (_place(trial, x), _place(trial, y)) for trial in drawn}
-    smooth = x.choices is None and y.choices is None and len(drawn) >= FEWEST
+    smooth = x.choices is None and y.choices is None and len(complete) >= FEWEST
     if smooth:
         side = np.linspace(-MARGIN, 1 + MARGIN, GRID)
-        points = np.array([places[trial.number] for trial in drawn])
-        values = np.array([100 * (trial.accuracy or 0.0) for trial in drawn])
+        points = np.array([places[trial.number] for trial in complete])
+        values = np.array([100 * (trial.accuracy or 0.0) for trial in complete])
         surface = _smooth(points, values, side)
         plot.contourf(side, side, surface, levels=8, cmap=ACCURACIES, norm=norm, alpha=0.4)
     hover = {}
     for state, marker in ((STOPPED_EARLY, "v"), (COMPLETE, "o")):
         for trial in (trial for trial in drawn if trial.state == state):
             gid = f"point-{trial.number}"
-            color = ACCURACIES(norm(100 * (trial.accuracy or 0.0)))
-            plot.plot(*places[trial.number], marker, color=color, ms=6, mec="white", mew=0.6, gid=gid)
+            color = ACCURACIES(norm(100 * (trial.accuracy or 0.0))) if state == COMPLETE else "none"
+            edge = ("white", 0.6) if state == COMPLETE else (GREY, 1.0)
+            plot.plot(*places[trial.number], marker, color=color, ms=6, mec=edge[0], mew=edge[1], gid=gid)
             own = ", ".join(f"{axis.name}={trial.parameters[axis.name]}" for axis in (x, y))
             hover[gid] = [f"{trial.outcome()}; {own}"]
     _scale(plot, x, y)
-    _colorbar(figure, plot, norm, drawn)
-    behind = " Behind them a mean over the trials nearby." if smooth else ""
-    caption = (
-        f"Validation accuracy over {x.name} and {y.name}; triangles: stopped early, at their last accuracy.{behind}"
-    )
+    if complete:
+        _colorbar(figure, plot, norm, complete)
+    caption = f"Validation accuracy of complete trials over {x.name} and {y.name}."
+    if len(complete) < len(drawn):
+        caption += " Triangles: stopped early."
+    if smooth:
+        caption += " Behind them a mean over the trials nearby."
     header = ("trial", "state", x.name, y.name, "validation accuracy")
     rows = [(t.number, t.state, t.parameters[x.name], t.parameters[y.name], t.accuracy) for t in drawn]
     return Exhibit(name, caption, figure, header, rows, hover)
 
 
 def _smooth(points: NDArray[np.float64], values: NDArray[np.float64], side: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means weighted by a Gaussian of the distance. Its width is that of Scott's rule (1992) for uniform points."""
+    """Means weighted by a Gaussian of the distance, whose width is that of Scott's rule (1992) for uniform points.
+
+    Not a number where no point is near.
+    """
     width = 0.29 * len(points) ** (-1 / 6)
     grid = np.stack(np.meshgrid(side, side), axis=-1)
     squares = ((grid[:, :, None] - points) ** 2).sum(axis=-1) / (2 * width**2)
     weights = np.exp(squares.min(axis=-1, keepdims=True) - squares)
     surface: NDArray[np.float64] = (weights * values).sum(axis=-1) / weights.sum(axis=-1)
+    surface[squares.min(axis=-1) > NEARBY**2 / 2] = np.nan
     return surface
 
 

@@ -64,21 +64,41 @@ def best_so_far(trials: Sequence[TrialPoint]) -> list[float | None]:
     return values
 
 
-def importances(shares: Mapping[str, float], left_out: Sequence[str] = ()) -> Exhibit:
-    """How much of the differences between trials each parameter explains, the most important first."""
+def importances(
+    shares: Mapping[str, float], intervals: Mapping[str, tuple[float, float]], trials: int, left_out: Sequence[str] = ()
+) -> Exhibit:
+    """How much of the differences between trials each parameter explains, the most important first.
+
+    Args:
+        shares: of the variance, by parameter.
+        intervals: of the shares over resamples of the trials, of 90 %.
+        trials: complete ones that this is from.
+        left_out: parameters that not all of them have.
+
+    """
     figure, (axes,) = draw(0.32 * len(shares) + 0.9)
     names, values = list(shares), list(shares.values())
     positions = np.arange(len(names))
     bars = axes.barh(positions, values, 0.6, color=BLUE)
     for bar, name in zip(bars, names, strict=True):
         bar.set_gid(f"bar-{name}")
-    axes.bar_label(bars, labels=[f"{value:.2f}" for value in values], padding=3, fontsize=9)
+    ends = [max(intervals[name][1], shares[name]) for name in names]
+    for row, (name, end) in enumerate(zip(names, ends, strict=True)):
+        axes.plot(intervals[name], [row] * 2, color="black", lw=1.2, marker="|", ms=6)
+        axes.text(end + 0.02, row, f"{shares[name]:.2f}", va="center", fontsize=9)
     axes.set_yticks(positions, names, fontsize=9)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.12 * max(*values, 0.01))
+    axes.set_xlim(0, 1.15 * max(*ends, 0.01))
     axes.set_xlabel("share of the variance explained")
-    hover = {f"bar-{name}": [f"{name}: {value:.3f}"] for name, value in shares.items()}
-    caption = "How much of the differences between complete trials each parameter explains (fANOVA)."
+    hover = {
+        f"bar-{name}": [f"{name}: {value:.3f}, {intervals[name][0]:.3f} to {intervals[name][1]:.3f}"]
+        for name, value in shares.items()
+    }
+    caption = (
+        f"How much of the differences between the {trials} complete trials each parameter explains (fANOVA); black: "
+        "90 % of the values when trials are drawn from these anew."
+    )
     if left_out:
         caption += f" Without {', '.join(left_out)}, which not every complete trial has."
-    return Exhibit("importances", caption, figure, ("parameter", "share"), list(shares.items()), hover)
+    rows = [(name, share, *intervals[name]) for name, share in shares.items()]
+    return Exhibit("importances", caption, figure, ("parameter", "share", "low", "high"), rows, hover)

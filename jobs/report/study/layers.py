@@ -20,7 +20,7 @@ class LayerRow:
 
 def layer_rows(results: StudyResults) -> list[LayerRow]:
     before, after = layer_counts(results)
-    return [LayerRow(old.name, old, new) for old, new in zip(before, after, strict=True)]
+    return [LayerRow(old.title, old, new) for old, new in zip(before, after, strict=True)]
 
 
 def layer_counts(results: StudyResults) -> tuple[list[LayerCount], list[LayerCount]]:

@@ -8,6 +8,7 @@ from jobs.report.pages.template import render
 from jobs.report.study.answer import answer
 from jobs.report.study.confirmation import confirmation
 from jobs.report.study.cost import sweep_cost
+from jobs.report.study.importance import FEWEST_TRIALS
 from jobs.report.study.layers import layer_rows
 from jobs.report.study.mistakes import confused_pairs, read_mistakes
 from jobs.report.study.published import beside_published
@@ -35,6 +36,7 @@ def write_report(artifacts: Artifacts, results: StudyResults) -> None:
         artifacts.remove(key)
     table = trial_table(results)
     write_csv(artifacts, TRIAL_TABLE, table.header, table.rows)
+    shown_table = table.for_people()
     figures: dict[str, list[ShownFigure]] = {
         section: [save_figure(artifacts, FIGURES, figure) for figure in group]
         for section, group in study_figures(results).items()
@@ -47,8 +49,9 @@ def write_report(artifacts: Artifacts, results: StudyResults) -> None:
         "status": results.status,
         "answer": answer(results),
         "cost": sweep_cost(results),
-        "table": table,
-        "best_trials": table.best(BEST_TRIALS),
+        "table": shown_table,
+        "fixed": table.fixed,
+        "best_trials": shown_table.best(BEST_TRIALS),
         "confirmation": confirmation(results.status),
         "published": beside_published(results),
         "other_than": stands_in_for(results.experiment.data.source, results.metrics.dataset),
@@ -57,6 +60,7 @@ def write_report(artifacts: Artifacts, results: StudyResults) -> None:
         "mistakes": read_mistakes(artifacts),
         "reproduction": reproduction(results.experiment),
         "figures": figures,
+        "fewest_trials": FEWEST_TRIALS,
         "shown": [figure.name for group in figures.values() for figure in group],
     }
     artifacts.write_text(REPORT, render("study/report.html.j2", values))

@@ -62,9 +62,9 @@ def _of_parameters(results: StudyResults, trials: list[TrialPoint], axes: list[A
     found = parameter_importances(results.trials, results.experiment.seed)
     ranked = [axis.name for axis in axes]
     if found is not None:
-        shown.append(importances(found.shares, found.left_out))
+        shown.append(importances(found.shares, found.intervals, found.trials, found.left_out))
         ranked = list(found.shares)
-    shown.append(parallel_coordinates(trials, axes))
+    shown.append(parallel_coordinates(trials, axes, results.model.trial.number))
     by_name = {axis.name: axis for axis in axes}
     for index, (x, y) in enumerate(combinations(ranked[:CONTOUR_PARAMETERS], 2), 1):
         shown.append(contour(trials, by_name[x], by_name[y], "contour" if index == 1 else f"contour-{index}"))

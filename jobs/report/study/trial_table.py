@@ -1,11 +1,13 @@
 """The trials as a table, and as the points that figures are drawn from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.experiment.experiment import Experiment
+from jobs.experiment.parameters import ENTRY, field_of
 from jobs.experiment.search_space import Choices
+from jobs.experiment.values import Value
 from jobs.queue.claimed_trial import OVER_BUDGET
 from jobs.queue.tables import SlotState
 from jobs.report.study_results import StudyResults
@@ -13,16 +15,40 @@ from resnet_core.figures.exhibit import Cell
 from resnet_core.figures.trials import Axis, TrialPoint
 
 SIZES = ("parameters", "macs")
+COSTS = ("epochs", "seconds", *SIZES, "over budget")
 
 
 @dataclass(frozen=True)
 class TrialTable:
-    """A row for each slot; `messages` and `is_best` have an entry for each row."""
+    """A row for each slot; `messages`, `is_best` and `given` have an entry for each row.
+
+    `given` are the values that the experiment gives the parameters which were not searched in that trial.
+    """
 
     header: tuple[str, ...]
     rows: list[tuple[Cell, ...]]
     messages: list[str | None]
     is_best: list[bool]
+    given: list[dict[str, Cell]]
+
+    @property
+    def fixed(self) -> dict[str, Cell]:
+        """The sizes that are the same in all trials in which they are known, where there are several trials."""
+        if len(self.rows) < 2:
+            return {}
+        known = {
+            size: {row[self.header.index(size)] for row in self.rows} - {None} for size in SIZES if size in self.header
+        }
+        return {size: next(iter(values)) for size, values in known.items() if len(values) == 1}
+
+    def for_people(self) -> "TrialTable":
+        """The same without the fixed columns, and what was searched before what it cost."""
+        kept = [name for name in self.header[3:] if name not in self.fixed]
+        costs = [name for name in kept if name in COSTS]
+        order = [*self.header[:3], *(name for name in kept if name not in COSTS), *costs]
+        places = [self.header.index(name) for name in order]
+        rows = [tuple(row[place] for place in places) for row in self.rows]
+        return replace(self, header=tuple(order), rows=rows)
 
     def best(self, count: int) -> list[tuple[Cell, ...]]:
         """The complete trials with the highest accuracy."""
@@ -40,6 +66,7 @@ def trial_table(results: StudyResults) -> TrialTable:
     names = list(results.experiment.searched)
     over = {"over budget": OVER_BUDGET} if any(OVER_BUDGET in trial.constraints for trial in results.trials) else {}
     rows: list[tuple[Cell, ...]] = []
+    given: list[dict[str, Cell]] = []
     for trial in results.status.trials:
         attributes: dict[str, Any] = {}
         if trial.number is not None:
@@ -49,12 +76,24 @@ def trial_table(results: StudyResults) -> TrialTable:
         counts = [attributes.get(size) for size in (*sizes, *over.values())]
         own = counts + [trial.parameters.get(name) for name in names]
         rows.append((trial.number, str(trial.state), trial.accuracy, trial.epoch, seconds, *own))
+        given.append(_given(results.experiment, trial.parameters))
     return TrialTable(
         ("trial", "state", "accuracy", "epochs", "seconds", *sizes, *over, *names),
         rows,
         [trial.message for trial in results.status.trials],
         [trial.number == results.model.trial.number for trial in results.status.trials],
+        given,
     )
+
+
+def _given(experiment: Experiment, parameters: Mapping[str, Value]) -> dict[str, Cell]:
+    """What the experiment has for the searched fields that a trial with these parameters has no own value of."""
+    if not parameters:
+        return {}
+    own = experiment.with_parameters(parameters)
+    lacking = [name for name in experiment.searched if name not in parameters and not ENTRY.fullmatch(name)]
+    values = {name: field_of(own, name) for name in lacking}
+    return {name: str(list(value)) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def trial_points(results: StudyResults) -> list[TrialPoint]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 
 from jobs.experiment.load import load_experiment
 from jobs.queue.tables import SlotState
@@ -16,6 +17,7 @@ from jobs.report.study.importance import parameter_importances
 from jobs.report.study.published import beside_published
 from jobs.report.study.report_page import write_report
 from jobs.report.study.reproduction import reproduction
+from jobs.report.study.trial_table import trial_table
 from jobs.report.study_results import StudyResults
 from tests.support.invented import COMPLETE, STOPPED_EARLY, Ran, experiment, store, study_results
 
@@ -73,22 +75,32 @@ def test_trials_of_every_state_are_in_the_table_and_in_the_csv(tmp_path: Path) -
     ]
     assert {row["momentum"] == "" for row in rows if row["optimizer"] == "adamw"} == {True}
     assert page.count("because it is") == 6
-    assert "Without momentum, which not every complete trial has." in page
+    assert "Importances take 10 complete trials" in page
+    assert "there are 6 complete ones here" in page
     assert "of 6 complete trials, 12 in all" in summary
-    assert {"history", "importances", "parallel-coordinates", "contour", "contour-2", "contour-3"} <= figures(folder)
+    assert {"history", "parallel-coordinates", "contour", "contour-2", "contour-3"} <= figures(folder)
+
+
+def test_importances_have_intervals_and_say_how_many_trials_they_are_from(tmp_path: Path) -> None:
+    ran = [*ALL_STATES[:6] * 2, *ALL_STATES[6:]]
+    page, _, folder = written(tmp_path, study_results(experiment(CONDITIONAL, "sweep.trials=18"), ran))
+    assert "between the 12 complete trials" in page
+    assert "Without momentum, which not every complete trial has." in page
+    for row in rows_of(folder / "figures/importances.csv"):
+        assert float(row["low"]) < float(row["high"])
 
 
 def test_one_trial_is_enough_for_a_report(tmp_path: Path) -> None:
     page, _, folder = written(tmp_path, study_results(experiment("sweep.trials=1"), [Ran()]))
     assert "The only trial gives a network" in page
-    assert "here there are none" in page
+    assert "Importances take 10 complete trials" in page
     assert not figures(folder) & {"importances", "parallel-coordinates", "contour"}
 
 
 def test_trials_without_variation_have_no_importances(tmp_path: Path) -> None:
     ran = [Ran(accuracies=(0.5,), parameters={"lr": 0.1, "optimizer": "sgd", "batchSize": 32, "dropout": 0.1})] * 3
     page, _, folder = written(tmp_path, study_results(experiment("sweep.trials=3"), ran))
-    assert "here there are none" in page
+    assert "there are 3 complete ones here" in page
     assert not figures(folder) & {"importances", "parallel-coordinates", "contour"}
 
 
@@ -162,7 +174,7 @@ def test_networks_that_differ_are_shown_by_their_sizes_with_one_objective_too(tm
     rows = rows_of(folder / "figures/pareto-front.csv")
     assert [row["trial"] for row in rows] == [str(n) for n in range(8)]
     assert [row["on the front of macs"] for row in rows] == ["no"] * 7 + ["yes"]
-    assert {"importances", "parallel-coordinates"} <= figures(folder)
+    assert "parallel-coordinates" in figures(folder)
     trials = rows_of(folder / "trials.csv")
     assert (trials[8]["parameters"], trials[8]["over budget"]) == ("99000", "39000")
     assert trials[0]["over budget"] == ""
@@ -229,11 +241,16 @@ def test_command_that_would_be_long_takes_the_file(tmp_path: Path) -> None:
 
 def test_importances_are_those_of_the_complete_trials() -> None:
     study = study_results(experiment(CONDITIONAL, "sweep.trials=12"), ALL_STATES)
-    found = parameter_importances(study.trials, seed=0)
+    assert parameter_importances(study.trials, seed=0) is None  # too few are complete
+    found = parameter_importances(study.trials * 4, seed=0)
     assert found is not None
     assert set(found.shares) == {"optimizer", "lr", "dropout"}
     assert found.left_out == ["momentum"]
+    assert found.trials == 4 * sum(trial.state is TrialState.COMPLETE for trial in study.trials)
     assert sum(found.shares.values()) == pytest.approx(1)
+    for name, (low, high) in found.intervals.items():
+        assert 0 <= low <= high <= 1
+        assert low < high, name
 
 
 def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
@@ -310,3 +327,31 @@ def test_study_whose_confirmations_were_cancelled_takes_the_first_place_and_says
     page, _, folder = written(tmp_path, study)
     assert "No confirmation is complete. The first place of the sweep was taken" in page
     assert "confirmation" not in figures(folder)
+
+
+def test_table_has_once_what_is_the_same_in_every_trial_and_parameters_before_costs(tmp_path: Path) -> None:
+    study = study_results(experiment(CONDITIONAL, "sweep.trials=12"), ALL_STATES)
+    table = trial_table(study)
+    shown = table.for_people()
+    assert set(shown.header) | set(table.fixed) == set(table.header)
+    assert not set(shown.header) & set(table.fixed)
+    searched = [shown.header.index(name) for name in study.experiment.searched if name in shown.header]
+    costs = [shown.header.index(name) for name in ("epochs", "seconds")]
+    assert max(searched) < min(costs)
+    column = {name: [row[place] for row in table.rows] for place, name in enumerate(table.header)}
+    for place, name in enumerate(shown.header):
+        assert [row[place] for row in shown.rows] == column[name]
+    page, _, folder = written(tmp_path, study)
+    for name in table.fixed:
+        assert f"{name} " in page
+    with (folder / "trials.csv").open() as file:
+        assert tuple(next(csv.reader(file))) == table.header
+
+
+def test_parameter_that_was_not_searched_in_a_trial_shows_what_it_was_fixed_at(tmp_path: Path) -> None:
+    with_momentum = {"optimizer": "sgd", "lr": 0.1, "dropout": 0.1, "momentum": 0.6}
+    without = {"optimizer": "adamw", "lr": 0.2, "dropout": 0.2}
+    ran = [Ran(parameters=with_momentum), Ran(parameters=without)]
+    page, _, _ = written(tmp_path, study_results(experiment(CONDITIONAL, "sweep.trials=2"), ran))
+    assert page.count('<td class="given">0.9</td>') == 1
+    assert "not searched in that trial" in page

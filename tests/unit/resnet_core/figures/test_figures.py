@@ -2,6 +2,7 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes as PlotAxes
 
@@ -15,9 +16,9 @@ from resnet_core.figures.choice import accuracy_by_choice, curves_by_choice
 from resnet_core.figures.comparison import Point, accuracy_by_size, best_over_trials
 from resnet_core.figures.confirmation import ConfirmedPoint, confirmed_accuracies
 from resnet_core.figures.confusion import confusion_matrix
-from resnet_core.figures.exhibit import Exhibit
+from resnet_core.figures.exhibit import GREY, Exhibit
 from resnet_core.figures.network import filters_per_layer, parameters_per_layer
-from resnet_core.figures.parameters import contour, parallel_coordinates
+from resnet_core.figures.parameters import _smooth, contour, parallel_coordinates
 from resnet_core.figures.pareto import pareto, pareto_front
 from resnet_core.figures.sweep import best_so_far, history, importances
 from resnet_core.figures.training import learning_rate, training_curves
@@ -121,19 +122,35 @@ def test_history_marks_every_state_and_the_best_of_the_complete() -> None:
 
 
 def test_importances_say_what_they_leave_out() -> None:
-    exhibit = importances({"lr": 0.7, "optimizer": 0.3}, ["momentum"])
+    exhibit = importances({"lr": 0.7, "optimizer": 0.3}, {"lr": (0.5, 0.8), "optimizer": (0.2, 0.5)}, 12, ["momentum"])
     assert widths(exhibit) == [[0.7, 0.3]]
+    assert "between the 12 complete trials" in exhibit.caption
     assert "Without momentum" in exhibit.caption
+    assert exhibit.rows == [("lr", 0.7, 0.5, 0.8), ("optimizer", 0.3, 0.2, 0.5)]
+    assert [list(line.get_xdata()) for line in panel(exhibit).lines] == [[0.5, 0.8], [0.2, 0.5]]
 
 
 def test_parallel_coordinates_have_a_line_for_every_measured_trial() -> None:
     lacking = TrialPoint(5, "complete", 0.6, {"lr": 0.05}, {})
-    exhibit = parallel_coordinates([*TRIALS, lacking], [LR, OPTIMIZER])
+    exhibit = parallel_coordinates([*TRIALS, lacking], [LR, OPTIMIZER], best=4)
     lines = {line.get_gid(): line for line in panel(exhibit).lines}
     assert set(lines) == {"trial-0", "trial-2", "trial-3", "trial-4", "trial-5"}
     assert lines["trial-5"].get_xdata()[2] < 0
     assert lines["trial-4"].get_linewidth() > lines["trial-0"].get_linewidth()
     assert "none" in [text.get_text() for text in panel(exhibit).texts]
+
+
+def test_best_of_parallel_coordinates_is_the_trial_that_was_chosen_and_no_stopped_one() -> None:
+    stopped = TrialPoint(5, "stopped early", 0.99, {"lr": 0.05, "optimizer": "sgd"}, {})
+    exhibit = parallel_coordinates([*TRIALS, stopped], [LR, OPTIMIZER], best=0)
+    lines = {line.get_gid(): line for line in panel(exhibit).lines}
+    assert max(lines, key=lambda gid: lines[gid].get_linewidth()) == "trial-0"
+    assert list(lines)[-1] == "trial-0"  # over all others
+    assert lines["trial-5"].get_color() == GREY
+    assert "thick: trial 0, the best." in exhibit.caption
+    assert "a trial that was stopped cannot win" in exhibit.caption
+    complete = [trial for trial in TRIALS if trial.state == "complete"]
+    assert "stopped" not in parallel_coordinates(complete, [LR, OPTIMIZER], best=0).caption
 
 
 def test_every_colour_of_accuracy_is_seen_on_white() -> None:
@@ -150,11 +167,22 @@ def test_contour_has_a_background_only_between_ranges() -> None:
     dropout = Axis("dropout", 0, 0.5)
     trials = [
         TrialPoint(n, "complete", n / 10, {"lr": 0.001 + n / 200, "dropout": n / 20, "optimizer": "sgd"}, {})
-        for n in range(6)
+        for n in range(8)
     ]
+    stopped = TrialPoint(9, "stopped early", 0.9, {"lr": 0.02, "dropout": 0.4, "optimizer": "sgd"}, {})
     assert panel(contour(trials, LR, dropout, "contour")).collections
     assert not panel(contour(trials, LR, OPTIMIZER, "contour")).collections
-    assert panel(contour(trials[:1] * 4, LR, dropout, "contour")).collections
+    assert panel(contour(trials[:1] * 8, LR, dropout, "contour")).collections
+    exhibit = contour([*trials[:7], stopped], LR, dropout, "contour")
+    assert not panel(exhibit).collections
+    assert exhibit.caption == "Validation accuracy of complete trials over lr and dropout. Triangles: stopped early."
+
+
+def test_contour_says_nothing_where_no_trial_is_near() -> None:
+    points = np.array([[0.1, 0.1], [0.2, 0.1]] * 4)
+    surface = _smooth(points, np.arange(8.0), np.linspace(0, 1, 11))
+    assert not np.isnan(surface[1, 1])
+    assert np.isnan(surface[10, 10])
 
 
 def test_confirmations_stand_beside_the_sweep_with_their_mean() -> None:
