@@ -55,7 +55,7 @@ def _check_name(name: str) -> str:
 
 
 def name_from(text: str) -> str:
-    """A study's name for a file or a release of any name, by a rule: what is no letter a-z or digit becomes a hyphen.
+    """A study's name for a file of any name, by a rule: what is no letter a-z or digit becomes a hyphen.
 
     Before that, capitals become small and letters lose their marks: `Möwen 2_b` gives `mowen-2-b`. Empty if nothing is
     left.

@@ -51,7 +51,7 @@ def load_experiment(preset: str | None, config: Path | None, overrides: list[str
     tree = _merged(extended, own)
     for override in overrides:
         _set(tree, override)
-        _set(own, override)
+        _set(own, override)  # which is kept apart only to tell whose a key is
     study = tree.setdefault("study", {})
     if isinstance(study, dict) and study.get("name") is None:
         if not name:

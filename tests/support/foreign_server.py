@@ -43,16 +43,21 @@ def foreign_server(status: int, body: str = "") -> Iterator[str]:
         server.server_close()
 
 
+def bucket_at(endpoint: str, addressing: str = "path") -> S3Artifacts:
+    """The artifacts of a bucket at an endpoint, which nobody has asked anything yet."""
+    settings = read_settings(
+        database_url="sqlite:///",
+        artifacts_url="s3://sweeps",
+        aws_endpoint_url=endpoint,
+        aws_access_key_id="id",
+        aws_secret_access_key="key",
+        s3_addressing=addressing,
+    )
+    return S3Artifacts(make_client(settings), "sweeps", "study")
+
+
 @contextmanager
 def foreign_bucket(status: int, body: str = "") -> Iterator[S3Artifacts]:
     """The artifacts of a bucket at such a server."""
     with foreign_server(status, body) as url:
-        settings = read_settings(
-            database_url="sqlite:///",
-            artifacts_url="s3://sweeps",
-            aws_endpoint_url=url,
-            aws_access_key_id="id",
-            aws_secret_access_key="key",
-            s3_addressing="path",
-        )
-        yield S3Artifacts(make_client(settings), "sweeps", "study")
+        yield bucket_at(url)

@@ -6,10 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from jobs.artifacts import Artifacts, ArtifactsUnreachable
-from jobs.artifacts.s3 import TRANSFER, S3Artifacts, make_client
+from jobs.artifacts.s3 import TRANSFER
 from jobs.artifacts.stage_log import StageLog
-from jobs.runtime.settings import read_settings
-from tests.support.foreign_server import PAGE, XHTML, foreign_bucket, foreign_server
+from tests.support.foreign_server import PAGE, XHTML, bucket_at, foreign_bucket, foreign_server
 
 ERROR = "<Error><Code>{}</Code><Message>told</Message></Error>"
 LARGE = TRANSFER.multipart_threshold + 1
@@ -74,20 +73,9 @@ def test_page_may_come_from_a_wrong_endpoint_and_a_proxy_s_error_from_an_outage(
     assert raised.value.doubtful is doubtful
 
 
-def bucket_at(endpoint: str) -> S3Artifacts:
-    settings = read_settings(
-        database_url="sqlite:///",
-        artifacts_url="s3://sweeps",
-        aws_endpoint_url=endpoint,
-        aws_access_key_id="id",
-        aws_secret_access_key="key",
-    )
-    return S3Artifacts(make_client(settings), "sweeps", "study")
-
-
 def test_host_that_does_not_exist_and_endpoint_without_tls_may_be_mistakes() -> None:
     with pytest.raises(ArtifactsUnreachable, match=r": no host [a-z.]*minio\.invalid is known here$") as raised:
-        bucket_at("http://minio.invalid:9000").listing()
+        bucket_at("http://minio.invalid:9000", "auto").listing()
     assert raised.value.doubtful
     with foreign_server(200, PAGE) as url, pytest.raises(ArtifactsUnreachable, match="an answer without TLS") as raised:
         bucket_at(url.replace("http:", "https:")).listing()
