@@ -11,6 +11,7 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
 from jobs.queue.compatibility import check_artifacts, check_result, check_study, may_be_read
 from jobs.queue.database import Database
+from jobs.queue.schema import has_tables
 from jobs.runtime import interrupt
 from jobs.runtime.identity import owner_identity
 from jobs.runtime.retry import Patience
@@ -51,10 +52,11 @@ def check_services(settings: Settings, root: Artifacts) -> None:
     try:
         version = database.read(_version)
         database.run(lambda: _use_tables(database.engine))
+        made_here = not was_there and not database.read(has_tables)  # `prepare` may have filled it meanwhile
     finally:
         database.close()
-        if not was_there:  # SQLite makes a file for whoever looks
-            Path(database.place).unlink(missing_ok=True)
+    if made_here:  # SQLite makes a file for whoever looks
+        Path(database.place).unlink()
     say(f"{database.place}: {version}; tables can be made and used")
     _use(WaitingArtifacts(root, _patience(settings)))
     say(f"artifacts {root.location}: can be written, listed, read and removed")
