@@ -22,6 +22,7 @@ from jobs.queue.confirmations import count_claimable
 from jobs.queue.status import SweepStatus, ranking
 from jobs.queue.tables import SlotState
 from jobs.runners.local import local_database
+from jobs.runtime import interrupt
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.settings import Settings
 from jobs.stages import prepare
@@ -251,19 +252,24 @@ def test_stop_during_the_confirmations_keeps_what_is_done(runs: Path, options: t
 
 
 def test_hours_of_confirmations_count_and_cancel_the_rest(runs: Path) -> None:
-    sweep = confirming.experiment(2, "{trials: 2, seeds: 2}", "sweep.maxHours=0.0003")  # about a second
+    sweep = confirming.experiment(2, "{trials: 2, seeds: 2}")
 
-    def at(run: RunningTrial, _epoch: int) -> None:
-        if is_confirmation(run):
-            time.sleep(0.7)
+    def ended_in_the_second(run: RunningTrial, _epoch: int) -> None:
+        if is_confirmation(run) and run.slot == 1:
+            raise interrupt.Interrupted
 
     settings = prepared(runs, sweep)
-    work(sweep, settings, Judged(at))
+    with pytest.raises(interrupt.Interrupted):
+        work(sweep, settings, Judged(ended_in_the_second))
+    used = status_of(settings).usage
+    of_trials = sum(used.seconds.values()) / 3600
+    assert of_trials < used.hours
+    ceiling = confirming.experiment(2, "{trials: 2, seeds: 2}", f"sweep.maxHours={(of_trials + used.hours) / 2!r}")
+    work(ceiling, settings, judged)
     status = checked(settings, sweep, 4)
     assert status.count(COMPLETE) == 2
-    assert status.confirmations[0].state is COMPLETE
-    assert status.confirmations[-1].message == "sweep.maxHours=0.0003 reached"
-    assert status.usage.hours * 3600 > 1
+    assert [one.state for one in status.confirmations] == [COMPLETE, COMPLETE, CANCELLED, CANCELLED]  # begun ones end
+    assert str(status.confirmations[-1].message).startswith("sweep.maxHours=")
 
 
 def test_more_trials_later_confirm_what_is_new_among_the_best(runs: Path) -> None:
