@@ -40,6 +40,12 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float | None, float |
     return mean, mean - half, mean + half
 
 
+def open_points(share: float, images: int) -> float:
+    """By how much so many images leave a share of them open: half of its 95 % interval by Wilson."""
+    low, high = wilson_interval(round(share * images), images)
+    return (high - low) / 2
+
+
 def wilson_interval(hits: int, total: int) -> tuple[float, float]:
     """The 95 % score interval of a proportion (Wilson 1927), which says how certain it is for so many images."""
     z = 1.959963984540054

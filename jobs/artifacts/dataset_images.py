@@ -28,13 +28,15 @@ class DatasetTooLarge(Failure):
     """The images do not fit into the memory of the device on which the network is trained."""
 
 
-def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset) -> StoredDataset:
+def store_dataset(artifacts: Artifacts, experiment: Experiment, raw: RawDataset) -> StoredDataset:
     """Writes the images unless they are there already, and `dataset.json`, which says where they are.
 
     Raises:
         ConfigurationError: the study has other images, which are not there any more; nothing is written.
 
     """
+    study, source = experiment.study_name, experiment.data.source
+    _, validation = divide(experiment, raw.train)
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / name for name in ("train", "test")}
         save(raw.train, files["train"])
@@ -45,7 +47,9 @@ def store_dataset(artifacts: Artifacts, study: str, source: str, raw: RawDataset
             for name, images in (("train", raw.train), ("test", raw.test))
         }
         size = raw.train.images.shape[-1]
-        stored = StoredDataset(title=raw.title, classes=raw.classes, image_size=size, **parts)
+        stored = StoredDataset(
+            title=raw.title, classes=raw.classes, image_size=size, validation_images=len(validation), **parts
+        )
         _check_same(artifacts, study, source, stored)
         for name, part in parts.items():
             if not artifacts.exists(part.key) or artifacts.sha256(part.key) != part.sha256:

@@ -24,6 +24,7 @@ class StoredDataset(BaseModel):
     image_size: int
     train: StoredPart
     test: StoredPart
+    validation_images: int | None = None  # of the training part; None where version 0.1.0 has prepared the study
 
 
 def stands_in_for(source: str, title: str) -> str | None:

@@ -24,7 +24,7 @@ def status_table(experiment: Experiment, status: SweepStatus) -> Group:
             (
                 _name(trial),
                 f"{trial.epoch}/{experiment.sweep.epochs}",
-                _accuracy(trial),
+                status.percent(trial.accuracy),
                 duration(trial.seconds or 0.0),
                 _lease(trial),
                 trial.owner or "–",
@@ -42,7 +42,7 @@ def status_table(experiment: Experiment, status: SweepStatus) -> Group:
     complete = [trial for trial in status.trials if trial.state is SlotState.COMPLETE]
     if complete:
         rows = [
-            (_name(trial), _accuracy(trial), duration(trial.seconds or 0.0), parameters_line(trial))
+            (_name(trial), status.percent(trial.accuracy), duration(trial.seconds or 0.0), parameters_line(trial))
             for trial in sorted(complete, key=lambda trial: -(trial.accuracy or 0.0))[:5]
         ]
         parts.append(_table("best", ("trial", "accuracy", "took", "parameters"), rows))
@@ -51,9 +51,9 @@ def status_table(experiment: Experiment, status: SweepStatus) -> Group:
             (
                 f"{one.rank}",
                 f"{one.trial.number}",
-                _accuracy(one.trial),
-                f"{one.mean:.4f}",
-                ", ".join(f"{accuracy:.4f}" for accuracy in one.accuracies),
+                status.percent(one.trial.accuracy),
+                status.percent(one.mean),
+                ", ".join(status.percent(accuracy) for accuracy in one.accuracies),
             )
             for one in status.confirmed
         ]
@@ -65,6 +65,7 @@ def status_json(experiment: Experiment, status: SweepStatus) -> dict[str, Any]:
     return {
         "study": experiment.study_name,
         "trials": len(status.trials),
+        "validationImages": status.validation_images,
         "settled": count_settled(status.trials),
         "states": {str(state): status.count(state) for state in SlotState if status.count(state)},
         "best": _json(status.best) if status.best else None,
@@ -105,10 +106,6 @@ def _name(trial: TrialStatus) -> str:
     if trial.number is None:
         return f"({trial.name})"
     return str(trial.number) if trial.work == "trial" else trial.name
-
-
-def _accuracy(trial: TrialStatus) -> str:
-    return "–" if trial.accuracy is None else f"{trial.accuracy:.4f}"
 
 
 def _lease(trial: TrialStatus) -> str:

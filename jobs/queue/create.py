@@ -46,7 +46,9 @@ def make_tables(url: str, engine: Engine) -> None:
     upgrade_tables(engine)
 
 
-def create_study_and_slots(experiment: Experiment, database: Database, held: Claim, artifacts: str) -> tuple[int, int]:
+def create_study_and_slots(
+    experiment: Experiment, database: Database, held: Claim, artifacts: str, validation_images: int | None
+) -> tuple[int, int]:
     """Creates study, sweep and slots, and those of its confirmations, as far as they do not exist.
 
     Args:
@@ -54,6 +56,7 @@ def create_study_and_slots(experiment: Experiment, database: Database, held: Cla
         database: with our tables.
         held: the claim on the study's result.
         artifacts: the identity of those that the study is prepared with.
+        validation_images: that the accuracies of trials are of, where it is known.
 
     Returns:
         How many trials are new, and how many of all trials and confirmations are not settled.
@@ -71,7 +74,7 @@ def create_study_and_slots(experiment: Experiment, database: Database, held: Cla
             with database.engine.begin() as connection:
                 check_fence(connection, held)
                 former = read_experiment(connection, name)
-                added = create_sweep(connection, name, text, fixed, artifacts)
+                added = create_sweep(connection, name, text, fixed, artifacts, validation_images)
                 extend_confirmations(connection, experiment, None if former is None else parse_experiment(former))
                 return added, sum(count_unsettled(connection, part) for part in (name, confirmation_name(name)))
 

@@ -34,6 +34,7 @@ class Usage:
     gpu_hours: float
     seconds: dict[int, float]  # of the trials
     confirmation_seconds: dict[int, float] = field(default_factory=dict)
+    confirmation_gpu_hours: float = 0.0  # part of `gpu_hours`
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ def usage(changes: Sequence[Change], ends: dict[int, float]) -> Usage:
 
 def _usage(trials: Spans, confirmations: Spans) -> Usage:
     spans = [span for part in (trials, confirmations) for own in part.values() for span in own]
-    gpu_seconds = sum((span.end - span.start) * span.gpus for span in spans)
-    return Usage(_covered(spans) / 3600, gpu_seconds / 3600, _seconds(trials), _seconds(confirmations))
+    of_confirmations = _gpu_hours(confirmations)
+    gpu_hours = _gpu_hours(trials) + of_confirmations
+    return Usage(_covered(spans) / 3600, gpu_hours, _seconds(trials), _seconds(confirmations), of_confirmations)
 
 
 def _spans(changes: Sequence[Change], ends: dict[int, float]) -> Spans:
@@ -113,6 +115,10 @@ def _spans(changes: Sequence[Change], ends: dict[int, float]) -> Spans:
 
 def _seconds(spans: Spans) -> dict[int, float]:
     return {slot: sum((span.end - span.start for span in own), 0.0) for slot, own in spans.items()}
+
+
+def _gpu_hours(spans: Spans) -> float:
+    return sum((span.end - span.start) * span.gpus for own in spans.values() for span in own) / 3600
 
 
 def _covered(spans: Sequence[Span]) -> float:

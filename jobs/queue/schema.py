@@ -22,6 +22,7 @@ UPGRADES: dict[int, tuple[str, ...]] = {
         "ALTER TABLE resnet_sweep_slots ADD COLUMN failed_elsewhere BOOLEAN",
     ),
     2: ("ALTER TABLE resnet_sweep_sweeps ADD COLUMN artifacts VARCHAR(32)",),
+    3: ("ALTER TABLE resnet_sweep_sweeps ADD COLUMN validation_images INTEGER",),
 }
 VERSION = max(UPGRADES) + 1
 OPTUNA_REVISION = re.compile(r"v\d+\.\d+\.\d+.*")  # what Optuna writes into alembic_version

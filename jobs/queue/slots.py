@@ -36,6 +36,7 @@ def create_sweep(
     experiment: str,
     parameters: Sequence[dict[str, Any]],
     artifacts: str | None = None,
+    validation_images: int | None = None,
 ) -> int:
     """Creates the sweep, and a slot for each set of fixed parameters; slots that exist stay as they are.
 
@@ -45,12 +46,13 @@ def create_sweep(
         experiment: as YAML.
         parameters: of each trial, as far as a grid or a list fixes them.
         artifacts: the identity of those it is prepared with.
+        validation_images: that the accuracies of trials are of, where it is known.
 
     Returns:
         How many slots are new.
 
     """
-    row = {"experiment": experiment, "artifacts": artifacts}
+    row = {"experiment": experiment, "artifacts": artifacts, "validation_images": validation_images}
     if read_experiment(connection, study) is None:
         connection.execute(sa.insert(sweeps).values(row | {"study": study}))
     else:  # this locks the row, so that a second process that prepares the study finds these slots
@@ -82,6 +84,11 @@ def read_experiment(connection: Connection, study: str) -> str | None:
     if not has_tables(connection):
         return None
     return connection.scalar(sa.select(sweeps.c.experiment).where(sweeps.c.study == study))
+
+
+def read_validation_images(connection: Connection, study: str) -> int | None:
+    """Of how many images the accuracies of trials are, as far as it is known."""
+    return connection.scalar(sa.select(sweeps.c.validation_images).where(sweeps.c.study == study))
 
 
 def read_slots(connection: Connection, study: str) -> list[SlotRow]:

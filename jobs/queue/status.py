@@ -14,8 +14,9 @@ from jobs.queue.database import Database
 from jobs.queue.ledger import Usage, read_usage
 from jobs.queue.optuna_internals import trial_id
 from jobs.queue.optuna_values import parameters_of
-from jobs.queue.slots import SlotRow, read_slots
+from jobs.queue.slots import SlotRow, read_slots, read_validation_images
 from jobs.queue.tables import SlotState
+from resnet_core.shown_accuracy import percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ class SweepStatus:
     trials: list[TrialStatus]
     usage: Usage
     confirmations: list[TrialStatus] = field(default_factory=list)
+    validation_images: int | None = None  # that accuracies are of, where it is known
 
     def count(self, state: SlotState) -> int:
         """How many trials are in this state."""
@@ -126,16 +128,29 @@ class SweepStatus:
             left += max((mean if one.work == "trial" else whole) - (one.seconds or 0.0), 0.0)
         return left / len(self.running)
 
+    def percent(self, accuracy: float | None) -> str:
+        """An accuracy on the validation images, for people."""
+        return percent(accuracy, self.validation_images)
+
+    def trial_line(self, trial: TrialStatus) -> str:
+        """One of its settled trials or confirmations in one line."""
+        reason = "" if trial.message is None else f": {trial.message}"
+        if trial.number is None:
+            return f"{trial.name} {trial.state}{reason}"
+        accuracy = "" if trial.accuracy is None else f", validation accuracy {self.percent(trial.accuracy)}"
+        seconds = "" if trial.seconds is None else f" in {trial.seconds:.0f} s"
+        return f"{trial.name} {trial.state}{reason}{accuracy} ({trial.epoch} epochs{seconds}; {parameters_line(trial)})"
+
     def line(self) -> str:
         """The whole sweep in one line."""
         parts = [f"{count_settled(self.trials)}/{len(self.trials)} trials settled", *_states(self.trials)]
         if self.best is not None:
-            parts.append(f"best {self.best.accuracy:.4f} ({self.best.name})")
+            parts.append(f"best {self.percent(self.best.accuracy)} ({self.best.name})")
         if self.confirmations:
             settled = count_settled(self.confirmations)
             parts += [f"{settled}/{len(self.confirmations)} confirmations settled", *_states(self.confirmations)]
         if self.winner is not None:
-            parts.append(f"confirmed {self.winner.mean:.4f} ({self.winner.trial.name})")
+            parts.append(f"confirmed {self.percent(self.winner.mean)} ({self.winner.trial.name})")
         if self.seconds_left is not None:
             parts.append(f"about {duration(self.seconds_left)} left")
         if self.usage.gpu_hours:
@@ -185,11 +200,12 @@ def sweep_status(database: Database, study: str) -> SweepStatus:
 
     """
     beside = confirmation_name(study)
-    rows, of_confirmations, usage = database.read(
+    rows, of_confirmations, usage, validation_images = database.read(
         lambda connection: (
             read_slots(connection, study),
             read_slots(connection, beside),
             read_usage(connection, study),
+            read_validation_images(connection, study),
         )
     )
     # Read after the slots, so that a trial whose slot is settled is finished here, with its last value.
@@ -200,6 +216,7 @@ def sweep_status(database: Database, study: str) -> SweepStatus:
         [_trial_status(row, trials, usage.seconds) for row in rows],
         usage,
         [_trial_status(row, trials, usage.confirmation_seconds, "confirmation") for row in of_confirmations],
+        validation_images,
     )
 
 
@@ -211,16 +228,6 @@ def read_trials(database: Database, study: str) -> list[FrozenTrial]:
         return storage.get_all_trials(storage.get_study_id_from_name(study), deepcopy=False)
 
     return database.run(read)
-
-
-def trial_line(trial: TrialStatus) -> str:
-    """A settled trial or confirmation in one line."""
-    reason = "" if trial.message is None else f": {trial.message}"
-    if trial.number is None:
-        return f"{trial.name} {trial.state}{reason}"
-    accuracy = "" if trial.accuracy is None else f", validation accuracy {trial.accuracy:.4f}"
-    seconds = "" if trial.seconds is None else f" in {trial.seconds:.0f} s"
-    return f"{trial.name} {trial.state}{reason}{accuracy} ({trial.epoch} epochs{seconds}; {parameters_line(trial)})"
 
 
 def parameters_line(trial: TrialStatus) -> str:

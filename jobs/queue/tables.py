@@ -16,6 +16,7 @@ sweeps = sa.Table(
     sa.Column("study", sa.String(128), primary_key=True),
     sa.Column("experiment", sa.Text, nullable=False),  # YAML, every field
     sa.Column("artifacts", sa.String(32)),  # what `keys.IDENTITY` holds in the study's folder or bucket
+    sa.Column("validation_images", sa.Integer),  # that accuracies of trials are of
 )
 
 slots = sa.Table(

@@ -1,6 +1,7 @@
 """The model card: what somebody who uses a network without its study has to know of it."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from jobs.queue.status import Confirmed
 from jobs.report.pages.template import load_template
 from resnet_core.count import count_parameters
 from resnet_core.description import NetworkConfig
+from resnet_core.scores import Metrics
 
 MANY_CLASSES = 20
 
@@ -39,8 +41,9 @@ def render_card(
         metrics=metrics,
         images=images,
         validated=images - model.training_images,
+        dataset=dataset,
         other_than=stands_in_for(experiment.data.source, metrics.dataset),
-        weakest=_weakest(model.classes, metrics.test.per_class_accuracy),
+        weakest=_weakest(model.classes, metrics.test),
         unpruned=unpruned,
         many_classes=MANY_CLASSES,
         winner=winner,
@@ -62,7 +65,7 @@ def _front_matter(experiment: Experiment, metrics: MetricsDocument) -> dict[str,
     }
 
 
-def _weakest(classes: Sequence[str], accuracies: Sequence[float | None]) -> list[tuple[str, float]]:
-    """The three classes that are recognised least often."""
-    tested = [(name, share) for name, share in zip(classes, accuracies, strict=True) if share is not None]
-    return sorted(tested, key=lambda row: row[1])[:3]
+def _weakest(classes: Sequence[str], test: Metrics) -> list[tuple[str, float, int]]:
+    """The three classes that are recognised least often, with the share of their images that are, and their number."""
+    rows = zip(classes, test.per_class_accuracy, map(sum, test.confusion), strict=True)
+    return sorted([(name, share, images) for name, share, images in rows if share is not None], key=itemgetter(1))[:3]

@@ -10,13 +10,15 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from jobs.artifacts import Artifacts
+from jobs.artifacts.dataset_record import StoredDataset
 from jobs.artifacts.documents import MetricsDocument, read_document
 from jobs.artifacts.final_training import read_epochs
-from jobs.artifacts.keys import METRICS, REPORT
+from jobs.artifacts.keys import DATASET, METRICS, REPORT
 from jobs.experiment.experiment import FinalTrainConfig
-from jobs.queue.status import SweepStatus, TrialStatus, count_settled, trial_line
+from jobs.queue.status import SweepStatus, count_settled
 from jobs.runtime import logs
 from jobs.runtime.terminal import can_redraw
+from resnet_core.shown_accuracy import percent
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Display:
         self._announced: set[tuple[str, int]] = set()  # what it is, and its slot
         self._last_epoch: dict[int, int] = {}
         self._last_line = time.monotonic()
+        self._dataset: StoredDataset | None = None  # read when a final training is shown
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -64,17 +67,18 @@ class Display:
             if trial.state.settled and (trial.work, trial.slot) not in self._announced:
                 self._announced.add((trial.work, trial.slot))
                 with logs.context(trial=trial.number):
-                    log.info("%s", trial_line(trial))
-        best = "" if status.best is None else f"best {status.best.accuracy:.4f}"
+                    log.info("%s", status.trial_line(trial))
+        best = "" if status.best is None else f"best {status.percent(status.best.accuracy)}"
         self._bar("sweep", count_settled(status.trials), len(status.trials), best)
         if status.confirmations:
-            winner = "" if status.winner is None else f"confirmed {status.winner.mean:.4f}"
+            winner = "" if status.winner is None else f"confirmed {status.percent(status.winner.mean)}"
             self._bar("confirmations", count_settled(status.confirmations), len(status.confirmations), winner)
         running = {f"  {one.name}": one for one in status.running if one.number is not None}
         for name in [name for name in self._tasks if name.startswith("  ") and name not in running]:
             self._progress.remove_task(self._tasks.pop(name))
         for name, trial in running.items():
-            self._bar(name, trial.epoch, epochs, _accuracy(trial))
+            validation = "" if trial.accuracy is None else f"validation {status.percent(trial.accuracy)}"
+            self._bar(name, trial.epoch, epochs, validation)
         if not self.live and time.monotonic() - self._last_line > LINE_SECONDS:
             self._last_line = time.monotonic()
             log.info("%s", status.line())
@@ -86,11 +90,13 @@ class Display:
             if not epochs:
                 continue
             last, name = epochs[-1], "final training" if config.seeds == 1 else f"final training, seed {seed}"
-            accuracy = last.validation_accuracy
-            self._bar(name, last.epoch, config.epochs, "" if accuracy is None else f"validation {accuracy:.4f}")
+            accuracy = ""
+            if last.validation_accuracy is not None:
+                accuracy = percent(last.validation_accuracy, self._validation_images(study))
+            self._bar(name, last.epoch, config.epochs, accuracy and f"validation {accuracy}")
             if not self.live and last.epoch > self._last_epoch.get(seed, 0):
                 self._last_epoch[seed] = last.epoch
-                validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
+                validation = accuracy and f", validation accuracy {accuracy}"
                 with logs.context(epoch=last.epoch):
                     log.info("%s: epoch %d/%d%s", name, last.epoch, config.epochs, validation)
 
@@ -99,8 +105,8 @@ class Display:
         metrics = read_document(study, METRICS, MetricsDocument)
         seeds = len(metrics.seeds)
         log.info(
-            "test accuracy %.4f%s on %d images of %s, %d parameters",
-            metrics.accuracy.mean,
+            "test accuracy %s%s on %d images of %s, %d parameters",
+            percent(metrics.accuracy.mean, metrics.test.images),
             "" if seeds == 1 else f" (mean of {seeds} seeds)",
             metrics.test.images,
             metrics.dataset,
@@ -108,11 +114,12 @@ class Display:
         )
         log.info("report: %s", study.under(REPORT).location)
 
+    def _validation_images(self, study: Artifacts) -> int | None:
+        if self._dataset is None:
+            self._dataset = read_document(study, DATASET, StoredDataset)
+        return self._dataset.validation_images
+
     def _bar(self, name: str, done: int, total: int, note: str) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total, note=note)
         self._progress.update(self._tasks[name], completed=done, note=note)
-
-
-def _accuracy(trial: TrialStatus) -> str:
-    return "" if trial.accuracy is None else f"validation {trial.accuracy:.4f}"

@@ -57,10 +57,13 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
                 identity = secrets.token_hex(16)
                 guarded.under(name).write_text(IDENTITY, identity)
             if raw is not None:
-                store_dataset(guarded, name, experiment.data.source, raw)
+                store_dataset(guarded, experiment, raw)
             guarded.under(name).write_text(EXPERIMENT, dump_experiment(experiment))
-            _tell(experiment, read_dataset(root, name))
-            added, unsettled = create_study_and_slots(experiment, database, hold.claim, identity)
+            dataset = read_dataset(root, name)
+            _tell(experiment, dataset)
+            added, unsettled = create_study_and_slots(
+                experiment, database, hold.claim, identity, dataset.validation_images
+            )
             if unsettled:
                 guarded.under(name).remove(MANIFEST)  # a result of fewer trials is no longer the result
     sweep = experiment.sweep

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from resnet_core.figures.exhibit import BLUE, ORANGE, Exhibit, draw, legend_below, style
 from resnet_core.figures.trials import COMPLETE, TrialPoint
+from resnet_core.shown_accuracy import in_percent, percent
 
 
 def accuracy_by_choice(
@@ -24,7 +25,7 @@ def accuracy_by_choice(
     if published:
         x, y = [100 * value for value in published.values()], [choices.index(choice) for choice in published]
         axes.plot(x, y, "D", color=ORANGE, mfc="none", ms=8, mew=1.5, label="published", gid="published")
-        hover["published"] = [f"published for {choice}: {100 * value:.2f} %" for choice, value in published.items()]
+        hover["published"] = [f"published for {choice}: {percent(value, None)}" for choice, value in published.items()]
     axes.set_yticks(np.arange(len(choices)), [str(choice) for choice in choices])
     axes.set_ylim(len(choices) - 0.5, -0.5)
     axes.grid(axis="y", color="#e5e7eb")
@@ -34,12 +35,12 @@ def accuracy_by_choice(
     legend_below(figure, axes)
     caption = f"Accuracy by {name}: ours on the validation images{', and as published' if published else ''}."
     table = [
-        (str(choice), trial.number, trial.state, trial.accuracy, published.get(choice))
+        (str(choice), trial.number, trial.state, trial.percent, in_percent(published.get(choice), None))
         for choice in choices
         for trial in trials
         if trial.parameters.get(name) == choice
     ]
-    header = (name, "trial", "state", "validation accuracy", "published")
+    header = (name, "trial", "state", "validation accuracy (%)", "published (%)")
     return Exhibit("accuracy-by-choice", caption, figure, header, table, hover)
 
 
@@ -54,8 +55,8 @@ def curves_by_choice(trials: Sequence[TrialPoint], name: str, choices: Sequence[
         gid = f"trial-{trial.number}"
         label = None if choice in shown else str(choice)
         marker = "o" if len(trial.by_epoch) == 1 else None
-        percent = [100 * value for value in trial.by_epoch.values()]
-        axes.plot([*trial.by_epoch], percent, dash, marker=marker, color=color, lw=1.5, label=label, gid=gid)
+        values = [100 * value for value in trial.by_epoch.values()]
+        axes.plot([*trial.by_epoch], values, dash, marker=marker, color=color, lw=1.5, label=label, gid=gid)
         hover[gid] = [trial.describe()]
         shown.add(choice)
     axes.set_xlabel("epoch")
@@ -63,10 +64,11 @@ def curves_by_choice(trials: Sequence[TrialPoint], name: str, choices: Sequence[
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure, axes, 3)
     rows = [
-        (trial.number, str(trial.parameters[name]), epoch, value)
+        (trial.number, str(trial.parameters[name]), epoch, in_percent(value, trial.images))
         for trial in trials
         if name in trial.parameters
         for epoch, value in trial.by_epoch.items()
     ]
     caption = f"Validation accuracy by epoch, for each {name}."
-    return Exhibit("curves-by-choice", caption, figure, ("trial", name, "epoch", "validation accuracy"), rows, hover)
+    header = ("trial", name, "epoch", "validation accuracy (%)")
+    return Exhibit("curves-by-choice", caption, figure, header, rows, hover)

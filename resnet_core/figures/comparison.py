@@ -9,6 +9,7 @@ from resnet_core.figures.exhibit import COLORS, MARKERS, Exhibit, draw, legend_b
 from resnet_core.figures.fonts import label
 from resnet_core.figures.sweep import best_so_far
 from resnet_core.figures.trials import TrialPoint
+from resnet_core.shown_accuracy import in_percent
 
 LONGEST_NAME = 48  # letters, of a legend as wide as the figure
 
@@ -20,9 +21,10 @@ class Point:
     label: str
     parameters: int
     accuracy: float
-    low: float | None
-    high: float | None
-    published: bool
+    low: float | None = None
+    high: float | None = None
+    images: int | None = None  # that it was measured on
+    published: bool = False
 
 
 def accuracy_by_size(points: Sequence[Point]) -> Exhibit:
@@ -47,9 +49,14 @@ def accuracy_by_size(points: Sequence[Point]) -> Exhibit:
     axes.set_xlabel(f"parameters ({of})")
     axes.set_ylabel("test accuracy (%)")
     legend_below(figure, axes, 1)
-    header = ("network", "parameters", "accuracy", "low", "high", "published")
+    header = ("network", "parameters", "accuracy (%)", "low (%)", "high (%)", "published")
     rows = [
-        (point.label, point.parameters, point.accuracy, point.low, point.high, "yes" if point.published else "no")
+        (
+            point.label,
+            point.parameters,
+            *(in_percent(share, point.images) for share in (point.accuracy, point.low, point.high)),
+            "yes" if point.published else "no",
+        )
         for point in points
     ]
     hollow = "; hollow: published, not measured here" if measured < len(points) else ""
@@ -68,10 +75,10 @@ def best_over_trials(studies: Mapping[str, Sequence[TrialPoint]]) -> Exhibit:
         x, y = [n for n, _ in known], [value for _, value in known]
         marker, shown = MARKERS[index % len(MARKERS)], label(name, LONGEST_NAME)
         axes.step(x, y, dash, where="post", color=color, marker=marker, ms=4, markevery=[-1], label=shown)
-        rows += [(name, trial.number, value) for trial, value in zip(trials, best, strict=True)]
+        rows += [(name, one.number, in_percent(value, one.images)) for one, value in zip(trials, best, strict=True)]
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trials begun")
     axes.set_ylabel("best validation accuracy (%)")
     legend_below(figure, axes, 1)
     caption = "The best validation accuracy of a complete trial, over the trials in the order they began."
-    return Exhibit("best-over-trials", caption, figure, ("study", "trial", "best so far"), rows)
+    return Exhibit("best-over-trials", caption, figure, ("study", "trial", "best so far (%)"), rows)

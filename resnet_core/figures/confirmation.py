@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resnet_core.figures.exhibit import BLUE, ORANGE, Exhibit, draw, legend_below
+from resnet_core.shown_accuracy import in_percent, percent
 
 
 @dataclass(frozen=True)
@@ -17,20 +18,26 @@ class ConfirmedPoint:
     trial: int
     accuracy: float
     confirmations: tuple[float, ...]
+    images: int | None = None  # that accuracies are of, as far as it is known
 
 
 def confirmed_accuracies(points: Sequence[ConfirmedPoint], winner: int) -> Exhibit:
     """A row for each configuration, the first place of the sweep on top; `winner` is the trial that was chosen."""
     figure, (axes,) = draw(0.36 * len(points) + 1.3)
-    hover = {"sweep": [f"trial {point.trial}: {100 * point.accuracy:.2f} % in the sweep" for point in points]}
+    hover = {
+        "sweep": [f"trial {point.trial}: {percent(point.accuracy, point.images)} in the sweep" for point in points]
+    }
     hover |= {"confirmations": [], "means": []}
     dots: list[tuple[float, int]] = []
     means: list[float] = []
     for row, point in enumerate(points):
         dots += [(100 * accuracy, row) for accuracy in point.confirmations]
-        means.append(100 * statistics.fmean(point.confirmations))
-        hover["confirmations"] += [f"trial {point.trial} again: {100 * one:.2f} %" for one in point.confirmations]
-        hover["means"].append(f"trial {point.trial}: mean of its confirmations {means[-1]:.2f} %")
+        mean = statistics.fmean(point.confirmations)
+        means.append(100 * mean)
+        hover["confirmations"] += [
+            f"trial {point.trial} again: {percent(one, point.images)}" for one in point.confirmations
+        ]
+        hover["means"].append(f"trial {point.trial}: mean of its confirmations {percent(mean, point.images)}")
     rows = np.arange(len(points))
     x, y = [value for value, _ in dots], [row for _, row in dots]
     axes.plot(x, y, "o", color=BLUE, ms=6, alpha=0.75, mec="white", mew=0.5, label="confirmation", gid="confirmations")
@@ -46,6 +53,10 @@ def confirmed_accuracies(points: Sequence[ConfirmedPoint], winner: int) -> Exhib
     axes.set_ylabel("place in the sweep")
     legend_below(figure, axes, 3)
     caption = "The best configurations: their value in the sweep, and every confirmation, each with a seed of its own."
-    header = ("rank", "trial", "in the sweep", "confirmation")
-    table = [(point.rank, point.trial, point.accuracy, one) for point in points for one in point.confirmations]
+    header = ("rank", "trial", "in the sweep (%)", "confirmation (%)")
+    table = [
+        (point.rank, point.trial, *(in_percent(share, point.images) for share in (point.accuracy, one)))
+        for point in points
+        for one in point.confirmations
+    ]
     return Exhibit("confirmation", caption, figure, header, table, hover)

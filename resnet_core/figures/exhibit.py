@@ -54,9 +54,10 @@ def style(index: int) -> tuple[str, str]:
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """Puts the legend below the panels, where it covers nothing."""
+    """Puts the legend below the panels, where it covers nothing. Of a single series the caption says all."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    if len(labels) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
 def short(value: object) -> str:

@@ -13,18 +13,25 @@ def filters_per_layer(before: Sequence[LayerCount], after: Sequence[LayerCount])
     """Output channels of every convolution."""
     pairs = [[layer.filters for layer in layers[:-1]] for layers in (before, after)]
     names = [layer.title for layer in before[:-1]]
-    return _bars("filters-per-layer", "Filters of every convolution", names, *pairs, label="filters")
+    return _bars(
+        "filters-per-layer", "Filters of every convolution", names, *pairs, label="filters", layers=len(before)
+    )
 
 
 def parameters_per_layer(before: Sequence[LayerCount], after: Sequence[LayerCount]) -> Exhibit:
     """Parameters of every layer, where those of a batch norm count towards its convolution."""
     pairs = [[layer.parameters for layer in layers] for layers in (before, after)]
     names = [layer.title for layer in before]
-    return _bars("parameters-per-layer", "Parameters of every layer", names, *pairs, label="parameters")
+    return _bars(
+        "parameters-per-layer", "Parameters of every layer", names, *pairs, label="parameters", layers=len(before)
+    )
 
 
-def _bars(name: str, what: str, names: list[str], before: list[int], after: list[int], *, label: str) -> Exhibit:
-    figure, (axes,) = draw(0.27 * len(names) + 1.2)
+def _bars(
+    name: str, what: str, names: list[str], before: list[int], after: list[int], *, label: str, layers: int
+) -> Exhibit:
+    """A bar a layer; as high as a figure of so many layers."""
+    figure, (axes,) = draw(0.27 * layers + 1.2)
     positions, pruned = np.arange(len(names)), before != after
     if pruned:
         axes.barh(positions - 0.2, before, 0.38, color="white", hatch="////", edgecolor=SKY, label="before pruning")

@@ -57,8 +57,8 @@ def parallel_coordinates(trials: Sequence[TrialPoint], axes: Sequence[Axis], bes
         plot.plot(x, [*rows], ls=dash, color=color, alpha=alpha, lw=width, gid=gid, zorder=2, clip_on=False)
         hover[gid] = [trial.describe()]
     _label_rows(plot, [accuracy, *axes], {a.name for a in axes if any(a.name not in t.parameters for t in drawn)})
-    header = ("trial", "state", "validation accuracy", *(axis.name for axis in axes))
-    table = [(t.number, t.state, t.accuracy, *(t.parameters.get(axis.name) for axis in axes)) for t in drawn]
+    header = ("trial", "state", "validation accuracy (%)", *(axis.name for axis in axes))
+    table = [(t.number, t.state, t.percent, *(t.parameters.get(axis.name) for axis in axes)) for t in drawn]
     if complete:
         _colorbar(figure, plot, norm, complete)
     caption = f"A line a trial, through its validation accuracy and its parameters; thick: trial {best}, the best."
@@ -121,8 +121,8 @@ def contour(trials: Sequence[TrialPoint], x: Axis, y: Axis, name: str) -> Exhibi
         caption += " Triangles: stopped early."
     if smooth:
         caption += " Behind them a mean over the trials nearby."
-    header = ("trial", "state", x.name, y.name, "validation accuracy")
-    rows = [(t.number, t.state, t.parameters[x.name], t.parameters[y.name], t.accuracy) for t in drawn]
+    header = ("trial", "state", x.name, y.name, "validation accuracy (%)")
+    rows = [(t.number, t.state, t.parameters[x.name], t.parameters[y.name], t.percent) for t in drawn]
     return Exhibit(name, caption, figure, header, rows, hover)
 
 

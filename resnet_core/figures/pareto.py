@@ -30,12 +30,13 @@ def pareto_front(trials: Sequence[TrialPoint], sizes: Sequence[str], final: int)
     legend_below(figure, panels[0])
     on_fronts = [f"on the front of {size}" for size in sizes]
     rows = [
-        (trial.number, *(trial.sizes[size] for size in sizes), trial.accuracy, *_on(fronts.values(), trial))
+        (trial.number, *(trial.sizes[size] for size in sizes), trial.percent, *_on(fronts.values(), trial))
         for trial in complete
     ]
     against = " and against ".join(NAMES[size] for size in sizes)
     caption = f"Validation accuracy against {against}; no trial is both smaller and better than one on the front."
-    return Exhibit("pareto-front", caption, figure, ("trial", *sizes, "validation accuracy", *on_fronts), rows, hover)
+    header = ("trial", *sizes, "validation accuracy (%)", *on_fronts)
+    return Exhibit("pareto-front", caption, figure, header, rows, hover)
 
 
 def _on(fronts: Iterable[Sequence[TrialPoint]], trial: TrialPoint) -> list[str]:

@@ -7,6 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from resnet_core.figures.exhibit import BLUE, GREEN, GREY, ORANGE, PURPLE, Exhibit, draw, legend_below
 from resnet_core.figures.trials import COMPLETE, STOPPED_EARLY, TrialPoint
+from resnet_core.shown_accuracy import in_percent
 
 LOOKS = {
     COMPLETE: ("o", BLUE),
@@ -46,11 +47,12 @@ def history(trials: Sequence[TrialPoint]) -> Exhibit:
     axes.set_ylabel("validation accuracy (%)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure, axes)
-    rows = [(t.number, t.state, t.accuracy, value) for t, value in zip(trials, best, strict=True)]
+    rows = [(t.number, t.state, t.percent, in_percent(value, t.images)) for t, value in zip(trials, best, strict=True)]
     caption = (
         "Validation accuracy of the trials in the order they began; of incomplete ones after the last epoch they had."
     )
-    return Exhibit("history", caption, figure, ("trial", "state", "validation accuracy", "best so far"), rows, hover)
+    header = ("trial", "state", "validation accuracy (%)", "best so far (%)")
+    return Exhibit("history", caption, figure, header, rows, hover)
 
 
 def best_so_far(trials: Sequence[TrialPoint]) -> list[float | None]:
@@ -95,7 +97,7 @@ def importances(
         for name, value in shares.items()
     }
     caption = (
-        f"How much of the differences between the {trials} complete trials each parameter explains (fANOVA); black: "
+        f"How much of the differences between the {trials} complete trials each parameter explains (fANOVA); lines: "
         "90 % of the values when trials are drawn from these anew."
     )
     if left_out:

@@ -2,44 +2,74 @@
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from resnet_core.config import ScheduleConfig
 from resnet_core.epoch import EpochResult
 from resnet_core.figures.exhibit import BLUE, ORANGE, Cell, Exhibit, draw, legend_below, style
 from resnet_core.schedule import lr_factor
+from resnet_core.shown_accuracy import in_percent
 
+LABELS = {"train": "training (augmented)", "validation": "validation"}
 STEPS_PER_EPOCH = 20  # points of a schedule's line for each epoch
 
 
-def training_curves(seeds: Sequence[Sequence[EpochResult]], chosen: int = 0) -> Exhibit:
-    """Loss and accuracy by epoch, of the augmented training images and of the clean validation images."""
-    figure, panels = draw(5.2, 2)
-    for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
-        scale = 100 if name == "accuracy" else 1
-        for seed, epochs in enumerate(seeds):
-            width = 1.8 if seed == chosen else 0.8
-            numbers = [epoch.epoch for epoch in epochs]
-            train = [getattr(epoch, f"train_{name}") * scale for epoch in epochs]
-            label = "training (augmented)" if seed == chosen else None
-            axes.plot(numbers, train, color=BLUE, lw=width, marker=_marker(numbers), ms=4, label=label)
-            validation = [getattr(epoch, f"validation_{name}") for epoch in epochs]
-            if None not in validation:
-                values = [value * scale for value in validation]
-                label = "validation" if seed == chosen else None
-                axes.plot(numbers, values, "--", color=ORANGE, lw=width, marker=_marker(numbers), ms=4, label=label)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("accuracy (%)" if name == "accuracy" else "cross-entropy loss")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_below(figure, panels[0])
-    header = ("seed", "epoch", "lr", "training loss", "training accuracy", "validation loss", "validation accuracy")
-    rows = [
-        (seed, e.epoch, e.lr, e.train_loss, e.train_accuracy, e.validation_loss, e.validation_accuracy)
+def training_curves(
+    seeds: Sequence[Sequence[EpochResult]], chosen: int = 0, validation_images: int | None = None
+) -> list[Exhibit]:
+    """The loss and the accuracy by epoch, of the augmented training images and of the clean validation images."""
+    several = f"; thick: seed {chosen}, whose weights go out, thin: the other seeds" if len(seeds) > 1 else ""
+    validated = all(e.validation_loss is not None for epochs in seeds for e in epochs)
+    of = "Training (augmented) and validation" if validated else "Training (augmented)"
+    losses = [
+        (seed, e.epoch, e.lr, e.train_loss, *([e.validation_loss] if validated else []))
         for seed, epochs in enumerate(seeds)
         for e in epochs
     ]
-    several = f"; thick: seed {chosen}, whose weights go out, thin: the other seeds" if len(seeds) > 1 else ""
-    return Exhibit("training-curves", f"Loss and accuracy over the final training{several}.", figure, header, rows)
+    accuracies = [
+        (
+            *(seed, e.epoch, in_percent(e.train_accuracy, None)),
+            *([in_percent(e.validation_accuracy, validation_images)] if validated else []),
+        )
+        for seed, epochs in enumerate(seeds)
+        for e in epochs
+    ]
+    return [
+        Exhibit(
+            "training-loss",
+            f"{of} loss{several}.",
+            _curves(seeds, chosen, "loss", "cross-entropy loss"),
+            ("seed", "epoch", "lr", "training loss", *(["validation loss"] if validated else [])),
+            losses,
+        ),
+        Exhibit(
+            "training-accuracy",
+            f"{of} accuracy{several}.",
+            _curves(seeds, chosen, "accuracy", "accuracy (%)", scale=100),
+            ("seed", "epoch", "training accuracy (%)", *(["validation accuracy (%)"] if validated else [])),
+            accuracies,
+        ),
+    ]
+
+
+def _curves(seeds: Sequence[Sequence[EpochResult]], chosen: int, name: str, label: str, scale: float = 1) -> Figure:
+    figure, (axes,) = draw(3.2)
+    for seed, epochs in enumerate(seeds):
+        width = 1.8 if seed == chosen else 0.8
+        numbers = [epoch.epoch for epoch in epochs]
+        for part, dash, color in (("train", "-", BLUE), ("validation", "--", ORANGE)):
+            values = [getattr(epoch, f"{part}_{name}") for epoch in epochs]
+            if None in values:
+                continue
+            scaled = [value * scale for value in values]
+            shown = LABELS[part] if seed == chosen else None
+            axes.plot(numbers, scaled, dash, color=color, lw=width, marker=_marker(numbers), ms=4, label=shown)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_below(figure, axes)
+    return figure
 
 
 def learning_rate(schedules: Mapping[str, tuple[ScheduleConfig, float]], epochs: int) -> Exhibit:

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.colors import LinearSegmentedColormap
 
 from resnet_core.figures.exhibit import short
+from resnet_core.shown_accuracy import in_percent, percent
 
 COMPLETE, STOPPED_EARLY = "complete", "stopped early"
 # Colours for accuracies from orange over purple to dark blue. All of them can be seen on white, and they get darker.
@@ -28,13 +29,19 @@ class TrialPoint:
     parameters: Mapping[str, Any]
     by_epoch: Mapping[int, float]
     sizes: Mapping[str, float] = field(default_factory=dict)
+    images: int | None = None  # that accuracies are of, as far as it is known
+
+    @property
+    def percent(self) -> float | None:
+        """The accuracy as tables have it."""
+        return in_percent(self.accuracy, self.images)
 
     def describe(self) -> str:
         parameters = ", ".join(f"{name}={short(value)}" for name, value in self.parameters.items())
         return f"{self.outcome()}; {parameters}" if parameters else self.outcome()
 
     def outcome(self) -> str:
-        accuracy = "" if self.accuracy is None else f" {100 * self.accuracy:.2f} %"
+        accuracy = "" if self.accuracy is None else f" {percent(self.accuracy, self.images)}"
         return f"trial {self.number}:{accuracy} {self.state}"
 
 

@@ -24,9 +24,9 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return other.parent / "comparison/compare.html"
 
 
-@pytest.fixture(params=[320, 1280])
+@pytest.fixture(params=[(320, "light"), (1280, "light"), (1280, "dark")])
 def page(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page at two widths; it must ask for nothing but itself, and have nothing to complain of."""
+    """The page at two widths and in the dark; it must ask for nothing but itself, and have nothing to complain of."""
     requests: list[str] = []
     complaints: list[str] = []
 
@@ -37,7 +37,8 @@ def page(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iterat
         if not asked.url.startswith("data:"):
             requests.append(asked.url)
 
-    page = browser.new_page(viewport={"width": request.param, "height": 900})
+    width, scheme = request.param
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.on("console", note)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", count)
@@ -120,6 +121,53 @@ def test_figures_speak_when_pointed_at(page: Page) -> None:
     titles = page.locator("figure svg title")
     if "compare" not in page.url:
         assert titles.count() > 10
+
+
+def bottoms(page: Page) -> dict[float, list[float]]:
+    """Where the drawings end, by where their captions begin: those of a row have these on one line."""
+    found: dict[float, list[float]] = {}
+    script = """[...document.querySelectorAll('.figures > figure')].map((figure) =>
+        [figure.querySelector('figcaption'), figure.querySelector('svg')].map((part) => part.getBoundingClientRect()))"""
+    for caption, drawing in page.evaluate(script):
+        found.setdefault(round(caption["top"]), []).append(round(drawing["bottom"]))
+    return found
+
+
+def test_figures_of_a_row_end_together_and_no_half_is_empty(browser: Browser, invented_report: Path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(invented_report.as_uri())
+    rows = bottoms(page)
+    assert max(len(row) for row in rows.values()) == 2
+    assert all(len(set(row)) == 1 for row in rows.values())
+    alone = page.evaluate(
+        """[...document.querySelectorAll('.figures > figure:last-child:nth-child(odd)')].map((figure) =>
+            figure.querySelector('figcaption').getBoundingClientRect().left
+            >= figure.querySelector('svg').getBoundingClientRect().right)"""
+    )
+    assert alone
+    assert all(alone)
+    page.close()
+
+
+def test_dark_page_is_dark_its_figures_too_and_paper_stays_white(browser: Browser, invented_report: Path) -> None:
+    page = browser.new_page(color_scheme="dark")
+    page.goto(invented_report.as_uri())
+    looks = "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('figure svg')).filter]"
+    dark = page.evaluate(looks)
+    assert dark[0] == "rgb(18, 18, 18)"
+    assert "invert" in dark[1]
+    page.emulate_media(media="print")
+    assert page.evaluate(looks) == ["rgb(255, 255, 255)", "none"]
+    page.close()
+
+
+def test_summary_is_on_the_first_screen(browser: Browser, invented_report: Path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(invented_report.as_uri())
+    titles = page.locator("dl.answer > dt").all_text_contents()
+    assert titles == ["What was tried", "How sure it is", "What would tell more"]
+    assert page.evaluate("document.querySelector('dl.answer').getBoundingClientRect().bottom") < 1000
+    page.close()
 
 
 def test_page_prints(page: Page, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The command as a user runs it: processes, signals, exit codes and what lies in the folder afterwards."""
 
+import csv
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobs.artifacts import FolderArtifacts
+from jobs.cli.main import main
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.processes import children_of, is_gone
 from tests.support.tiny_run import ARGUMENTS, TinyRun, local_command, run_local
@@ -42,7 +44,14 @@ def test_local_run_ends_with_a_verified_result(tiny_run: TinyRun) -> None:
     assert metrics["testWithFlip"]["images"] == 60
     assert metrics["parameters"] <= metrics["budget"]
     figures = {file.name for file in (study / "evaluation/figures").iterdir()}
-    for name in ("filters-per-layer", "parameters-per-layer", "training-curves", "confusion-matrix", "history"):
+    for name in (
+        "filters-per-layer",
+        "parameters-per-layer",
+        "training-loss",
+        "training-accuracy",
+        "confusion-matrix",
+        "history",
+    ):
         assert {f"{name}.png", f"{name}.svg"} <= figures
     assert len(list(study.rglob("*.pt"))) == 1  # the best trial's
     assert not list(study.rglob("*.partial-*"))
@@ -53,10 +62,35 @@ def test_local_run_says_what_it_does_in_plain_lines(tiny_run: TinyRun) -> None:
     for stage in ("prepare", "sweep", "final-train", "evaluate"):
         assert any(line.endswith(f"stage {stage}") for line in lines)
     assert sum(" complete, validation accuracy " in line for line in lines) == 4
-    assert any("4/4 trials settled, 4 complete, best 0." in line for line in lines)
+    assert any("4/4 trials settled, 4 complete, best " in line for line in lines)
     assert any("report: " in line for line in lines)
     assert "\x1b" not in tiny_run.process.stderr
     assert "Warning" not in tiny_run.process.stderr
+
+
+def test_accuracies_are_written_one_way(tiny_run: TinyRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """In percent, with the decimals that the images tell: in the log, the status, the report and the tables."""
+    assert main(["status", "--runs", str(tiny_run.study.parent), "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert status["validationImages"] == 40
+    assert main(["status", "--runs", str(tiny_run.study.parent)]) == 0
+    table = capsys.readouterr().out
+    page, summary = ((tiny_run.study / f"evaluation/{name}").read_text() for name in ("report.html", "summary.md"))
+    best, log = f"{100 * status['best']['accuracy']:.0f} %", tiny_run.process.stderr
+    assert f"best {best} (trial {status['best']['number']})" in log
+    assert f"{best} (trial {status['best']['number']})" in table
+    for text in (page, summary):
+        assert f"best {best} (trial" in text
+    with (tiny_run.study / "evaluation/trials.csv").open() as file:
+        row = next(row for row in csv.DictReader(file) if row["trial"] == str(status["best"]["number"]))
+    assert f"{float(row['accuracy (%)']):.0f} %" == best
+    metrics = json.loads((tiny_run.study / "evaluation/metrics.json").read_text())
+    tested = f"{100 * metrics['accuracy']['mean']:.0f} %"  # of 60 images
+    assert re.search(rf"test accuracy {tested}( \(mean of \d seeds\))? on 60 images", log)
+    assert f"<h1>{tested} on" in page
+    assert tested in summary.splitlines()[0]
+    everything = "".join((log, table, page, summary))
+    assert not re.search(r"(accuracy|best|confirmed|validation) (0\.\d|1\.0)", everything)
 
 
 def test_report_needs_nothing_from_elsewhere(tiny_run: TinyRun) -> None:
@@ -68,7 +102,7 @@ def test_report_needs_nothing_from_elsewhere(tiny_run: TinyRun) -> None:
         for target in page.split(attribute)[1:]:
             assert target.startswith(("data:", "#")), target[:40]
     metrics = json.loads((tiny_run.study / "evaluation/metrics.json").read_text())
-    assert f"{100 * metrics['test']['accuracy']:.2f} %" in page
+    assert f"{100 * metrics['test']['accuracy']:.0f} %" in page
     assert f"{metrics['parameters']:,}" in page
 
 

@@ -93,7 +93,10 @@ def test_best_mean_of_exactly_so_many_confirmations_wins(runs: Path) -> None:
     assert status.winner is not None
     assert status.winner.mean == pytest.approx(0.5 + third.parameters["dropout"] + 0.0045)
     assert best_trial(sweep, status) == third != first
-    assert f"6/6 confirmations settled, 6 complete, confirmed {status.winner.mean:.4f} ({third.name})" in status.line()
+    assert (
+        f"6/6 confirmations settled, 6 complete, confirmed {100 * status.winner.mean:.1f} % ({third.name})"
+        in status.line()
+    )
     trials = optuna.load_study(study_name="quick", storage=settings.database_url).trials
     assert len(trials) == 5  # no confirmation among them, of which the sampler would learn
     kept = [key for key in reporting.artifacts(settings, sweep).listing() if key.startswith("confirm/")]

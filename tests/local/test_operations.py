@@ -39,7 +39,7 @@ def test_status_shows_what_runs_what_went_wrong_and_the_best(runs: Path, capsys:
     summary, tables = capsys.readouterr().out.split("\n", 1)
     best = status_of(settings).best
     assert best is not None
-    assert summary.startswith("quick: 4/5 trials settled, 1 running, 3 complete, 1 failed, best 0.")
+    assert summary.startswith("quick: 4/5 trials settled, 1 running, 3 complete, 1 failed, best ")
     assert f"(trial {best.number})" in summary
     running, troubled, ranking = re.split(r"^in trouble|^best", tables, flags=re.MULTILINE)
     assert "somewhere-7" in running
@@ -47,7 +47,7 @@ def test_status_shows_what_runs_what_went_wrong_and_the_best(runs: Path, capsys:
     assert "(slot 0)" in running
     assert "RuntimeError: this one always fails" in troubled
     (first, *_) = [line for line in ranking.splitlines() if line.startswith("│")]
-    assert first.split("│")[1:3] == [f" {best.number}     ", f" {best.accuracy:.4f}   "]
+    assert first.split("│")[1:3] == [f" {best.number}     ", f" {100 * best.accuracy:.1f} %   "]
 
     assert main(["status", "quick", "--runs", str(runs), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -85,8 +85,8 @@ def test_no_command_imports_torch_and_watch_ends_with_the_sweep(runs: Path, tmp_
     assert process.returncode == 0, process.stderr
     assert process.stdout.splitlines()[-1] == ""
     watched = process.stderr.splitlines()
-    assert [" complete, validation accuracy 0." in line for line in watched] == [True, True, True, False]
-    assert "3/3 trials settled, 3 complete, best 0." in watched[-1]
+    assert [" complete, validation accuracy " in line for line in watched] == [True, True, True, False]
+    assert "3/3 trials settled, 3 complete, best " in watched[-1]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from resnet_core.epoch import EpochResult
 from resnet_core.metrics import compute_metrics, mean_interval
 
 COMPLETE, STOPPED_EARLY = SlotState.COMPLETE, SlotState.STOPPED_EARLY
+VALIDATION_IMAGES = 5_000
 OF_OPTUNA = {SlotState.COMPLETE: TrialState.COMPLETE, SlotState.FAILED: TrialState.FAIL}
 
 
@@ -100,7 +101,7 @@ def study_results(
         )
         for slot, (trial, accuracy) in enumerate(places)
     ]
-    status = SweepStatus(statuses, Usage(hours / 2, hours * gpus, used), confirmations)
+    status = SweepStatus(statuses, Usage(hours / 2, hours * gpus, used), confirmations, VALIDATION_IMAGES)
     best = status.best if status.winner is None else status.winner.trial
     assert best is not None
     merged = experiment.final_train.data == "train+validation"

@@ -38,6 +38,7 @@ from jobs.stages.sweep.worker import Worker
 from resnet_core.epoch import EpochResult
 from tests.support.databases import commit, opened
 
+VALIDATION_IMAGES = 216  # of the preset `quick`
 LEASE, RENEWAL = 1.2, 0.3  # seconds: faults are found soon
 
 Guard = Literal["fence", "lock", "clock"]
@@ -71,14 +72,15 @@ def extend(sweep: Experiment, database: Database, folder: Path) -> tuple[int, in
     settings, identity = place(database.url, folder), "0" * 32
     artifacts(settings, sweep).write_text(IDENTITY, identity)
     with exclusively(database, settings, sweep.study_name, RESULT) as hold:
-        return create_study_and_slots(sweep, database, hold.claim, identity)
+        return create_study_and_slots(sweep, database, hold.claim, identity, VALIDATION_IMAGES)
 
 
 def add_study(sweep: Experiment, database: Database) -> None:
     upgrade_tables(database.engine)
     create_study(sweep, database.storage)
     create_confirmation_study(sweep, database)
-    commit(database.engine, create_sweep, sweep.study_name, dump_experiment(sweep), sweep.fixed_parameters())
+    fixed = sweep.fixed_parameters()
+    commit(database.engine, create_sweep, sweep.study_name, dump_experiment(sweep), fixed, None, VALIDATION_IMAGES)
     commit(database.engine, extend_confirmations, sweep, None)
 
 

@@ -31,8 +31,8 @@ def weights_of(study: Artifacts, seed: int = 0) -> str:
 
 def train_result(root: FolderArtifacts, experiment: Experiment) -> FolderArtifacts:
     """The study's artifacts as the final training and the test leave them, `dataset.json` and metrics among them."""
-    study, name = root.under(experiment.study_name), experiment.study_name
-    dataset = store_dataset(root, name, experiment.data.source, read_source(experiment.data))
+    study = root.under(experiment.study_name)
+    dataset = store_dataset(root, experiment, read_source(experiment.data))
     data = load_training_data(root, experiment, dataset, torch.device("cpu"))
     own = experiment.with_parameters(PARAMETERS)
     models: list[ModelDocument] = []

@@ -9,8 +9,9 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import fields_by_path
 from jobs.report.compare.compared_study import Study
 from jobs.report.pages.figure_files import save_figure
-from jobs.report.pages.template import percent, render
+from jobs.report.pages.template import render
 from resnet_core.figures.comparison import Point, accuracy_by_size, best_over_trials
+from resnet_core.shown_accuracy import percent, points
 
 PAGE = "compare.html"
 SUMMARY = "compare.md"
@@ -19,17 +20,17 @@ FIGURES = "figures"
 
 def write_comparison(target: Artifacts, studies: Sequence[Study]) -> None:
     """Writes compare.html, compare.md and the figures, which also lie in the page."""
-    points = [
-        Point(s.label, s.metrics.parameters, s.metrics.accuracy.mean, *s.metrics.interval, published=False)
+    networks = [
+        Point(s.label, s.metrics.parameters, s.metrics.accuracy.mean, *s.metrics.interval, s.metrics.test.images)
         for s in studies
     ]
-    points += [
-        Point(f"{study.label}: {value.what}", value.parameters, value.accuracy, None, None, published=True)
+    networks += [
+        Point(f"{study.label}: {value.what}", value.parameters, value.accuracy, published=True)
         for study in studies
         for value in study.experiment.study.published
         if not value.where and value.parameters is not None
     ]
-    figures = [accuracy_by_size(points), best_over_trials({study.label: study.trials for study in studies})]
+    figures = [accuracy_by_size(networks), best_over_trials({study.label: study.trials for study in studies})]
     values = {
         "studies": studies,
         "dataset": studies[0].dataset.title,
@@ -44,13 +45,14 @@ def write_comparison(target: Artifacts, studies: Sequence[Study]) -> None:
 
 def verdict(studies: Sequence[Study]) -> str:
     """Which study has the highest accuracy, and whether its interval overlaps with that of the next."""
+    images = studies[0].metrics.test.images  # all were tested on the same
     first, second = sorted(studies, key=lambda study: -study.metrics.accuracy.mean)[:2]
     best, next_best = first.metrics, second.metrics
     overlap = best.interval[0] <= next_best.interval[1]
     sure = f"their 95 % intervals {'overlap, so the order is not certain' if overlap else 'do not overlap'}"
     return (
-        f"{first.label} has the highest test accuracy, {percent(best.accuracy.mean)} with {best.parameters:,} "
-        f"parameters, {100 * (best.accuracy.mean - next_best.accuracy.mean):.2f} points above {second.label} "
+        f"{first.label} has the highest test accuracy, {percent(best.accuracy.mean, images)} with {best.parameters:,} "
+        f"parameters, {points(best.accuracy.mean - next_best.accuracy.mean, images)} points above {second.label} "
         f"({next_best.parameters:,} parameters); {sure}."
     )
 

@@ -14,6 +14,7 @@ from jobs.artifacts.keys import DATASET, EXPERIMENT, METRICS, TRIAL_TABLE, model
 from jobs.artifacts.manifest import Manifest, NotAResult, read_manifest
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import parse_experiment
+from jobs.report.study.trial_table import ACCURACY
 from jobs.runtime.errors import ConfigurationError
 from resnet_core.figures.trials import TrialPoint
 
@@ -61,15 +62,17 @@ def _read_study(artifacts: Artifacts) -> Study:
     manifest = read_manifest(artifacts)
     experiment = parse_experiment(_checked(artifacts, manifest, EXPERIMENT))
     metrics = _checked_document(artifacts, manifest, METRICS, MetricsDocument)
+    dataset = _checked_document(artifacts, manifest, DATASET, StoredDataset)
     rows = list(csv.DictReader(io.StringIO(_checked(artifacts, manifest, TRIAL_TABLE))))
+    trials = [_trial(row, dataset.validation_images) for row in rows if row["trial"]]
     return Study(
         label=experiment.study_name,
         location=artifacts.location,
         experiment=experiment,
-        dataset=_checked_document(artifacts, manifest, DATASET, StoredDataset),
+        dataset=dataset,
         metrics=metrics,
         model=_checked_document(artifacts, manifest, model_key(metrics.chosen), ModelDocument),
-        trials=sorted((_trial(row) for row in rows if row["trial"]), key=lambda trial: trial.number),
+        trials=sorted(trials, key=lambda trial: trial.number),
         trial_hours=sum(float(row["seconds"] or 0.0) for row in rows) / 3600,
     )
 
@@ -85,9 +88,12 @@ def _checked(artifacts: Artifacts, manifest: Manifest, key: str) -> str:
     return read_checked(artifacts, key, manifest.objects[key], lambda path: path.read_text(encoding="utf-8"))
 
 
-def _trial(row: dict[str, str]) -> TrialPoint:
-    accuracy = float(row["accuracy"]) if row["accuracy"] else None
-    return TrialPoint(int(row["trial"]), row["state"], accuracy, parameters={}, by_epoch={})
+def _trial(row: dict[str, str], images: int | None) -> TrialPoint:
+    if ACCURACY in row:
+        accuracy = float(row[ACCURACY]) / 100 if row[ACCURACY] else None
+    else:  # as version 0.1.0 wrote it
+        accuracy = float(row["accuracy"]) if row["accuracy"] else None
+    return TrialPoint(int(row["trial"]), row["state"], accuracy, parameters={}, by_epoch={}, images=images)
 
 
 def _check_comparable(one: Study, other: Study) -> None:

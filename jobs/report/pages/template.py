@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from jobs.queue.status import duration
 from resnet_core.figures.exhibit import short
+from resnet_core.shown_accuracy import percent, points
 from resnet_core.shown_text import markdown, markdown_block, visible, visible_lines
 
 
@@ -43,6 +44,7 @@ def load_template(path: str) -> jinja2.Template:
     )
     environment.filters |= {
         "percent": percent,
+        "points": points,
         "count": count,
         "short": lambda value: "–" if value is None else short(value),
         "duration": lambda hours: duration(3600 * hours),
@@ -51,10 +53,6 @@ def load_template(path: str) -> jinja2.Template:
         "code": lambda text, language: Markup(markdown_block(text, language)),
     }
     return environment.get_template(path)
-
-
-def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.2f} %"
 
 
 def count(number: float | None) -> str:

@@ -1,47 +1,112 @@
-"""The answer that the report begins with: what was found, how good it is, how sure that is."""
+"""The answer that the report begins with: what was tried, what was found, and how sure that is."""
 
 from dataclasses import dataclass
 
+from jobs.experiment.experiment import Experiment
+from jobs.queue.status import SweepStatus, ranking
 from jobs.queue.tables import SlotState
-from jobs.report.pages.template import percent
+from jobs.report.study.confirmation import confirmation
 from jobs.report.study_results import StudyResults
+from resnet_core.metrics import open_points
+from resnet_core.shown_accuracy import percent, points
+
+MOST_NAMES = 5  # of searched parameters that are named
+ENDS = {
+    SlotState.COMPLETE: "ran to the end",
+    SlotState.STOPPED_EARLY: "stopped early, as others were ahead after as many epochs",
+    SlotState.INFEASIBLE: "over the budget and never trained",
+    SlotState.DIVERGED: "diverged",
+    SlotState.FAILED: "failed",
+    SlotState.CRASHED: "crashed",
+    SlotState.CANCELLED: "cancelled",
+}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`found` and `sure` are sentences. The accuracy is that of the test images, the mean over the seeds."""
+    """`tried`, `found` and `sure` are a few sentences each, for people who know nothing of how sweeps work.
+
+    The accuracy is that of the test images, the mean over the seeds.
+    """
 
     accuracy: float
     interval: tuple[float, float]
     interval_of: str  # what the interval covers, in a few words
+    tried: str
     found: str
     sure: str
 
 
 def answer(results: StudyResults) -> Answer:
     metrics, test, seeds = results.metrics, results.metrics.test, len(results.metrics.seeds)
-    low, high = map(percent, test.accuracy_interval)
+    tried, chosen = _tried(results.experiment, results.status), _choice(results.experiment, results.status)
+    accuracy = percent(test.accuracy, test.images)
+    low, high = (percent(end, test.images) for end in test.accuracy_interval)
     epochs = results.experiment.final_train.epochs
     network = f"{_configuration(results)} gives a network of {metrics.parameters:,} parameters"
     found = f"{network} ({metrics.budget:,} allowed). Trained for {epochs} epoch{'s' if epochs > 1 else ''}"
     if seeds == 1:
         right = round(test.accuracy * test.images)
-        found += f", it classifies {right:,} of {test.images:,} test images correctly: {percent(test.accuracy)}."
+        found += f", it classifies {right:,} of {test.images:,} test images correctly: {accuracy}."
         sure = (
             f"From the number of test images alone, the true accuracy lies between {low} and {high} "
             "(95 %, Wilson). This is one training with one seed; how much another seed would change was not measured."
         )
-        return Answer(test.accuracy, metrics.interval, "from the number of test images", found, sure)
+        return Answer(test.accuracy, metrics.interval, "from the number of test images", tried, found, sure + chosen)
     mean = metrics.accuracy.mean
-    found += f" with {seeds} seeds, it classifies {percent(mean)} of {test.images:,} test images correctly on average."
-    lowest, highest = map(percent, metrics.interval)
+    average = f"{percent(mean, test.images)} of {test.images:,} test images"
+    found += f" with {seeds} seeds, it classifies {average} correctly on average."
+    lowest, highest = (percent(end, test.images) for end in metrics.interval)
     sure = (
         f"The trainings differ in their seed alone; by Student's t distribution their mean lies between "
         f"{lowest} and {highest} (95 %). The weights that go out are those of seed {metrics.chosen}, "
-        f"chosen by {_chosen_by(results)}: {percent(test.accuracy)}, which the number of "
+        f"chosen by {_chosen_by(results)}: {accuracy}, which the number of "
         f"test images alone leaves open from {low} to {high}."
     )
-    return Answer(mean, metrics.interval, f"over {seeds} seeds", found, sure)
+    return Answer(mean, metrics.interval, f"over {seeds} seeds", tried, found, sure + chosen)
+
+
+def _tried(experiment: Experiment, status: SweepStatus) -> str:
+    count, epochs = len(status.trials), experiment.sweep.epochs
+    length = f"{epochs} epoch{'s' if epochs > 1 else ''}"
+    if not experiment.searched:
+        alike = "one training" if count == 1 else f"{count} trainings, which differ in their seed alone"
+        return f"Nothing was searched: {alike} of {length} with the values of the experiment."
+    names = list(experiment.searched)
+    more = len(names) - MOST_NAMES
+    named = ", ".join(names if more <= 1 else [*names[:MOST_NAMES], f"{more} more"])
+    images = f"{status.validation_images:,} " if status.validation_images else ""
+    what = "One configuration was" if count == 1 else f"{count} configurations were"
+    said = (
+        f"{what} tried, each with values of its own for {named}. Each was a training of {length}, judged by "
+        f"{images}validation images that it did not train on"
+    )
+    ends = [f"{status.count(state)} {words}" for state, words in ENDS.items() if status.count(state)]
+    said += f": {'; '.join(ends)}." if count > 1 else "."
+    if status.confirmed:
+        again = len(status.confirmed)
+        said += f" The {again} best were trained again, since a first place may be luck." if again > 1 else ""
+    return said
+
+
+def _choice(experiment: Experiment, status: SweepStatus) -> str:
+    """How sure it is that the best configuration was chosen."""
+    confirmed, ranked, images = confirmation(status), ranking(status.trials), status.validation_images
+    if confirmed is not None:
+        return f" {confirmed.luck}"
+    if not experiment.searched or len(ranked) < 2 or images is None:
+        return ""
+    best, second = ((trial.accuracy or 0.0) for trial in ranked[:2])
+    open_by = open_points(best, images)
+    near = sum((trial.accuracy or 0.0) >= best - open_by for trial in ranked[1:])
+    said = (
+        f" In the sweep it was {points(best - second, images)} points ahead of the next; {images:,} validation images"
+    )
+    said += f" leave each value open by some {points(open_by, images)} points"
+    if not near:
+        return f"{said}, and no other configuration came so near."
+    others = "one other configuration is" if near == 1 else f"{near} other configurations are"
+    return f"{said}, and {others} within that: another draw of these images might have chosen differently."
 
 
 def _configuration(results: StudyResults) -> str:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from jobs.queue.status import Confirmed, SweepStatus
-from jobs.report.pages.template import percent
 from resnet_core.figures.confirmation import ConfirmedPoint
 from resnet_core.metrics import mean_interval
+from resnet_core.shown_accuracy import points
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class ConfirmedRow:
 
     @property
     def points(self) -> float:
-        """By how many percentage points the mean is above the value in the sweep."""
-        return 100 * (self.mean - self.accuracy)
+        """By how much the mean is above the value in the sweep."""
+        return self.mean - self.accuracy
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def confirmation(status: SweepStatus) -> Confirmation | None:
 
 def confirmed_points(status: SweepStatus) -> list[ConfirmedPoint]:
     return [
-        ConfirmedPoint(one.rank, _number(one), one.trial.accuracy or 0.0, one.accuracies) for one in status.confirmed
+        ConfirmedPoint(one.rank, _number(one), one.trial.accuracy or 0.0, one.accuracies, status.validation_images)
+        for one in status.confirmed
     ]
 
 
@@ -73,14 +74,15 @@ def _luck(status: SweepStatus) -> str:
         return "No confirmation is complete. The first place of the sweep was taken; how much of it is luck is unknown."
     fewer = any(len(one.accuracies) < len(winner.accuracies) for one in status.confirmed)
     best = f"the best of those with {len(winner.accuracies)} confirmations" if fewer else "the best"
-    taken = f"Place {winner.rank}, trial {winner.trial.number}, was taken: its mean, {percent(winner.mean)}, is {best}."
+    mean = status.percent(winner.mean)
+    taken = f"Place {winner.rank}, trial {winner.trial.number}, was taken: its mean, {mean}, is {best}."
     if first is None:
         return f"The first place of the sweep could not be confirmed, so how much of it was luck is unknown. {taken}"
     value = first.trial.accuracy or 0.0
-    points = 100 * (value - first.mean)
-    said = f"The first place of the sweep, trial {first.trial.number}, had {percent(value)} there"
-    said += f" and has {percent(first.mean)} on average when trained again: "
-    said += f"{points:.2f} percentage points of it were luck." if points > 0 else "none of it was luck."
+    said = f"The first place of the sweep, trial {first.trial.number}, had {status.percent(value)} there"
+    said += f" and has {status.percent(first.mean)} on average when trained again: "
+    luck = points(value - first.mean, status.validation_images)
+    said += f"{luck} percentage points of it were luck." if value > first.mean else "none of it was luck."
     if winner.rank == 1:
         return f"{said} It was taken: its mean is {best}."
     return f"{said} {taken}"

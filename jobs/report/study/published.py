@@ -11,6 +11,8 @@ from jobs.queue.tables import SlotState
 from jobs.report.study_results import StudyResults
 from resnet_core.figures.exhibit import short
 
+Ours = tuple[float | None, int | None, int | None, str]  # accuracy, parameters, images, kind
+
 
 @dataclass(frozen=True)
 class Beside:
@@ -22,6 +24,7 @@ class Beside:
     published_parameters: int | None
     ours: float | None
     ours_parameters: int | None
+    images: int | None  # that ours was measured on, as far as it is known
     kind: str
 
 
@@ -30,8 +33,8 @@ def beside_published(results: StudyResults) -> list[Beside]:
     rows = []
     for value in results.experiment.study.published:
         where = ", ".join(f"{name}={short(wanted)}" for name, wanted in value.where.items())
-        ours, parameters, kind = _of_trials(results, value.where) if value.where else _of_final_network(results)
-        rows.append(Beside(value.what, where, value.accuracy, value.parameters, ours, parameters, kind))
+        ours = _of_trials(results, value.where) if value.where else _of_final_network(results)
+        rows.append(Beside(value.what, where, value.accuracy, value.parameters, *ours))
     return rows
 
 
@@ -48,13 +51,14 @@ def published_by_choice(experiment: Experiment, name: str) -> dict[Value, float]
     return {value.where[name]: value.accuracy for value in experiment.study.published if set(value.where) == {name}}
 
 
-def _of_final_network(results: StudyResults) -> tuple[float, int, str]:
+def _of_final_network(results: StudyResults) -> Ours:
     seeds = len(results.metrics.seeds)
     kind = "test" if seeds == 1 else f"test, mean of {seeds} seeds"
-    return results.metrics.accuracy.mean, results.metrics.parameters, kind
+    metrics = results.metrics
+    return metrics.accuracy.mean, metrics.parameters, metrics.test.images, kind
 
 
-def _of_trials(results: StudyResults, where: Mapping[str, Any]) -> tuple[float | None, int | None, str]:
+def _of_trials(results: StudyResults, where: Mapping[str, Any]) -> Ours:
     matching = [
         trial
         for trial in results.status.trials
@@ -62,7 +66,8 @@ def _of_trials(results: StudyResults, where: Mapping[str, Any]) -> tuple[float |
         and all(trial.parameters.get(name) == wanted for name, wanted in where.items())
     ]
     if not matching:
-        return None, None, "no complete trial"
+        return None, None, None, "no complete trial"
     best = max(matching, key=lambda trial: trial.accuracy or 0.0)
     attributes = next(trial.user_attrs for trial in results.trials if trial.number == best.number)
-    return best.accuracy, attributes.get("parameters"), f"validation, trial {best.number}"
+    images = results.status.validation_images
+    return best.accuracy, attributes.get("parameters"), images, f"validation, trial {best.number}"

@@ -5,6 +5,7 @@ from jobs.artifacts.dataset_record import stands_in_for
 from jobs.artifacts.keys import FIGURES, REPORT, SUMMARY, TRIAL_TABLE
 from jobs.report.pages.figure_files import ShownFigure, save_figure, write_csv
 from jobs.report.pages.template import render
+from jobs.report.study.advice import advice
 from jobs.report.study.answer import answer
 from jobs.report.study.confirmation import confirmation
 from jobs.report.study.cost import sweep_cost
@@ -34,7 +35,7 @@ def write_report(artifacts: Artifacts, results: StudyResults) -> None:
     """
     for key in artifacts.listing(FIGURES):  # they may be those of an evaluation before trials were added
         artifacts.remove(key)
-    table = trial_table(results)
+    table, cost = trial_table(results), sweep_cost(results)
     write_csv(artifacts, TRIAL_TABLE, table.header, table.rows)
     shown_table = table.for_people()
     figures: dict[str, list[ShownFigure]] = {
@@ -46,12 +47,14 @@ def write_report(artifacts: Artifacts, results: StudyResults) -> None:
         "metrics": results.metrics,
         "model": results.model,
         "models": results.models,
+        "recipe": results.experiment.with_parameters(results.model.trial.parameters).training,
         "status": results.status,
         "answer": answer(results),
-        "cost": sweep_cost(results),
+        "cost": cost,
+        "advice": advice(results, cost),
         "table": shown_table,
         "fixed": table.fixed,
-        "best_trials": shown_table.best(BEST_TRIALS),
+        "best_trials": table.best(BEST_TRIALS),
         "confirmation": confirmation(results.status),
         "published": beside_published(results),
         "other_than": stands_in_for(results.experiment.data.source, results.metrics.dataset),

@@ -1,7 +1,9 @@
 """Which figures the report of a study has."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
+from jobs.experiment.values import Value
 from jobs.report.study.confirmation import confirmed_points
 from jobs.report.study.importance import parameter_importances
 from jobs.report.study.layers import layer_counts
@@ -29,7 +31,7 @@ def study_figures(results: StudyResults) -> dict[str, list[Exhibit]]:
         "sweep": _of_sweep(results),
         "confirmation": _of_confirmations(results),
         "network": [filters_per_layer(*layer_counts(results)), parameters_per_layer(*layer_counts(results))],
-        "training": [training_curves(results.epochs, results.metrics.chosen), _learning_rate(results)],
+        "training": training_curves(results.epochs, results.metrics.chosen, results.status.validation_images),
         "errors": [confusion_matrix(results.metrics.test.confusion, results.model.classes)],
     }
 
@@ -42,6 +44,8 @@ def _of_sweep(results: StudyResults) -> list[Exhibit]:
         name, choices = choice
         shown.append(accuracy_by_choice(trials, name, choices, published_by_choice(experiment, name)))
         shown.append(curves_by_choice(trials, name, choices))
+        if name == "schedule.name":
+            shown.append(_learning_rates(results, choices))
     sizes = sizes_that_differ(trials)
     if sizes:
         shown.append(pareto_front(trials, sizes, results.model.trial.number))
@@ -49,7 +53,8 @@ def _of_sweep(results: StudyResults) -> list[Exhibit]:
     axes = varied(parameter_axes(experiment), measured)
     if choice is None and axes:
         shown += _of_parameters(results, trials, axes)
-    return shown
+    has_less_to_say = len(shown) % 2 and shown[-1].name.startswith("contour-")  # the contour that matters least
+    return shown[:-1] if has_less_to_say else shown
 
 
 def _of_confirmations(results: StudyResults) -> list[Exhibit]:
@@ -71,13 +76,10 @@ def _of_parameters(results: StudyResults, trials: list[TrialPoint], axes: list[A
     return shown
 
 
-def _learning_rate(results: StudyResults) -> Exhibit:
-    """The learning rate of the final training, or of all schedules if they alone were searched."""
-    experiment, parameters = results.experiment, results.model.trial.parameters
-    choice = sole_choice(experiment)
-    chosen = [parameters] if choice is None or choice[0] != "schedule.name" else [{choice[0]: c} for c in choice[1]]
-    schedules: dict[str, tuple[ScheduleConfig, float]] = {}
-    for own in chosen:
-        recipe = experiment.with_parameters(own).training
-        schedules[recipe.schedule.name] = (recipe.schedule, recipe.lr)
-    return learning_rate(schedules, experiment.final_train.epochs)
+def _learning_rates(results: StudyResults, schedules: Sequence[Value]) -> Exhibit:
+    """The learning rates of a final training by each of the schedules that were compared."""
+    found: dict[str, tuple[ScheduleConfig, float]] = {}
+    for name in schedules:
+        recipe = results.experiment.with_parameters({"schedule.name": name}).training
+        found[recipe.schedule.name] = (recipe.schedule, recipe.lr)
+    return learning_rate(found, results.experiment.final_train.epochs)

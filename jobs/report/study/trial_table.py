@@ -13,7 +13,9 @@ from jobs.queue.tables import SlotState
 from jobs.report.study_results import StudyResults
 from resnet_core.figures.exhibit import Cell
 from resnet_core.figures.trials import Axis, TrialPoint
+from resnet_core.shown_accuracy import in_percent, percent
 
+ACCURACY = "accuracy (%)"
 SIZES = ("parameters", "macs")
 COSTS = ("epochs", "seconds", *SIZES, "over budget")
 
@@ -30,6 +32,7 @@ class TrialTable:
     messages: list[str | None]
     is_best: list[bool]
     given: list[dict[str, Cell]]
+    images: int | None  # that accuracies are of
 
     @property
     def fixed(self) -> dict[str, Cell]:
@@ -48,12 +51,17 @@ class TrialTable:
         order = [*self.header[:3], *(name for name in kept if name not in COSTS), *costs]
         places = [self.header.index(name) for name in order]
         rows = [tuple(row[place] for place in places) for row in self.rows]
-        return replace(self, header=tuple(order), rows=rows)
+        written = [(*row[:2], self._written(row[2]), *row[3:]) for row in rows]
+        return replace(self, header=("trial", "state", "accuracy", *order[3:]), rows=written)
 
     def best(self, count: int) -> list[tuple[Cell, ...]]:
-        """The complete trials with the highest accuracy."""
-        complete = [row for row in self.rows if row[1] == SlotState.COMPLETE]
-        return sorted(complete, key=lambda row: -float(row[2] or 0.0))[:count]
+        """The complete trials with the highest accuracy, as `for_people` has them."""
+        complete = [index for index, row in enumerate(self.rows) if row[1] == SlotState.COMPLETE]
+        ranked, shown = sorted(complete, key=lambda index: -float(self.rows[index][2] or 0.0)), self.for_people().rows
+        return [shown[index] for index in ranked[:count]]
+
+    def _written(self, accuracy: Cell) -> str:
+        return percent(None if accuracy is None else float(accuracy) / 100, self.images)
 
 
 def trial_table(results: StudyResults) -> TrialTable:
@@ -75,14 +83,16 @@ def trial_table(results: StudyResults) -> TrialTable:
         seconds = None if trial.seconds is None else round(trial.seconds, 1)
         counts = [attributes.get(size) for size in (*sizes, *over.values())]
         own = counts + [trial.parameters.get(name) for name in names]
-        rows.append((trial.number, str(trial.state), trial.accuracy, trial.epoch, seconds, *own))
+        accuracy = in_percent(trial.accuracy, results.status.validation_images)
+        rows.append((trial.number, str(trial.state), accuracy, trial.epoch, seconds, *own))
         given.append(_given(results.experiment, trial.parameters))
     return TrialTable(
-        ("trial", "state", "accuracy", "epochs", "seconds", *sizes, *over, *names),
+        ("trial", "state", ACCURACY, "epochs", "seconds", *sizes, *over, *names),
         rows,
         [trial.message for trial in results.status.trials],
         [trial.number == results.model.trial.number for trial in results.status.trials],
         given,
+        results.status.validation_images,
     )
 
 
@@ -107,6 +117,7 @@ def trial_points(results: StudyResults) -> list[TrialPoint]:
             trial.parameters,
             known[trial.number].intermediate_values,
             {size: known[trial.number].user_attrs[size] for size in SIZES if size in known[trial.number].user_attrs},
+            results.status.validation_images,
         )
         for trial in results.status.trials
         if trial.number is not None

@@ -23,6 +23,7 @@ from jobs.runtime.errors import Failure
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
 from jobs.stages.evaluate.scoring import run_final_test
+from resnet_core.shown_accuracy import percent
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ def _evaluate(
         write_document(artifacts, METRICS, metrics)
     for tested in metrics.seeds:
         name = "" if len(models) == 1 else f" with seed {tested.seed}"
-        log.info("test accuracy%s %.4f on %d images", name, tested.test.accuracy, tested.test.images)
+        accuracy = percent(tested.test.accuracy, tested.test.images)
+        log.info("test accuracy%s %s on %d images", name, accuracy, tested.test.images)
 
     publish_model(artifacts, experiment, metrics, status.winner)
     trials = read_trials(database, experiment.study_name)

@@ -19,6 +19,7 @@ from jobs.runtime import logs
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.epoch import EpochResult
 from resnet_core.model import ResNet
+from resnet_core.shown_accuracy import percent
 from resnet_core.training_state import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -27,10 +28,17 @@ log = logging.getLogger(__name__)
 class Progress:
     """The progress with one seed, which checkpoints hold, so that a later process can continue."""
 
-    def __init__(self, out: Artifacts, checkpoints: Checkpoints, config: FinalTrainConfig, seed: int) -> None:
+    def __init__(
+        self,
+        out: Artifacts,
+        checkpoints: Checkpoints,
+        config: FinalTrainConfig,
+        seed: int,
+        validation_images: int | None,
+    ) -> None:
         """`out` is the folder of the claim under which this process trains."""
         self._out, self._checkpoints = out, checkpoints
-        self._config, self._seed = config, seed
+        self._config, self._seed, self._validation_images = config, seed, validation_images
         self._best: dict[str, Any] | None = None
         self.epochs: list[EpochResult] = []
         # What the training computes in. Of one that version 0.1.0 has finished nobody knows; float32 is always right.
@@ -72,7 +80,7 @@ class Progress:
         self._out.write_text(EPOCHS, epochs_text(self.epochs))
         name = f"epoch {result.epoch}/{self._config.epochs}"
         name += "" if self._config.seeds == 1 else f" with seed {self._seed}"
-        validation = "" if accuracy is None else f", validation accuracy {accuracy:.4f}"
+        validation = "" if accuracy is None else f", validation accuracy {percent(accuracy, self._validation_images)}"
         loss, seconds = result.train_loss, result.seconds
         log.info("final training %s: training loss %.4f%s, %.1f s", name, loss, validation, seconds)
 

@@ -121,7 +121,8 @@ class SeedTraining:
         had = self._course.database.read(
             lambda connection: owners(connection, experiment.study_name, FINAL_TRAINING, self._seed)
         )
-        progress = Progress(self._out, Checkpoints(self._study, prefix, had), experiment.final_train, self._seed)
+        checkpoints, validation_images = Checkpoints(self._study, prefix, had), dataset.validation_images
+        progress = Progress(self._out, checkpoints, experiment.final_train, self._seed, validation_images)
         saved = progress.resume()
         with progress.checkpoint_writer(self._course.checkpoint_seconds, self._beat) as writer:
             trained = train(

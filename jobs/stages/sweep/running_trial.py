@@ -13,6 +13,7 @@ from jobs.queue.claimed_trial import ClaimedTrial
 from jobs.queue.tables import SlotState
 from jobs.runtime.errors import Failure
 from resnet_core.epoch import EpochResult
+from resnet_core.shown_accuracy import percent
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class RunningTrial:
         self.parameters: dict[str, Any] = claimed.parameters
         self.facts: dict[str, float] = {}
         self.epochs: list[EpochResult] = []
+        self.validation_images: int | None = None  # that accuracies are of, for the log
 
     def note(self, **facts: float) -> None:
         """Stores facts with the trial; to be called before the first step, with every objective but the accuracy."""
@@ -100,8 +102,9 @@ class RunningTrial:
         """
         self.epochs.append(epoch)
         name = f"{self._name} epoch {epoch.epoch}/{self.experiment.sweep.epochs}"
-        loss, accuracy, seconds = epoch.train_loss, epoch.validation_accuracy, epoch.seconds
-        log.info("%s: training loss %.4f, validation accuracy %.4f, %.1f s", name, loss, accuracy, seconds)
+        accuracy = percent(epoch.validation_accuracy, self.validation_images)
+        loss, seconds = epoch.train_loss, epoch.seconds
+        log.info("%s: training loss %.4f, validation accuracy %s, %.1f s", name, loss, accuracy, seconds)
         self._report()
 
     @property

@@ -59,6 +59,7 @@ def train_trial(
 
 
 def _train(run: RunningTrial, experiment: Experiment, dataset: StoredDataset, data: TrainingData) -> None:
+    run.validation_images = dataset.validation_images
     own = experiment.with_parameters(run.parameters)
     _check_budget(run, experiment, own, dataset)
     recipe = own.training

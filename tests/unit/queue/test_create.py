@@ -26,6 +26,6 @@ def test_process_that_has_lost_its_claim_takes_no_trial_away(tmp_path: Path) -> 
             assert reporting.extend(more, database, tmp_path) == (3, 3)
             before = database.read(lambda connection: connection.execute(sa.select(sweeps)).all())
             with pytest.raises(LeaseLost):
-                create_study_and_slots(few, database, frozen.claim, "1" * 32)
+                create_study_and_slots(few, database, frozen.claim, "1" * 32, 216)
         assert database.read(lambda connection: connection.execute(sa.select(sweeps)).all()) == before
         assert len(database.read(lambda connection: read_slots(connection, "quick"))) == 3

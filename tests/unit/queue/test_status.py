@@ -10,7 +10,7 @@ from jobs.queue.claimed_trial import ClaimedTrial, settle_trial
 from jobs.queue.database import Database
 from jobs.queue.ledger import Usage
 from jobs.queue.outcomes import Outcome
-from jobs.queue.status import SweepStatus, TrialStatus, duration, sweep_status, trial_line
+from jobs.queue.status import SweepStatus, TrialStatus, duration, sweep_status
 from jobs.queue.tables import SlotState
 from tests.support import reporting
 from tests.support.databases import commit, opened
@@ -32,11 +32,11 @@ def trial(slot: int, state: SlotState = COMPLETE, **told: Any) -> TrialStatus:
 def test_best_of_equal_trials_is_the_earliest() -> None:
     stopped = trial(0, STOPPED_EARLY, accuracy=0.99)
     complete = [trial(1, number=2, accuracy=0.9), trial(2, number=1, accuracy=0.9), trial(3, accuracy=0.8)]
-    status = SweepStatus([stopped, *complete], NOTHING)
+    status = SweepStatus([stopped, *complete], NOTHING, validation_images=216)
     assert status.best is not None
     assert status.best.number == 1
     assert SweepStatus([stopped], NOTHING).best is None
-    assert status.line() == "4/4 trials settled, 3 complete, 1 stopped early, best 0.9000 (trial 1)"
+    assert status.line() == "4/4 trials settled, 3 complete, 1 stopped early, best 90.0 % (trial 1)"
 
 
 def test_time_left_is_what_the_settled_trials_took_over_those_that_run_at_once() -> None:
@@ -51,7 +51,7 @@ def test_time_left_is_what_the_settled_trials_took_over_those_that_run_at_once()
     assert status.seconds_left == (3 * 75 + 50 + 0) / 2
     assert status.line() == (
         "3/8 trials settled, 3 waiting, 2 running, 1 complete, 1 stopped early, 1 cancelled, "
-        "best 0.9000 (trial 0), about 2 min left, 0.25 GPU-hours"
+        "best 90.00 % (trial 0), about 2 min left, 0.25 GPU-hours"
     )
     assert SweepStatus([*settled, *waiting], NOTHING).seconds_left is None
     assert SweepStatus([*waiting, *running], NOTHING).seconds_left is None
@@ -69,13 +69,14 @@ def test_trial_is_told_in_one_line() -> None:
     begun = trial(
         3, number=0, accuracy=0.91234, seconds=61.2, epoch=9, parameters={"lr": 0.0123456, "optimizer": "sgd"}
     )
-    assert trial_line(begun) == (
-        "trial 0 complete, validation accuracy 0.9123 (9 epochs in 61 s; lr=0.01235, optimizer=sgd)"
+    status = SweepStatus([begun], NOTHING, validation_images=5000)
+    assert status.trial_line(begun) == (
+        "trial 0 complete, validation accuracy 91.23 % (9 epochs in 61 s; lr=0.01235, optimizer=sgd)"
     )
     failed = trial(3, SlotState.FAILED, epoch=0, message="KeyError: 'x'")
-    assert trial_line(failed) == "trial 3 failed: KeyError: 'x' (0 epochs; )"
+    assert status.trial_line(failed) == "trial 3 failed: KeyError: 'x' (0 epochs; )"
     unbegun = trial(3, SlotState.CANCELLED, number=None, epoch=0, seconds=0, message="stopped by hand")
-    assert trial_line(unbegun) == "slot 3 cancelled: stopped by hand"
+    assert status.trial_line(unbegun) == "slot 3 cancelled: stopped by hand"
 
 
 @pytest.fixture
@@ -95,7 +96,9 @@ def test_status_of_every_slot_is_read_from_the_database(database: Database) -> N
         if settled:
             settle_trial(database, held, Outcome(COMPLETE), [0.7])
     assert commit(database.engine, claims.claim, "quick", "w3", 60)
-    complete, running, begins, waiting = sweep_status(database, "quick").trials
+    status = sweep_status(database, "quick")
+    assert status.validation_images == 216
+    complete, running, begins, waiting = status.trials
     assert (complete.number, complete.state, complete.epoch, complete.accuracy) == (0, COMPLETE, 2, 0.7)
     assert (running.number, running.state, running.epoch, running.accuracy) == (1, RUNNING, 1, 0.6)
     assert (running.owner, set(running.parameters)) == ("w1", set(sweep.searched))

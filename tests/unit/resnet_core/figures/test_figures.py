@@ -71,14 +71,17 @@ def test_bars_of_a_network_that_was_not_pruned_stand_alone() -> None:
 
 def test_curves_hold_every_epoch_of_every_seed_and_leave_out_missing_validation() -> None:
     epochs = [EpochResult(n, 0.1, 2 / n, n / 10, None, None, 1.0) for n in range(1, 5)]
-    losses, accuracies = training_curves([epochs]).figure.axes
-    assert len(losses.lines) == len(accuracies.lines) == 1
-    assert list(accuracies.lines[0].get_ydata()) == [10, 20, 30, 40]
+    loss, accuracy = training_curves([epochs])
+    assert len(panel(loss).lines) == len(panel(accuracy).lines) == 1
+    assert list(panel(accuracy).lines[0].get_ydata()) == [10, 20, 30, 40]
+    assert accuracy.rows[0] == (0, 1, 10)
+    assert not loss.figure.legends  # the caption names the only line
     validated = [EpochResult(n, 0.1, 2 / n, n / 10, 1.0, 0.5, 1.0) for n in range(1, 5)]
-    exhibit = training_curves([validated, validated], chosen=1)
-    assert len(panel(exhibit).lines) == 4
-    assert [row[:2] for row in exhibit.rows] == [(seed, epoch) for seed in range(2) for epoch in range(1, 5)]
-    assert "seed 1" in exhibit.caption
+    for exhibit in training_curves([validated, validated], chosen=1, validation_images=5_000):
+        assert len(panel(exhibit).lines) == 4
+        assert [row[:2] for row in exhibit.rows] == [(seed, epoch) for seed in range(2) for epoch in range(1, 5)]
+        assert "seed 1" in exhibit.caption
+        assert exhibit.figure.legends
 
 
 def test_schedules_are_drawn_with_their_rates() -> None:
@@ -191,7 +194,7 @@ def test_confirmations_stand_beside_the_sweep_with_their_mean() -> None:
     lines = {line.get_label(): [round(x) for x in line.get_xdata()] for line in panel(exhibit).lines}
     assert lines == {"confirmation": [80, 84, 86], "their mean": [82, 86], "in the sweep": [90, 85]}
     assert [label.get_text() for label in panel(exhibit).get_yticklabels()] == ["1: trial 7", "2: trial 3 (taken)"]
-    assert exhibit.rows == [(1, 7, 0.9, 0.8), (1, 7, 0.9, 0.84), (2, 3, 0.85, 0.86)]
+    assert exhibit.rows == [(1, 7, 90, 80), (1, 7, 90, 84), (2, 3, 85, 86)]
 
 
 def test_front_holds_what_nothing_smaller_beats() -> None:
@@ -214,7 +217,7 @@ def test_choices_stand_beside_what_was_published() -> None:
     ours, published = panel(exhibit).lines
     assert (ours.get_label(), published.get_label()) == ("ours, validation", "published")
     assert list(published.get_xdata()) == [95]
-    assert ("sgd", 4, "complete", 0.9, 0.95) in exhibit.rows
+    assert ("sgd", 4, "complete", 90, 95) in exhibit.rows
     curves = curves_by_choice(TRIALS, "optimizer", ("sgd", "adam", "asgd"))
     assert [line.get_label() for line in panel(curves).lines if not line.get_label().startswith("_")] == ["sgd", "adam"]
     assert len(curves.rows) == 7

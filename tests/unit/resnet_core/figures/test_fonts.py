@@ -96,8 +96,8 @@ def test_label_fits_and_is_taken_literally(text: str, shown: str) -> None:
 
 
 def test_name_that_begins_with_a_line_is_in_the_legend() -> None:
-    exhibit = accuracy_by_size([Point("_mine", 100, 0.9, 0.8, 0.95, published=False)])
-    assert [text.get_text() for text in exhibit.figure.legends[0].get_texts()] == [" _mine"]
+    exhibit = accuracy_by_size([Point("_mine", 100, 0.9, 0.8, 0.95), Point("theirs", 90, 0.8, published=True)])
+    assert {text.get_text() for text in exhibit.figure.legends[0].get_texts()} == {" _mine", "theirs (published)"}
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
