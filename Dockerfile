@@ -2,6 +2,11 @@
 ARG BASE_IMAGE=python:3.12.15-slim-bookworm@sha256:54c85f3c47607a77f32adec749d3c81d1348bf25833671f512b26a9b6d778cb3
 
 FROM ${BASE_IMAGE} AS dependencies
+# For names in figures: the characters of Chinese, Japanese and Korean, and most of the letters of India, Ethiopia and
+# Thailand. Matplotlib's own font has those of Europe and the Near East.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends fonts-droid-fallback fonts-freefont-ttf \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 ENV PATH=/opt/venv/bin:$PATH \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1

@@ -48,11 +48,12 @@ def _family_with(character: str) -> str | None:
 def _families_of_system() -> list[tuple[str, str]]:
     """Names and files of the fonts, the one with the most characters first, so that a text gets few of them."""
     ours = Path(mpl.get_data_path())
-    files = {
-        font.name: font.fname
+    names = {
+        font.name
         for font in fontManager.ttflist
         if not Path(font.fname).is_relative_to(ours) and (font.weight, font.style, font.stretch) in REGULAR
     }
+    files = {name: findfont(FontProperties(family=[name])) for name in names}  # of several, the one that will be used
     return sorted(files.items(), key=lambda font: (-len(_characters(font[1])), font[0]))
 
 

@@ -32,6 +32,13 @@ print(len(compiled), *(name for name, file in compiled.items() if not pathlib.Pa
     assert absent == []
 
 
+def test_figures_can_be_labelled_in_the_languages_of_most_people(cluster: Cluster, namespace: Namespace) -> None:
+    names = ["猫", "貓", "ねこ", "고양이", "बिल्ली", "বিড়াল", "பூனை", "แมว", "قطة", "חתול", "кошка", "γάτα", "ድመት"]
+    program = f"from resnet_core.figures.fonts import label; print([name for name in {names!r} if label(name) != name])"
+    namespace.create(pod("labels", cluster.images.resnet_sweep, 4711, command=["python", "-c", program]))
+    assert namespace.log_of_finished("labels").splitlines()[-1] == "[]"
+
+
 def test_a_database_is_reached_by_the_name_of_its_service(cluster: Cluster, namespace: Namespace) -> None:
     database = pod(
         "postgresql", cluster.images.postgresql, 999, env={"POSTGRES_USER": "sweep", "POSTGRES_PASSWORD": PASSWORD}

@@ -26,9 +26,8 @@ def _own_fonts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         cached.cache_clear()
 
 
-@pytest.fixture
-def cat_font(tmp_path: Path) -> None:
-    """A font of the system that has one character, 猫."""
+def add_font(file: Path, family: str, character: str) -> None:
+    """A font of the system that has one character."""
     pen = TTGlyphPen(None)
     for move, corner in (
         (pen.moveTo, (0, 0)),
@@ -39,16 +38,21 @@ def cat_font(tmp_path: Path) -> None:
         move(corner)
     pen.closePath()
     font = FontBuilder(1000)
-    font.setupGlyphOrder([".notdef", "cat"])
-    font.setupCharacterMap({ord("猫"): "cat"})
-    font.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "cat": pen.glyph()})
-    font.setupHorizontalMetrics({".notdef": (500, 0), "cat": (1000, 0)})
+    font.setupGlyphOrder([".notdef", "drawn"])
+    font.setupCharacterMap({ord(character): "drawn"})
+    font.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "drawn": pen.glyph()})
+    font.setupHorizontalMetrics({".notdef": (500, 0), "drawn": (1000, 0)})
     font.setupHorizontalHeader(ascent=800, descent=-200)
     font.setupOS2(usWeightClass=400)
     font.setupPost()
-    font.setupNameTable({"familyName": "Cats", "styleName": "Regular"})
-    font.save(tmp_path / "cats.ttf")
-    fontManager.addfont(tmp_path / "cats.ttf")
+    font.setupNameTable({"familyName": family, "styleName": "Regular"})
+    font.save(file)
+    fontManager.addfont(file)
+
+
+@pytest.fixture
+def cat_font(tmp_path: Path) -> None:
+    add_font(tmp_path / "cats.ttf", "Cats", "猫")
 
 
 def drawn(exhibit: Exhibit) -> bytes:
@@ -72,6 +76,13 @@ def test_font_of_the_system_is_taken_for_what_ours_lacks() -> None:
     assert label("猫犬 cat") == r"猫\u72ac cat"
     assert drawn(confusion("猫", "dog")) != drawn(confusion(r"\u732b", "dog"))
     assert confusion("猫", "dog").figure.axes[0].get_xticklabels()[0].get_fontfamily() == ["DejaVu Sans", "Cats"]
+
+
+@pytest.mark.usefixtures("cat_font")
+def test_of_two_fonts_of_one_name_only_the_one_that_draws_counts(tmp_path: Path) -> None:
+    add_font(tmp_path / "dogs.ttf", "Cats", "犬")
+    assert len({label("猫"), label("犬")} & {"猫", "犬"}) == 1
+    drawn(confusion("猫", "犬"))
 
 
 def test_fonts_that_the_user_has_set_do_not_count() -> None:
