@@ -13,7 +13,7 @@ from jobs.queue.confirmations import count_claimable_at
 from jobs.queue.database import Database
 from jobs.queue.status import sweep_status
 from jobs.runners.display import Display
-from jobs.runtime import interrupt
+from jobs.runtime import interrupt, logs
 from jobs.runtime.child_processes import ChildProcess, ChildProcesses
 from jobs.runtime.database_url import sqlite_url
 from jobs.runtime.errors import ConfigurationError
@@ -70,7 +70,8 @@ class _Local:
         """Runs a stage that is one process. On a terminal `show` updates the bars; elsewhere its own lines are seen."""
         log.info("stage %s", command)
         with self._children() as children:
-            child = children.start(0, [command, *source], self.variables, keep_errors=self.display.live)
+            relay = logs.relayed(command) if self.display.live else None
+            child = children.start(0, [command, *source], self.variables, relay)
             while not children.take_ended():
                 if self.display.live:
                     show()
@@ -109,7 +110,7 @@ class _Local:
                             continue
                         started += 1
                         variables = self.variables | self._share(index, workers, gpus)
-                        children.start(index, ["sweep", *source], variables, keep_errors=True)
+                        children.start(index, ["sweep", *source], variables, logs.relayed(f"worker {index}"))
                     interrupt.pause(POLL_SECONDS)
         finally:
             database.close()

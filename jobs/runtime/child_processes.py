@@ -8,10 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -19,22 +19,30 @@ from jobs.runtime import interrupt
 from jobs.runtime.heartbeat import file_of
 
 WATCH_SECONDS = 0.2
+MOST_LINES = 1_000  # of its errors that are kept
+READ_SECONDS = 1
 GRACE_SECONDS = 30  # that a child has to save its progress once the process that started it has ended
 
 
 class ChildProcess(subprocess.Popen[bytes]):
     """`python -m jobs` with these arguments, in our environment with these variables changed.
 
-    With `keep_errors` its standard error stream is kept, and is in `error_text` once it is taken; else it is ours.
+    With `on_line` its standard error stream is kept: each line is handed over as it comes, and the end of all is in
+    `error_text` once it is taken. Without, the stream is ours.
     """
 
-    def __init__(self, arguments: Sequence[str], changes: Mapping[str, object], *, keep_errors: bool) -> None:
-        self.error_text, self._terminated = "", False
-        self._kept = tempfile.TemporaryFile() if keep_errors else None  # noqa: SIM115 - closed by `read_error_text`
+    def __init__(
+        self, arguments: Sequence[str], changes: Mapping[str, object], on_line: Callable[[str], None] | None
+    ) -> None:
+        self._terminated, self._lines = False, deque[str](maxlen=MOST_LINES)
         changes = {"LAUNCHER_PID": os.getpid(), **changes}
         environment = {**os.environ, **{name: str(value) for name, value in changes.items()}}
         command = [sys.executable, "-m", "jobs", *arguments]
-        super().__init__(command, stdin=subprocess.DEVNULL, stderr=self._kept, env=environment)
+        stderr = None if on_line is None else subprocess.PIPE  # a file would be of no use where the disk is full
+        super().__init__(command, stdin=subprocess.DEVNULL, stderr=stderr, env=environment)
+        self._reader = threading.Thread(target=self._read, args=[on_line], name="errors", daemon=True)
+        if on_line is not None:
+            self._reader.start()
 
     def terminate(self) -> None:
         """Sends SIGTERM, but only once: a second one would kill a Python process that is about to exit."""
@@ -42,11 +50,21 @@ class ChildProcess(subprocess.Popen[bytes]):
             self._terminated = True
             super().terminate()
 
-    def read_error_text(self) -> None:
-        if self._kept is not None:
-            with self._kept:
-                self._kept.seek(0)
-                self.error_text = self._kept.read().decode(errors="replace")
+    @property
+    def error_text(self) -> str:
+        return "".join(self._lines)
+
+    def finish_reading(self) -> None:
+        """To be called once the process has ended. What it has started itself may still hold the stream."""
+        if self._reader.ident is not None:
+            self._reader.join(READ_SECONDS)
+
+    def _read(self, on_line: Callable[[str], None]) -> None:
+        assert self.stderr is not None
+        with self.stderr:
+            for line in self.stderr:
+                self._lines.append(line.decode(errors="replace"))
+                on_line(self._lines[-1].rstrip("\n"))
 
 
 class ChildProcesses:
@@ -70,9 +88,13 @@ class ChildProcesses:
         self.stop()
 
     def start(
-        self, index: int, arguments: Sequence[str], changes: Mapping[str, object], *, keep_errors: bool = False
+        self,
+        index: int,
+        arguments: Sequence[str],
+        changes: Mapping[str, object],
+        on_line: Callable[[str], None] | None = None,
     ) -> ChildProcess:
-        self.running[index] = ChildProcess(arguments, changes, keep_errors=keep_errors)
+        self.running[index] = ChildProcess(arguments, changes, on_line)
         return self.running[index]
 
     def take_ended(self) -> dict[int, ChildProcess]:
@@ -80,7 +102,7 @@ class ChildProcesses:
         ended = {index: child for index, child in self.running.items() if child.poll() is not None}
         for index, child in ended.items():
             del self.running[index]
-            child.read_error_text()
+            child.finish_reading()
             if self._heartbeat_dir is not None:
                 file_of(self._heartbeat_dir, child.pid).unlink(missing_ok=True)
         return ended

@@ -1,15 +1,20 @@
 """Log lines: plain text or JSON, on the standard error stream and with the results."""
 
+import json
 import logging
+import re
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from copy import copy
 from typing import Any, Literal
 
 from resnet_core.shown_text import json_text, visible, visible_lines
+
+SERIOUS = (logging.WARNING, logging.ERROR, logging.CRITICAL)
+LINE = re.compile(r"\d\d:\d\d:\d\d (?P<level>WARNING|ERROR|CRITICAL)\s+(?P<message>.*)")
 
 _context: dict[str, object] = {}  # a process does one thing at a time, so that all its threads share this
 
@@ -66,6 +71,31 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json_text(line)
+
+
+def relayed(name: str) -> Callable[[str], None]:
+    """Has the warnings among another of our processes' lines in this one's log, too, with its name.
+
+    Where the disk is full, the other process has no room for a log of its own.
+    """
+
+    def relay(line: str) -> None:
+        found = _warning_in(line)
+        if found is not None:
+            logging.getLogger(__name__).log(found[0], "%s: %s", name, found[1])
+
+    return relay
+
+
+def _warning_in(line: str) -> tuple[int, str] | None:
+    """Level and message of a line that another of our processes has logged, where it is a warning or worse."""
+    with suppress(ValueError):
+        found = json.loads(line) if line.startswith("{") else {}
+        if isinstance(found, dict) and "level" in found:
+            level = logging.getLevelName(str(found["level"]).upper())
+            return (level, str(found.get("message"))) if level in SERIOUS else None
+    match = LINE.match(line)
+    return (getattr(logging, match["level"]), match["message"]) if match else None
 
 
 def configure(log_format: Literal["text", "json"], level: int = logging.INFO) -> None:

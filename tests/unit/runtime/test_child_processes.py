@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from jobs.runtime.child_processes import ChildProcess, ChildProcesses, shell_exit_code
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.patience import PATIENCE_SECONDS, until
 
 Start = Callable[[ChildProcesses, int, str], ChildProcess]
 
 JOBS = """
-import os, signal, sys
+import os, signal, sys, time
 
 def tell():
     with open("told", "w") as told:
@@ -97,13 +97,27 @@ def test_child_has_our_environment_with_its_changes(
 
 
 def test_errors_are_kept_only_if_asked(children: ChildProcesses, capfd: pytest.CaptureFixture[str]) -> None:
+    lines: list[str] = []
     shown = children.start(0, ["print('shown', file=sys.stderr)"], {})
-    kept = children.start(1, ["print('kept ä', file=sys.stderr)"], {}, keep_errors=True)
+    kept = children.start(1, ["print('kept ä', file=sys.stderr)"], {}, lines.append)
     for child in (shown, kept):
         child.wait(PATIENCE_SECONDS)
     assert children.take_ended() == {0: shown, 1: kept}
     assert (shown.error_text, kept.error_text) == ("", "kept ä\n")
+    assert lines == ["kept ä"]
     assert capfd.readouterr().err == "shown\n"
+
+
+def test_lines_come_while_the_process_runs_and_the_last_of_many_are_kept(children: ChildProcesses) -> None:
+    lines: list[str] = []
+    code = "print('now', file=sys.stderr, flush=True); sys.stdin.read(); time.sleep(0.1)"
+    code += "; print('\\n'.join(map(str, range(5000))), file=sys.stderr); time.sleep(3600)"
+    child = children.start(0, [code], {}, lines.append)
+    until(lambda: lines[:1] == ["now"] and lines[-1] == "4999")
+    child.kill()
+    child.wait(PATIENCE_SECONDS)
+    children.take_ended()
+    assert child.error_text.split() == [str(n) for n in range(4000, 5000)]
 
 
 def test_stop_asks_and_returns_those_that_obey(children: ChildProcesses, start: Start) -> None:

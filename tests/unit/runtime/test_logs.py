@@ -150,3 +150,19 @@ def test_exception_is_indented_also_where_another_handler_has_written_it_before(
         assert "\n  ValueError: no\n" in written(lambda: fail("no"), "text")
     finally:
         log.removeHandler(before)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_warnings_of_another_process_are_relayed_with_its_name(
+    log_format: Literal["text", "json"], caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = StringIO()
+    handler, other = logs.formatted(logging.StreamHandler(stream), log_format), logging.Logger("other")
+    other.addHandler(handler)
+    other.info("fine")
+    other.warning("%s is full", "study.db")
+    other.error("lost", exc_info=ValueError("12:00:00 ERROR not a line"))
+    for line in [*stream.getvalue().splitlines(), "{", "WARNING", "[]", '{"level": 3}']:
+        logs.relayed("worker 0")(line)
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert told == [("WARNING", "worker 0: study.db is full"), ("ERROR", "worker 0: lost")]
