@@ -10,7 +10,10 @@ training and validation. The test after every epoch is for the curve alone: it d
 for each training that is done and is not done again, so that a benchmark can be continued. `--change NAME=SETTINGS`,
 with the settings of `--set` divided by semicolons, compares changed recipes in place of the published one, as in
 
-    --minutes 5 --change 'mirrored by chance=training.augmentation.alternatingFlip=false'
+    --epochs 5 --change 'mirrored by chance=training.augmentation.alternatingFlip=false'
+
+`--epochs` gives each recipe so many in place of a time, where all of them cost the same. Two processes of one thread each
+(`OMP_NUM_THREADS=1`), with different `--seeds` and one file of runs, get more done on two cores than one after the other.
 """
 
 import argparse
@@ -57,7 +60,7 @@ class Run:
 
     recipe: str
     seed: int
-    minutes: float
+    length: str  # what it was given: minutes or epochs
     images: str
     device: str
     parameters: int
@@ -69,8 +72,8 @@ class Run:
     def accuracy(self) -> float:
         return self.course[-1][2]
 
-    def is_of(self, recipe: str, seed: int, minutes: float, images: str) -> bool:
-        return (self.recipe, self.seed, self.minutes, self.images) == (recipe, seed, minutes, images)
+    def is_of(self, recipe: str, seed: int, length: str, images: str) -> bool:
+        return (self.recipe, self.seed, self.length, self.images) == (recipe, seed, length, images)
 
 
 def machine(device: torch.device) -> str:
@@ -106,7 +109,7 @@ class Bench:
         fastest = min(result.seconds for result in results)
         return max(int(USED * seconds / (fastest * len(data.train) / len(few))), 1)
 
-    def run(self, name: str, experiment: Experiment, minutes: float, epochs: int, seed: int) -> Run:
+    def run(self, name: str, experiment: Experiment, length: str, epochs: int, seed: int) -> Run:
         data, own_seed = self._data(experiment), derive_seed(experiment.seed, seed)
         network = self._network(experiment, data, own_seed)
         course: list[tuple[float, float, float]] = []
@@ -133,7 +136,7 @@ class Bench:
         config, side = trained.config(), data.train.images.shape[-1]
         where = self._raw.title, machine(self._device)
         counts = count_parameters(config), count_macs(config, side)
-        return Run(name, seed, minutes, *where, *counts, course, test(trained, flip=True))
+        return Run(name, seed, length, *where, *counts, course, test(trained, flip=True))
 
     def _data(self, experiment: Experiment) -> TrainingData:
         training, validation = divide(experiment, self._raw.train)
@@ -176,7 +179,8 @@ def draw_curves(recipes: Sequence[str], runs: Sequence[Run], title: str, file: P
         for run in (run for run in runs if run.recipe == name):
             minutes = [row[0] / 60 for row in run.course]
             percent = [100 * row[2] for row in run.course]
-            label = f"{name} ({run.parameters / 1e6:.2f} M parameters)" if run.seed == 0 else None
+            shown = any(line.get_label().startswith(f"{name} (") for line in axes.lines)
+            label = None if shown else f"{name} ({run.parameters / 1e6:.2f} M parameters)"
             axes.plot(minutes, percent, dash, color=color, lw=1.2, label=label)
             axes.plot(minutes[-1], percent[-1], "o", color=color, ms=4)
     axes.set_xlabel("minutes of training")
@@ -190,8 +194,10 @@ def draw_curves(recipes: Sequence[str], runs: Sequence[Run], title: str, file: P
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=45, help="that each training has (45)")
-    parser.add_argument("--seeds", type=int, default=3)
+    lengths = parser.add_mutually_exclusive_group()
+    lengths.add_argument("--minutes", type=float, default=45, help="that each training has (45)")
+    lengths.add_argument("--epochs", type=int, help="that each training has, instead")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data", type=Path, help="folder with cifar-10-batches-bin; default: download")
     parser.add_argument("--title", help="what the images are called")
     parser.add_argument("--change", action="append", default=[], metavar="NAME=SETTINGS", help="a changed recipe")
@@ -213,22 +219,19 @@ def main() -> None:
     device = select_device(options.device)
     raw, runs = read_source(recipes["fast"].data), read_runs(options.runs)
     bench, epochs = Bench(raw, device), dict[str, int]()
-    seeds = range(options.seeds)
-    for seed in seeds:
+    length = f"{options.epochs} epochs" if options.epochs else f"{options.minutes:g} minutes"
+    for seed in options.seeds:
         for name, experiment in recipes.items():
-            if options.only not in (None, name) or any(
-                run.is_of(name, seed, options.minutes, raw.title) for run in runs
-            ):
+            if options.only not in (None, name) or any(run.is_of(name, seed, length, raw.title) for run in runs):
                 continue
             if name not in epochs:
-                epochs[name] = bench.epochs_within(60 * options.minutes, experiment)
-            runs.append(bench.run(name, experiment, options.minutes, epochs[name], seed))
+                epochs[name] = options.epochs or bench.epochs_within(60 * options.minutes, experiment)
+            runs.append(bench.run(name, experiment, length, epochs[name], seed))
             if options.runs:
                 with options.runs.open("a") as file:
                     file.write(json.dumps(asdict(runs[-1])) + "\n")
-    runs = [
-        run for run in runs if any(run.is_of(*asked, options.minutes, raw.title) for asked in product(recipes, seeds))
-    ]
+    asked = list(product(recipes, options.seeds))
+    runs = [run for run in runs if any(run.is_of(*one, length, raw.title) for one in asked)]
     print(f"{date.today()}; {machine(device)}; {raw.title}\n")
     done = [name for name in recipes if any(run.recipe == name for run in runs)]
     print_table(done, runs)
