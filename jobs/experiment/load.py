@@ -84,7 +84,7 @@ def dump_experiment(experiment: Experiment) -> str:
 def fields_by_path(experiment: Experiment) -> dict[str, Any]:
     """The value of each field by the path that `--set` takes.
 
-    The search space is one value, without its defaults, and so is `sweep.confirm`, which may be null.
+    The search space is one value, without its defaults, and so are `sweep.confirm` and `sweep.stop`, which may be null.
     """
 
     def walk(tree: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -97,9 +97,12 @@ def fields_by_path(experiment: Experiment) -> dict[str, Any]:
         name: parameter.model_dump(mode="json", exclude_defaults=True)
         for name, parameter in experiment.search_space.items()
     }
-    confirm = None if experiment.sweep.confirm is None else experiment.sweep.confirm.model_dump(mode="json")
-    others = experiment.model_dump(mode="json", exclude={"search_space": True, "sweep": {"confirm"}})
-    return walk(others, "") | {"searchSpace": space, "sweep.confirm": confirm}
+    whole = {
+        f"sweep.{name}": None if part is None else part.model_dump(mode="json")
+        for name, part in (("confirm", experiment.sweep.confirm), ("stop", experiment.sweep.stop))
+    }
+    others = experiment.model_dump(mode="json", exclude={"search_space": True, "sweep": {"confirm", "stop"}})
+    return walk(others, "") | {"searchSpace": space} | whole
 
 
 def _in_their_words(

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from jobs.experiment.values import Value
-from resnet_core.config import Config, PositiveInt, PositiveNumber, Whole
+from resnet_core.config import Config, Fraction, PositiveInt, PositiveNumber, Whole
 
 
 class SamplerConfig(Config):
@@ -36,6 +36,13 @@ class ConfirmConfig(Config):
     seeds: Whole = Field(ge=1, le=100, description="Trainings of each.")
 
 
+class StopConfig(Config):
+    """When a sweep ends that finds nothing better any more; its running trials go on to their ends."""
+
+    patience: PositiveInt = Field(description="No trial begins once so many have ended since the best accuracy rose.")
+    min_delta: Fraction = Field(0.0, description="A rise is more than this above the best; 0.001 is 0.1 points.")
+
+
 class SweepConfig(Config):
     trials: Whole = Field(20, ge=1, le=100_000)
     epochs: PositiveInt = 25
@@ -48,6 +55,10 @@ class SweepConfig(Config):
     min_completed: PositiveInt = Field(1, description="Fewer complete trials, and there is no final training.")
     max_hours: PositiveNumber | None = Field(None, description="No trial begins once trials have run for so long.")
     max_gpu_hours: PositiveNumber | None = Field(None, description="No trial begins once so many are used.")
+    stop: StopConfig | None = Field(
+        None,
+        description="Ends a sweep that finds nothing better: {patience: 20, minDelta: 0.001}; or null.",
+    )
     sampler: SamplerConfig = SamplerConfig()
     configurations: tuple[dict[str, Value], ...] = Field(
         (), description="manual: the parameters of each trial, named as in searchSpace."
@@ -68,6 +79,8 @@ class SweepConfig(Config):
                 raise ValueError(f"earlyStopping.name={self.early_stopping.name}: none {two}")
             if self.sampler.name == "cmaes":
                 raise ValueError(f"sampler.name=cmaes: tpe, gp, random, grid or manual {two}")
+            if self.stop is not None:
+                raise ValueError(f"stop: null {two}, where a smaller network is found while the accuracy stays")
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ from jobs.runtime.errors import ConfigurationError, Failure
 from resnet_core.validation import shown
 
 TRIALS, CONFIRM = "sweep.trials", "sweep.confirm"  # may be raised
+STOP = "sweep.stop"  # may be changed, as may these
 FREE = ("sweep.maxHours", "sweep.maxGpuHours", "sweep.minCompleted")  # may be changed: no trial depends on them
 
 
@@ -143,7 +144,7 @@ def _other_fields(stored: Experiment, experiment: Experiment, place: str) -> lis
         f"{key}={shown(after)}: study {stored.study_name} in {place} belongs to another experiment, where it is "
         f"{shown(before)}; choose another study.name"
         for key, before, after in _differences(stored.model_dump(mode="json"), experiment.model_dump(mode="json"))
-        if key not in (TRIALS, CONFIRM, *FREE) and not key.startswith(f"{CONFIRM}.")
+        if key not in (TRIALS, CONFIRM, STOP, *FREE) and not key.startswith((f"{CONFIRM}.", f"{STOP}."))
     ]
 
 

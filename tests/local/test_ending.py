@@ -139,6 +139,24 @@ def test_sweep_ends_when_its_hours_are_used_up(
     assert best_trial(sweep, status_of(settings)).state is COMPLETE
 
 
+def test_sweep_ends_where_nothing_better_is_found_and_confirms_what_is_best(runs: Path) -> None:
+    space = "searchSpace={dropout: {low: 0.0, high: 0.5}}"
+    confirm = "sweep.confirm={trials: 1, seeds: 2}"
+    sweep, settings = prepared(runs, 12, space, confirm, "sweep.stop={patience: 3}", "sweep.sampler.name=random")
+    work(sweep, settings)
+    status = status_of(settings)
+    rises = [trial.accuracy or 0.0 for trial in status.trials if trial.state is COMPLETE]
+    begun = len(rises)
+    assert 4 <= begun < 12  # with this seed
+    assert rises.index(max(rises)) == begun - 1 - 3
+    assert status.count(CANCELLED) == 12 - begun
+    reason = "sweep.stop.patience=3 reached: nothing better in the last 3 trials"
+    assert {trial.message for trial in status.trials[begun:]} == {reason}
+    assert [one.state for one in status.confirmations] == [COMPLETE] * 2
+    best = best_trial(sweep, status)
+    assert best.number == begun - 1 - 3
+
+
 def test_final_training_needs_so_many_complete_trials(runs: Path) -> None:
     sweep, settings = prepared(runs, 3, "sweep.minCompleted=2")
     work(sweep, settings, stopping(runs, report))

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 from sqlalchemy import Connection
 
@@ -18,6 +19,7 @@ from jobs.queue.database import Database
 from jobs.queue.lease import Lease
 from jobs.queue.ledger import read_usage
 from jobs.queue.slots import read_slots
+from jobs.queue.standstill import trials_since_rise
 from jobs.queue.status import read_trials
 from jobs.runtime import interrupt, logs
 from jobs.runtime.errors import Failure
@@ -73,6 +75,7 @@ class Worker:
         while True:
             interrupt.check()
             self._end_at_ceiling()
+            self._end_at_standstill()
             claimed = self._claim()
             if claimed is not None:
                 self.run(*claimed, train)
@@ -161,10 +164,22 @@ class Worker:
             if limit is not None and used >= limit:
                 self._cancel_unbegun(f"{key}={limit:g} reached")
 
+    def _end_at_standstill(self) -> None:
+        """Begins no more trials once nothing better is found; what is best by then is confirmed."""
+        stop, study = self._sweep.stop, self._trials.study
+        if stop is None:
+            return
+        since = trials_since_rise(read_trials(self._database, study), stop.min_delta)
+        if since >= stop.patience:
+            reason = f"sweep.stop.patience={stop.patience} reached: nothing better in the last {since} trials"
+            self._cancel(lambda connection: claims.cancel_unbegun(connection, study, self.owner, reason), reason)
+
     def _cancel_unbegun(self, reason: str) -> None:
-        cancelled = self._database.write(
-            lambda connection: cancel_unbegun(connection, self._trials.study, self.owner, reason)
-        )
+        study = self._trials.study
+        self._cancel(lambda connection: cancel_unbegun(connection, study, self.owner, reason), reason)
+
+    def _cancel(self, cancel: Callable[[Connection], int], reason: str) -> None:
+        cancelled = self._database.write(cancel)
         if cancelled:
             log.warning("%s: %d trials are not begun any more", reason, cancelled)
 

@@ -86,6 +86,9 @@ OPTIONS = [
     ("extends=best", "--set {}: unknown key; allowed: "),
     ("training.precision=fp16", "--set {}: one of auto, fp32, bf16 expected"),
     ("sweep.maxHours=0", "--set {}: above 0 expected"),
+    ("sweep.stop=3", "--set {}: keys with values expected: patience, minDelta"),
+    ("sweep.stop={patience: 0}", "sweep.stop.patience=0: at least 1 expected"),
+    ("sweep.stop={minDelta: 0.1}", "sweep.stop.patience: needed, but not given"),
 ]  # fmt: skip
 
 

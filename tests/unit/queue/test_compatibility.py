@@ -56,6 +56,7 @@ def test_study_of_version_1_can_be_extended(tmp_path: Path) -> None:
     create_tables(database)
     assert reporting.extend(sweep, database, tmp_path) == (2, 4)
     check_study(sweep, database)
+    check_study(reporting.experiment(5, 2, "sweep.stop={patience: 2}", "sweep.maxHours=1"), database)  # may be changed
     database.close()
 
 
