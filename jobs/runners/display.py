@@ -100,19 +100,19 @@ class Display:
                 with logs.context(epoch=last.epoch):
                     log.info("%s: epoch %d/%d%s", name, last.epoch, config.epochs, validation)
 
-    def result(self, study: Artifacts) -> None:
-        """Writes the test accuracy, and where the report is."""
+    def result(self, study: Artifacts) -> str:
+        """Writes the test accuracy, and where the report is; returns both."""
         metrics = read_document(study, METRICS, MetricsDocument)
-        seeds = len(metrics.seeds)
-        log.info(
-            "test accuracy %s%s on %d images of %s, %d parameters",
-            percent(metrics.accuracy.mean, metrics.test.images),
-            "" if seeds == 1 else f" (mean of {seeds} seeds)",
-            metrics.test.images,
-            metrics.dataset,
-            metrics.parameters,
+        images, seeds = metrics.test.images, len(metrics.seeds)
+        accuracy = percent(metrics.accuracy.mean, images)
+        mean = "" if seeds == 1 else f" (mean of {seeds} seeds)"
+        lines = (
+            f"test accuracy {accuracy}{mean} on {images} images of {metrics.dataset}, {metrics.parameters} parameters",
+            f"report: {study.under(REPORT).location}",
         )
-        log.info("report: %s", study.under(REPORT).location)
+        for line in lines:
+            log.info("%s", line)
+        return "; ".join(lines)
 
     def _validation_images(self, study: Artifacts) -> int | None:
         if self._dataset is None:

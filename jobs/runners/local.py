@@ -19,6 +19,7 @@ from jobs.runtime.database_url import sqlite_url
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.identity import workplace_here
 from jobs.runtime.settings import LOCAL_LEASE, Settings, read_settings
+from jobs.runtime.webhook import told
 from resnet_core.cores import threads_each, usable_cores
 
 log = logging.getLogger(__name__)
@@ -51,14 +52,15 @@ def run_all(experiment: Experiment, source: list[str], runs: Path, workers: int 
     study = FolderArtifacts(runs / experiment.study_name)
     place = _place(runs, experiment.study_name)
     settings = read_settings(**place)
-    with Display(settings.log_format) as display:
-        local = _Local(experiment, settings, place, display)
-        local.stage("prepare", source)
-        stored = ["--config", str(study.root / "experiment.yaml")]
-        local.sweep(stored, workers)
-        local.stage("final-train", stored, lambda: display.final_training(study, experiment.final_train))
-        local.stage("evaluate", stored)
-    display.result(study)
+    with told(settings.notify_url, experiment.study_name) as tell:
+        with Display(settings.log_format) as display:
+            local = _Local(experiment, settings, place, display)
+            local.stage("prepare", source)
+            stored = ["--config", str(study.root / "experiment.yaml")]
+            local.sweep(stored, workers)
+            local.stage("final-train", stored, lambda: display.final_training(study, experiment.final_train))
+            local.stage("evaluate", stored)
+        tell(display.result(study))
 
 
 class _Local:

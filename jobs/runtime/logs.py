@@ -1,6 +1,5 @@
 """Log lines: plain text or JSON, on the standard error stream and with the results."""
 
-import json
 import logging
 import re
 import sys
@@ -12,6 +11,7 @@ from copy import copy
 from typing import Any, Literal
 
 from resnet_core.shown_text import json_text, visible, visible_lines
+from resnet_core.validation import parse_json
 
 SERIOUS = (logging.WARNING, logging.ERROR, logging.CRITICAL)
 LINE = re.compile(r"\d\d:\d\d:\d\d (?P<level>WARNING|ERROR|CRITICAL)\s+(?P<message>.*)")
@@ -90,7 +90,7 @@ def relayed(name: str) -> Callable[[str], None]:
 def _warning_in(line: str) -> tuple[int, str] | None:
     """Level and message of a line that another of our processes has logged, where it is a warning or worse."""
     with suppress(ValueError):
-        found = json.loads(line) if line.startswith("{") else {}
+        found = parse_json(line) if line.startswith("{") else {}
         if isinstance(found, dict) and "level" in found:
             level = logging.getLevelName(str(found["level"]).upper())
             return (level, str(found.get("message"))) if level in SERIOUS else None

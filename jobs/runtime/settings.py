@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         "where they are known stage (the process's command), study, worker (as in the ledger), trial and epoch.",
     )
 
+    notify_url: SecretStr | None = Field(
+        None,
+        description="Webhook of a chat, which `local` and `pipeline` tell of a run's end, its failure and warnings.",
+    )
+
     lease_seconds: float = Field(60, gt=0, description="How long a worker keeps its slot without renewing the lease.")
     renewal_seconds: float = Field(RENEWAL_SECONDS, gt=0, description="Time between two renewals of a lease.")
     hang_seconds: float = Field(
@@ -109,6 +114,13 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
             raise ValueError(f"DEVICE={device}: auto, cpu, cuda or cuda:1 expected")
         return device
+
+    @field_validator("notify_url")
+    @classmethod
+    def _check_notify_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not re.match(r"https?://[^/\s]", url.get_secret_value()):
+            raise ValueError("NOTIFY_URL: an address that begins with https:// or http:// expected")  # it is a secret
+        return url
 
     @field_validator("database_url")
     @classmethod

@@ -29,7 +29,14 @@ OF_OTHERS = {
     "minio": {"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "MINIO_BROWSER", "HOME"},
     "dashboard": {"DATABASE_URL", "HOME"},
 }
-SECRET = {"DATABASE_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "POSTGRES_PASSWORD"}
+SECRET = {
+    "DATABASE_URL",
+    "NOTIFY_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "POSTGRES_PASSWORD",
+}
 
 
 def environment(pod: dict[str, Any]) -> dict[str, Any]:
@@ -89,6 +96,9 @@ def test_values_become_settings(everything: Rendered) -> None:
     assert given["LOG_FORMAT"] == "json"
     assert given["PROCESSES"] == "2"
     assert given["THREADS"] == "2"  # of extraEnv
+    assert "NOTIFY_URL" not in given
+    (pipeline,) = [pod for _, pod in everything.pods() if component(pod) == "pipeline"]
+    assert environment(pipeline)["NOTIFY_URL"] == {"secretKeyRef": {"name": "chat", "key": "address"}}
 
 
 @pytest.mark.parametrize(
@@ -173,4 +183,5 @@ def test_without_a_secret_the_cloud_gives_the_identity(helm: Helm) -> None:
 
 
 def _from_secret(name: str) -> str:
-    return "postgresql://user:password@host:5432/sweeps" if name == "DATABASE_URL" else "from-a-secret"
+    urls = {"DATABASE_URL": "postgresql://user:password@host:5432/sweeps", "NOTIFY_URL": "https://chat.example/secret"}
+    return urls.get(name, "from-a-secret")

@@ -88,7 +88,7 @@ def test_own_services_have_their_addresses(everything: Rendered) -> None:
     allowed = egress(everything)
     database, bucket = {("10.1.0.0/16", 6432)}, {("10.2.0.0/16", 9443), ("fd00::/8", 9443)}
     assert allowed["sweep"] == DNS | database | bucket
-    assert allowed["pipeline"] == DNS | database | bucket | {("10.3.0.1/32", 6443)}
+    assert allowed["pipeline"] == DNS | database | bucket | {("10.3.0.1/32", 6443), ("any", 8443)}
     assert allowed["dashboard"] == DNS | database
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from jobs.artifacts import FolderArtifacts
 from jobs.cli.main import main
+from tests.support.chat import Chat
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.processes import children_of, is_gone
 from tests.support.tiny_run import ARGUMENTS, TinyRun, local_command, run_local
@@ -116,6 +117,17 @@ def test_finished_run_does_nothing_again(tiny_run: TinyRun) -> None:
     assert "the final training with seed 0 is done" in again.stderr
     assert "the evaluation is done" in again.stderr
     assert before == {key: sha256(study / key) for key in before}
+
+
+def test_chat_is_told_the_result_and_why_a_run_failed(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = Chat()
+    monkeypatch.setenv("NOTIFY_URL", chat.url.get_secret_value())
+    assert run_local(tiny_run.study.parent, *ARGUMENTS).returncode == 0
+    assert run_local(tiny_run.study.parent, *ARGUMENTS, "--set=sweep.epochs=5").returncode == 78
+    chat.close()
+    result, failure = chat.texts
+    assert re.fullmatch(r"quick: test accuracy \d+ % \(mean of 2 seeds\) on 60 images of .*; report: /.*", result)
+    assert failure == "quick: failed: prepare failed with exit code 78"
 
 
 def test_run_that_loses_a_worker_and_is_interrupted_twice_goes_on_to_the_same_result(

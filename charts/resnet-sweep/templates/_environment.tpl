@@ -25,6 +25,12 @@ The environment of a container of our image: a variable for each field of jobs/r
 - {name: ARTIFACTS_URL, value: {{ include "resnet-sweep.storageUrl" $ | quote }}}
 {{- include "resnet-sweep.s3Environment" (dict "root" $ "optional" $optional) }}
 - {name: LOG_FORMAT, value: {{ $.Values.logFormat }}}
+{{- if eq .component "pipeline" }}
+{{- with $.Values.notify.existingSecret }}
+- name: NOTIFY_URL
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $.Values.notify.secretKey }}}}
+{{- end }}
+{{- end }}
 {{- if include "resnet-sweep.isStage" . }}
 - {name: DEVICE, value: {{ include "resnet-sweep.device" . }}}
 {{- with include "resnet-sweep.threads" .values }}

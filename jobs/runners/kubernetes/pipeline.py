@@ -32,6 +32,7 @@ from jobs.runners.kubernetes.watcher import Watcher
 from jobs.runtime import interrupt
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
+from jobs.runtime.webhook import Tell, told
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,13 @@ def run(
         Failure: the database, the artifacts or the API server were away too long, or will not have us.
 
     """
+    with told(settings.notify_url, experiment.study_name) as tell:
+        _run(experiment, settings, root, stages=stages, owner=owner, revision=revision, tell=tell)
+
+
+def _run(
+    experiment: Experiment, settings: Settings, root: Artifacts, *, stages: Path, owner: str, revision: int, tell: Tell
+) -> None:
     jobs = {stage: read_stage_job(stages, stage) for stage in STAGES}
     namespace = open_namespace()
     watcher = Watcher(namespace, jobs["prepare"].release, settings.lease_seconds)
@@ -67,7 +75,7 @@ def run(
     with Display(settings.log_format, live=False) as display:
         pipeline = _Pipeline(experiment, settings, root, in_cluster, display)
         try:
-            pipeline.to_the_end()
+            tell(pipeline.to_the_end())
         finally:
             pipeline.close()
 
@@ -92,7 +100,8 @@ class _Pipeline:
     def close(self) -> None:
         self._database.close()
 
-    def to_the_end(self) -> None:
+    def to_the_end(self) -> str:
+        """Returns what has come of it, in a line."""
         self._finish("prepare", self._is_prepared)
         self._sweep()
         best = best_trial(self._experiment, self._status()).number
@@ -102,7 +111,7 @@ class _Pipeline:
         self._finish("final-train", lambda: is_trained(self._study, best, seeds), self._show_final_training)
         self._finish("evaluate", lambda: self._study.exists(MANIFEST))
         self._verify()
-        self._display.result(self._study)
+        return self._display.result(self._study)
 
     # One stage.
 

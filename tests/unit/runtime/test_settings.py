@@ -25,6 +25,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("LEASE_SECONDS", "20", "^LEASE_SECONDS=20: at least three times RENEWAL_SECONDS=15$"),
         ("DATABASE_TIMEOUT_SECONDS", "15", "^DATABASE_TIMEOUT_SECONDS=15: less than RENEWAL_SECONDS=15$"),
         ("DATABASE_URL", "mysql://host/name", "^DATABASE_URL: mysql:// is neither sqlite:// nor postgresql://$"),
+        ("NOTIFY_URL", "hooks.example/secret", "^NOTIFY_URL: an address that begins with https:// or http:// expected"),
         ("LOG_FORMAT", "xml", "^LOG_FORMAT='xml': one of text, json expected$"),
         ("DEVICE", "gpu", "^DEVICE=gpu: auto, cpu, cuda or cuda:1 expected$"),
         ("THREADS", "0", "^THREADS='0': at least 1 expected$"),
