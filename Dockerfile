@@ -3,7 +3,9 @@ ARG BASE_IMAGE=python:3.12.15-slim-bookworm@sha256:54c85f3c47607a77f32adec749d3c
 
 FROM ${BASE_IMAGE} AS dependencies
 # For names in figures: the characters of Chinese, Japanese and Korean, and most of the letters of India, Ethiopia and
-# Thailand. Matplotlib's own font has those of Europe and the Near East.
+# Thailand. Matplotlib's own font has those of Europe and the Near East. Debian keeps only the newest package of a release,
+# so that a version pinned here would soon be gone.
+# hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends fonts-droid-fallback fonts-freefont-ttf \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
