@@ -1,11 +1,13 @@
 """The options and commands of the command line."""
 
 import argparse
+import difflib
 import re
 import shlex
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 
 from jobs.experiment.load import preset_names
 from jobs.runtime.errors import ConfigurationError
@@ -92,6 +94,25 @@ def refuse_empty(arguments: Sequence[str]) -> None:
         if not argument or re.fullmatch(r"--[a-z-]+=", argument):
             so_far = visible(shlex.join(arguments[: index + 1]))
             raise ConfigurationError(f"{so_far}: the last of these is empty; a value expected")
+
+
+def refuse_unknown(top: argparse.ArgumentParser, command: str | None, unknown: Sequence[str]) -> NoReturn:
+    """Ends the process with what is wrong with the first argument that nobody asks for, and what may be meant."""
+    first = visible(unknown[0])
+    if not first.startswith("-"):
+        hint = "an experiment is given by --config, and a name with spaces stands in quotes"
+        top.error(f"{command}: {first}: not expected here; {hint}")
+    known = sorted(option for option in _options_of(top, command) if option.startswith("--"))
+    meant = difflib.get_close_matches(first.partition("=")[0], known, 1)
+    hint = f"did you mean {meant[0]}?" if meant else f"one of {', '.join(known)} expected"
+    top.error(f"{command or ''}: {first}: no such option; {hint}".removeprefix(": "))
+
+
+def _options_of(top: argparse.ArgumentParser, command: str | None) -> list[str]:
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction) and command in action.choices:
+            return list(action.choices[command]._option_string_actions)
+    return list(top._option_string_actions)
 
 
 def experiment_options_of(options: argparse.Namespace) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from jobs.cli.arguments import STAGES, experiment_options_of, parser, refuse_empty
+from jobs.cli.arguments import STAGES, experiment_options_of, parser, refuse_empty, refuse_unknown
 from jobs.cli.exit_codes import EXIT_CONFIGURATION, EXIT_CTRL_C, EXIT_DONE, EXIT_FAILED
 from jobs.cli.run_stage import run_stage
 from jobs.experiment.experiment import Experiment
@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     use_any_encoding()
     given = sys.argv[1:] if arguments is None else arguments
     top = parser()
-    options = top.parse_args(given)
+    options, unknown = top.parse_known_args(given)
+    if unknown:
+        refuse_unknown(top, options.command, unknown)
     if options.command is None:
         top.print_help()
         return EXIT_DONE

@@ -74,8 +74,11 @@ def run(experiment: Experiment, settings: Settings, root: Artifacts) -> None:
 
 def _tell(experiment: Experiment, dataset: StoredDataset) -> None:
     train, test = experiment.data.limit or dataset.train.images, experiment.data.limit_test or dataset.test.images
-    title, classes = dataset.title, len(dataset.classes)
-    log.info("data: %s, %d classes, %d images to train and validate on, %d to test", title, classes, train, test)
+    title, classes, validation = dataset.title, len(dataset.classes), dataset.validation_images
+    parts = f"{train} images to train and validate on"  # of a study that 0.1.0 has prepared
+    if validation is not None:
+        parts = f"{train - validation} images to train on, {validation} to validate on"
+    log.info("data: %s, %d classes, %s, %d to test on", title, classes, parts, test)
     if not searches_network(experiment.searched):
         network = planned_network(experiment.model, experiment.pruning, classes)
         log.info("network: %d parameters of %d allowed", count_parameters(network), experiment.budget.parameters)

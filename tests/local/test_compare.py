@@ -53,7 +53,7 @@ def test_studies_of_one_data_set_are_compared(tmp_path: Path, capsys: pytest.Cap
     assert verdict.startswith("other has the highest test accuracy")
     assert Path(page) == tmp_path / "to/compare.html"
     summary = (tmp_path / "to/compare.md").read_text()
-    assert "| one | 67.67 % |" in summary
+    assert "| one | 67.7 % |" in summary
     assert "| 300 test images |" in summary
     assert "| 3 seeds |" in summary
     assert "| one | somebody's | 93.12 % | 50,000 |" in summary

@@ -93,10 +93,10 @@ def card(study: FolderArtifacts, *overrides: str, model: dict[str, Any] | None =
 def test_card_has_the_figures_of_the_metrics(published: FolderArtifacts) -> None:
     text, metrics = published.read_text("model/README.md"), published.read_json(METRICS)
     assert "found by 4 trials of a hyperparameter search on **scikit-learn digits**" in text
-    assert f"is right on **{100 * metrics['test']['accuracy']:.2f} %** of the test images" in text
+    assert f"is right on **{100 * metrics['test']['accuracy']:.0f} %** of the test images" in text
     accuracy = metrics["accuracy"]
-    assert f"| mean of 2 trainings that differ in their seed alone | {100 * accuracy['mean']:.2f} % |" in text
-    assert f"{100 * max(accuracy['low'], 0):.2f} % to {100 * min(accuracy['high'], 1):.2f} % |" in text
+    assert f"| mean of 2 trainings that differ in their seed alone | {100 * accuracy['mean']:.0f} % |" in text
+    assert f"{100 * max(accuracy['low'], 0):.0f} % to {100 * min(accuracy['high'], 1):.0f} % |" in text
     assert f"This is the network of seed {metrics['chosen']}, the one of the best validation accuracy." in text
     assert "- 850 images trained on; 150, 15 % of every class by a seeded draw, held out" in text
     assert "60 test images, looked at once" in text

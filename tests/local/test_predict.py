@@ -147,11 +147,11 @@ def test_place_that_is_neither_folder_nor_bucket_is_wrong_configuration(capsys: 
 
 def test_folder_without_a_model_is_named(capsys: Capture, tmp_path: Path, digit_files: list[Path]) -> None:
     nowhere = tmp_path / "nowhere"
-    for folder in (tmp_path, nowhere):
-        assert refused(capsys, 1, folder, digit_files[0]) == (
-            f"{folder}: not a model: neither model/model.json nor model.json; "
-            "a result has its model when it is evaluated"
-        )
+    assert refused(capsys, 1, nowhere, digit_files[0]) == f"{nowhere}: no model: nothing is there"
+    (tmp_path / "experiment.yaml").touch()
+    assert refused(capsys, 1, tmp_path, digit_files[0]) == (
+        f"{tmp_path}: not a model: neither model/model.json nor model.json; a result has its model when it is evaluated"
+    )
 
 
 def remove_weights(folder: Path) -> None:

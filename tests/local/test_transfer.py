@@ -197,7 +197,7 @@ LIES = {
         f"UPDATE {SWEEPS} SET experiment = replace(experiment, 'name: quick', 'name: prod')",
         "study 'quick' has the experiment of study 'prod'",
     ),
-    "two studies": (f"INSERT INTO {SWEEPS} VALUES ('b', '', NULL)", "not a file that `resnet-sweep export` wrote"),
+    "two studies": (f"INSERT INTO {SWEEPS} VALUES ('b', '', NULL, NULL)", "not a file that `resnet-sweep export` wrote"),
     "no experiment": (f"UPDATE {SWEEPS} SET experiment = '[1]'", "damaged: ConfigurationError: "),
     "slot missing": (f"DELETE FROM {SLOTS} WHERE slot = 2", "its slots are not those of 3 trials"),
     "text for a number": (f"UPDATE {SLOTS} SET attempts = 'many'", f"{SLOTS}.attempts: 'many'"),

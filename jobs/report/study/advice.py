@@ -1,7 +1,9 @@
 """What it would take to know better, in words made from a study's own numbers."""
 
 import math
+from dataclasses import dataclass
 
+from markupsafe import Markup
 from scipy.special import stdtrit
 
 from jobs.experiment.search_space import Choices, Range, SearchSpace
@@ -17,11 +19,21 @@ FEWEST_CHOICES = 3  # of which one can be said to be at the end
 MOST_EDGES = 2  # that are named
 ENOUGH_IMAGES = 5_000  # to test on
 MORE_SEEDS = 3
+MANY_OF_A_CLASS = 500  # training images
+FAR_BELOW = 0.2  # the accuracy of a class below that of all
 
 
-def advice(results: StudyResults, cost: Cost) -> list[str]:
-    """A sentence or two for each thing that would tell more, the most telling first."""
-    said = _edges(results)
+@dataclass(frozen=True)
+class Hint:
+    """A sentence or two, and the option of the command with which it can be followed in the same study."""
+
+    words: str
+    option: Markup | None = None
+
+
+def advice(results: StudyResults, cost: Cost) -> list[Hint]:
+    """A hint for each thing that would tell more, the most telling first."""
+    said = [*_training_images(results), *_weakest_class(results), *_edges(results)]
     if results.experiment.searched:
         said += _confirmation(results)
         said += _trials(results, cost)
@@ -53,16 +65,33 @@ def _ends(own: Choices | Range) -> tuple[float, float, bool] | None:
     return (min(numbers), max(numbers), False) if len(numbers) == len(own.choices) >= FEWEST_CHOICES else None
 
 
-def _edges(results: StudyResults) -> list[str]:
+def _training_images(results: StudyResults) -> list[Hint]:
+    each = results.model.training_images // len(results.model.classes)
+    if each >= MANY_OF_A_CLASS:
+        return []
+    return [Hint(f"More training images: there are some {each:,} of each class, and more of them often help most.")]
+
+
+def _weakest_class(results: StudyResults) -> list[Hint]:
+    test = results.metrics.test
+    rows = zip(results.model.classes, test.per_class_accuracy, test.confusion, strict=True)
+    tested = [(share, name, sum(row)) for name, share, row in rows if share is not None]
+    share, name, images = min(tested)
+    if share > test.accuracy - FAR_BELOW:
+        return []
+    return [Hint(f"Images of {name}, the weakest class: {round(share * images)} of {images:,} were recognised.")]
+
+
+def _edges(results: StudyResults) -> list[Hint]:
     parameters = results.model.trial.parameters
     found = edges(results.experiment.searched, dict(parameters))[:MOST_EDGES]
     return [
-        f"A wider range: {name}={short(parameters[name])} is at {end}; values beyond were not tried."
+        Hint(f"A wider range: {name}={short(parameters[name])} is at {end}; values beyond were not tried.")
         for name, end in found
     ]
 
 
-def _confirmation(results: StudyResults) -> list[str]:
+def _confirmation(results: StudyResults) -> list[Hint]:
     status, images = results.status, results.status.validation_images
     ranked = ranking(status.trials)
     if status.confirmations or images is None or len(ranked) < MORE_SEEDS:
@@ -71,54 +100,63 @@ def _confirmation(results: StudyResults) -> list[str]:
     near = sum((trial.accuracy or 0.0) >= best - open_points(best, images) for trial in ranked)
     if near == 1:
         return []
-    mean = sum(trial.seconds or 0.0 for trial in ranked) / len(ranked)
     again = min(near, MORE_SEEDS)
-    took = duration(again * MORE_SEEDS * mean)
-    return [
-        f"Confirmation: sweep.confirm={{trials: {again}, seeds: {MORE_SEEDS}}} trains the {again} best again with "
-        f"{MORE_SEEDS} seeds each and takes the best mean, for some {took} more, added up."
-    ]
+    took = duration(again * MORE_SEEDS * sum(trial.seconds or 0.0 for trial in ranked) / len(ranked))
+    words = (
+        f"Confirmation: the {again} best trained again with {MORE_SEEDS} seeds each and the best mean taken, for some "
+    )
+    words += f"{took} more, trainings added up. The same command again with"
+    return [Hint(words, Markup(f"--set 'sweep.confirm={{trials: {again}, seeds: {MORE_SEEDS}}}'"))]
 
 
-def _trials(results: StudyResults, cost: Cost) -> list[str]:
+def _trials(results: StudyResults, cost: Cost) -> list[Hint]:
     status = results.status
     begun = sum(trial.number is not None for trial in status.trials)
     if results.experiment.sweep.sampler.is_fixed or status.best is None or begun < MORE_SEEDS:
         return []  # a grid has no more points
     number, count = status.best.number or 0, len(status.trials)
     after = begun - 1 - number
-    more = f"sweep.trials={2 * count} adds {count} for some {duration(3600 * cost.trial_hours)} more, added up"
     if 3 * after < begun:
-        return [f"More trials: the best value came late, in trial {number} of 0 to {begun - 1}. {more}."]
+        words = f"More trials: the best value came late, in trial {number} of 0 to {begun - 1}. {count} more take some "
+        words += f"{duration(3600 * cost.trial_hours)}, trainings added up. The same command again with"
+        return [Hint(words, Markup(f"--set sweep.trials={2 * count}"))]
     return [
-        f"More trials promise less: the last {after} of {begun} found nothing better than trial {number}. Longer ones "
-        "or another search space may."
+        Hint(
+            f"More trials promise less: the last {after} of {begun} found nothing better than trial {number}. Longer "
+            "ones or another search space may."
+        )
     ]
 
 
-def _seeds(results: StudyResults, cost: Cost) -> list[str]:
+def _seeds(results: StudyResults, cost: Cost) -> list[Hint]:
     metrics, seeds = results.metrics, len(results.metrics.seeds)
     each = cost.final_hours / seeds
     if metrics.accuracy.low is None or metrics.accuracy.high is None:
         return [
-            f"More seeds: finalTrain.seeds={MORE_SEEDS} tells how much of the result is the seed, for some "
-            f"{duration(3600 * each * (MORE_SEEDS - 1))} more."
+            Hint(
+                f"More seeds: a new study with finalTrain.seeds={MORE_SEEDS} tells how much of the result is the seed, "
+                f"for some {duration(3600 * each * (MORE_SEEDS - 1))} more of final training."
+            )
         ]
     half = (metrics.accuracy.high - metrics.accuracy.low) / 2
     wanted, images = 2 * seeds, metrics.test.images
     narrower = half * math.sqrt(seeds / wanted) * stdtrit(wanted - 1, 0.975) / stdtrit(seeds - 1, 0.975)
     return [
-        f"More seeds: {wanted} in place of {seeds} would narrow the interval of the mean from ± {points(half, images)} "
-        f"to about ± {points(narrower, images)} points, for some {duration(3600 * each * seeds)} more."
+        Hint(
+            f"More seeds: {wanted} in place of {seeds}, in a new study, would narrow the interval of the mean from "
+            f"± {points(half, images)} to about ± {points(narrower, images)} points."
+        )
     ]
 
 
-def _images(results: StudyResults) -> list[str]:
+def _images(results: StudyResults) -> list[Hint]:
     test = results.metrics.test
     if test.images >= ENOUGH_IMAGES:
         return []
     open_by = open_points(test.accuracy, test.images)
     return [
-        f"More test images: {test.images:,} tell the accuracy of one network to about ± {points(open_by, test.images)} "
-        "points; four times as many would halve that."
+        Hint(
+            f"More test images: {test.images:,} tell the accuracy of one network to about "
+            f"± {points(open_by, test.images)} points; four times as many would halve that."
+        )
     ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from jobs.artifacts.documents import MetricsDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.status import SweepStatus, ranking
 from jobs.queue.tables import SlotState
@@ -39,7 +40,8 @@ class Answer:
 
 def answer(results: StudyResults) -> Answer:
     metrics, test, seeds = results.metrics, results.metrics.test, len(results.metrics.seeds)
-    tried, chosen = _tried(results.experiment, results.status), _choice(results.experiment, results.status)
+    tried = _tried(results.experiment, results.status)
+    chosen = _choice(results.experiment, results.status) + _beside_guessing(metrics)
     accuracy = percent(test.accuracy, test.images)
     low, high = (percent(end, test.images) for end in test.accuracy_interval)
     epochs = results.experiment.final_train.epochs
@@ -52,18 +54,32 @@ def answer(results: StudyResults) -> Answer:
             f"From the number of test images alone, the true accuracy lies between {low} and {high} "
             "(95 %, Wilson). This is one training with one seed; how much another seed would change was not measured."
         )
-        return Answer(test.accuracy, metrics.interval, "from the number of test images", tried, found, sure + chosen)
+        return Answer(
+            test.accuracy,
+            metrics.interval,
+            "from the number of test images",
+            tried,
+            found,
+            sure + chosen,
+        )
     mean = metrics.accuracy.mean
     average = f"{percent(mean, test.images)} of {test.images:,} test images"
     found += f" with {seeds} seeds, it classifies {average} correctly on average."
     lowest, highest = (percent(end, test.images) for end in metrics.interval)
     sure = (
         f"The trainings differ in their seed alone; by Student's t distribution their mean lies between "
-        f"{lowest} and {highest} (95 %). The weights that go out are those of seed {metrics.chosen}, "
+        f"{lowest} and {highest} (95 %). The network that is kept is that of seed {metrics.chosen}, "
         f"chosen by {_chosen_by(results)}: {accuracy}, which the number of "
         f"test images alone leaves open from {low} to {high}."
     )
     return Answer(mean, metrics.interval, f"over {seeds} seeds", tried, found, sure + chosen)
+
+
+def _beside_guessing(metrics: MetricsDocument) -> str:
+    guessed = max(map(sum, metrics.test.confusion)) / metrics.test.images
+    share = percent(guessed, metrics.test.images)
+    said = f" Naming the most frequent class every time would be right for {share}"
+    return f"{said}: this may be no better than that." if metrics.interval[0] <= guessed else f"{said}."
 
 
 def _tried(experiment: Experiment, status: SweepStatus) -> str:
@@ -98,6 +114,9 @@ def _choice(experiment: Experiment, status: SweepStatus) -> str:
         return ""
     best, second = ((trial.accuracy or 0.0) for trial in ranked[:2])
     open_by = open_points(best, images)
+    if best == second:
+        same = sum(trial.accuracy == best for trial in ranked)
+        return f" In the sweep {same} configurations had the same best value, and the earliest of them was taken."
     near = sum((trial.accuracy or 0.0) >= best - open_by for trial in ranked[1:])
     said = (
         f" In the sweep it was {points(best - second, images)} points ahead of the next; {images:,} validation images"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from jobs.artifacts.checkpoints import Checkpoints
 from jobs.artifacts.final_training import epochs_text
 from jobs.artifacts.keys import EPOCHS
 from jobs.experiment.experiment import FinalTrainConfig
+from jobs.queue.status import duration
 from jobs.runtime import logs
 from resnet_core.checkpoint import load_checkpoint, save_checkpoint
 from resnet_core.epoch import EpochResult
@@ -81,8 +83,9 @@ class Progress:
         name = f"epoch {result.epoch}/{self._config.epochs}"
         name += "" if self._config.seeds == 1 else f" with seed {self._seed}"
         validation = "" if accuracy is None else f", validation accuracy {percent(accuracy, self._validation_images)}"
-        loss, seconds = result.train_loss, result.seconds
-        log.info("final training %s: training loss %.4f%s, %.1f s", name, loss, validation, seconds)
+        loss, seconds, left = result.train_loss, result.seconds, self._config.epochs - result.epoch
+        after = f", about {duration(left * fmean(epoch.seconds for epoch in self.epochs))} left" if left else ""
+        log.info("final training %s: training loss %.4f%s, %.1f s%s", name, loss, validation, seconds, after)
 
     def chosen_weights(self, trained: ResNet) -> dict[str, torch.Tensor]:
         """Those of the best epoch if it is selected, else those that the training ended with."""

@@ -1,5 +1,7 @@
 """What a report says in words: what was tried, how sure the answer is, and what would tell more."""
 
+from dataclasses import replace
+
 import pytest
 
 from jobs.experiment.search_space import Choices, Range
@@ -18,7 +20,7 @@ def searched(accuracies: list[float], *overrides: str, seeds: int = 1, lr: float
 
 
 def said(study: StudyResults) -> str:
-    return "\n".join(advice(study, sweep_cost(study)))
+    return "\n".join(f"{hint.words} {hint.option}" for hint in advice(study, sweep_cost(study)))
 
 
 def test_what_was_tried_is_said_without_terms_of_the_trade() -> None:
@@ -54,12 +56,18 @@ def test_a_narrow_lead_is_called_uncertain(accuracies: list[float], end: str) ->
 
 def test_advice_follows_from_the_numbers() -> None:
     late, early = said(searched([0.5, 0.6, 0.7, 0.8])), said(searched([0.8, 0.5, 0.6, 0.7]))
-    assert "More trials: the best value came late, in trial 3 of 0 to 3. sweep.trials=8 adds 4" in late
+    assert "More trials: the best value came late, in trial 3 of 0 to 3. 4 more take some" in late
+    assert "The same command again with --set sweep.trials=8" in late
     assert "More trials promise less: the last 3 of 4 found nothing better than trial 0." in early
     assert "Confirmation" not in late
-    assert "Confirmation: sweep.confirm={trials: 3, seeds: 3}" in said(searched([0.8, 0.8, 0.799, 0.3]))
-    assert "More seeds: finalTrain.seeds=3" in late
-    assert "More seeds: 6 in place of 3 would narrow the interval" in said(searched([0.8, 0.5], seeds=3))
+    assert "The same command again with --set 'sweep.confirm={trials: 3, seeds: 3}'" in said(
+        searched([0.8, 0.8, 0.799, 0.3])
+    )
+    assert "More seeds: a new study with finalTrain.seeds=3" in late
+    assert "More seeds: 6 in place of 3, in a new study, would narrow the interval" in said(
+        searched([0.8, 0.5], seeds=3)
+    )
+    assert "More training images: there are some 100 of each class" in late
     assert "More test images: 300 tell the accuracy of one network to about ± 5.3 points" in late
 
 
@@ -105,3 +113,21 @@ def test_cost_has_a_row_for_each_stage_and_tells_other_devices_only_of_much_work
     for hours in much.elsewhere.values():
         assert len(hours) == 2
         assert hours[1] > hours[0] > 0
+
+
+def test_equal_values_and_guessing_are_called_by_their_names() -> None:
+    assert "In the sweep 3 configurations had the same best value" in answer(searched([0.8, 0.7, 0.8, 0.8])).sure
+    good = searched([0.8, 0.5])
+    assert answer(good).sure.endswith(" Naming the most frequent class every time would be right for 10.0 %.")
+    test = good.metrics.test.model_copy(update={"accuracy": 0.12, "accuracy_interval": (0.09, 0.16)})
+    poor = replace(good, metrics=good.metrics.model_copy(update={"test": test}))
+    assert answer(poor).sure.endswith("would be right for 10.0 %: this may be no better than that.")
+
+
+def test_a_class_far_below_the_others_is_named() -> None:
+    study = searched([0.8, 0.5])
+    assert "weakest" not in said(study)
+    shares = [0.7] * 9 + [0.1]
+    test = study.metrics.test.model_copy(update={"per_class_accuracy": shares})
+    weak = replace(study, metrics=study.metrics.model_copy(update={"test": test}))
+    assert "Images of 9, the weakest class: 3 of 30 were recognised." in said(weak)
