@@ -52,7 +52,7 @@ def run_ranks(experiment: Experiment, settings: Settings, root: Artifacts, argum
             codes |= {rank: child.returncode for rank, child in ranks.take_ended().items()}
         codes |= {rank: child.returncode for rank, child in ranks.stop().items()}
     if interrupt.requested() and codes.get(0) == interrupt.EXIT_INTERRUPTED:
-        return interrupt.EXIT_INTERRUPTED  # all is saved; gloo's threads sometimes abort a rank that leaves before another
+        return interrupt.EXIT_INTERRUPTED  # all is saved; gloo sometimes aborts a rank that leaves before another
     failed = {rank: code for rank, code in codes.items() if code not in (0, *INTERRUPTED)}
     for rank, code in failed.items():
         if code < 0:
