@@ -7,7 +7,7 @@ FROM ${BASE_IMAGE} AS dependencies
 # so that a version pinned here would soon be gone.
 # hadolint ignore=DL3008
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends fonts-droid-fallback fonts-freefont-ttf \
+ && apt-get install --yes --no-install-recommends fonts-freefont-ttf fonts-wqy-microhei \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 ENV PATH=/opt/venv/bin:$PATH \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
