@@ -13,6 +13,7 @@ from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
 from jobs.runtime import interrupt, logs
 from jobs.runtime.errors import ConfigurationError, Failure
+from jobs.runtime.openmp import wait_briefly
 from jobs.runtime.terminal import complain, use_any_encoding
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     use_any_encoding()
+    wait_briefly()
     given = sys.argv[1:] if arguments is None else arguments
     top = parser()
     options, unknown = top.parse_known_args(given)
