@@ -40,8 +40,8 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float | None, float |
     return mean, mean - half, mean + half
 
 
-def open_points(share: float, images: int) -> float:
-    """By how much so many images leave a share of them open: half of its 95 % interval by Wilson."""
+def wilson_half_width(share: float, images: int) -> float:
+    """Half of the 95 % interval of a share of so many images: by how much their number leaves it open."""
     low, high = wilson_interval(round(share * images), images)
     return (high - low) / 2
 

@@ -8,10 +8,11 @@ from scipy.special import stdtrit
 
 from jobs.experiment.search_space import Choices, Range, SearchSpace
 from jobs.queue.status import duration, ranking
+from jobs.report.study.confirmation import close_to_best
 from jobs.report.study.cost import Cost
 from jobs.report.study_results import StudyResults
 from resnet_core.figures.exhibit import short
-from resnet_core.metrics import open_points
+from resnet_core.metrics import wilson_half_width
 from resnet_core.shown_accuracy import points
 
 EDGE = 0.03  # of a range
@@ -44,8 +45,7 @@ def edges(space: SearchSpace, parameters: dict[str, object]) -> list[tuple[str, 
     """The parameters whose value is at an end of what was searched, and that end; not where 0 is the lower one."""
     found = []
     for name, value in parameters.items():
-        own = space.get(name)
-        ends = _ends(own) if own is not None and isinstance(value, int | float) else None
+        ends = _ends(space[name]) if name in space else None
         if ends is None or not isinstance(value, int | float):
             continue
         low, high, log = ends
@@ -92,15 +92,11 @@ def _edges(results: StudyResults) -> list[Hint]:
 
 
 def _confirmation(results: StudyResults) -> list[Hint]:
-    status, images = results.status, results.status.validation_images
+    status, near = results.status, close_to_best(results.status)
     ranked = ranking(status.trials)
-    if status.confirmations or images is None or len(ranked) < MORE_SEEDS:
+    if status.confirmations or not near or len(ranked) < MORE_SEEDS:
         return []
-    best = ranked[0].accuracy or 0.0
-    near = sum((trial.accuracy or 0.0) >= best - open_points(best, images) for trial in ranked)
-    if near == 1:
-        return []
-    again = min(near, MORE_SEEDS)
+    again = min(near + 1, MORE_SEEDS)
     took = duration(again * MORE_SEEDS * sum(trial.seconds or 0.0 for trial in ranked) / len(ranked))
     words = (
         f"Confirmation: the {again} best trained again with {MORE_SEEDS} seeds each and the best mean taken, for some "
@@ -153,7 +149,7 @@ def _images(results: StudyResults) -> list[Hint]:
     test = results.metrics.test
     if test.images >= ENOUGH_IMAGES:
         return []
-    open_by = open_points(test.accuracy, test.images)
+    open_by = wilson_half_width(test.accuracy, test.images)
     return [
         Hint(
             f"More test images: {test.images:,} tell the accuracy of one network to about "

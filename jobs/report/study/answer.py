@@ -6,9 +6,9 @@ from jobs.artifacts.documents import MetricsDocument
 from jobs.experiment.experiment import Experiment
 from jobs.queue.status import SweepStatus, ranking
 from jobs.queue.tables import SlotState
-from jobs.report.study.confirmation import confirmation
+from jobs.report.study.confirmation import close_to_best, confirmation
 from jobs.report.study_results import StudyResults
-from resnet_core.metrics import open_points
+from resnet_core.metrics import wilson_half_width
 from resnet_core.shown_accuracy import percent, points
 
 MOST_NAMES = 5  # of searched parameters that are named
@@ -113,15 +113,14 @@ def _choice(experiment: Experiment, status: SweepStatus) -> str:
     if not experiment.searched or len(ranked) < 2 or images is None:
         return ""
     best, second = ((trial.accuracy or 0.0) for trial in ranked[:2])
-    open_by = open_points(best, images)
     if best == second:
         same = sum(trial.accuracy == best for trial in ranked)
         return f" In the sweep {same} configurations had the same best value, and the earliest of them was taken."
-    near = sum((trial.accuracy or 0.0) >= best - open_by for trial in ranked[1:])
+    near, open_by = close_to_best(status), points(wilson_half_width(best, images), images)
     said = (
         f" In the sweep it was {points(best - second, images)} points ahead of the next; {images:,} validation images"
     )
-    said += f" leave each value open by some {points(open_by, images)} points"
+    said += f" leave each value open by some {open_by} points"
     if not near:
         return f"{said}, and no other configuration came so near."
     others = "one other configuration is" if near == 1 else f"{near} other configurations are"

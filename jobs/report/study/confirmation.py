@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from jobs.queue.status import Confirmed, SweepStatus
+from jobs.queue.status import Confirmed, SweepStatus, ranking
 from resnet_core.figures.confirmation import ConfirmedPoint
-from resnet_core.metrics import mean_interval
+from resnet_core.metrics import mean_interval, wilson_half_width
 from resnet_core.shown_accuracy import points
 
 
@@ -45,6 +45,18 @@ def confirmation(status: SweepStatus) -> Confirmation | None:
     if not status.confirmations:
         return None
     return Confirmation([_row(one, status.winner) for one in status.confirmed], _luck(status))
+
+
+def close_to_best(status: SweepStatus) -> int:
+    """How many configurations the validation images do not tell from the best one of the sweep, which is not counted.
+
+    None of them where the number of these images is not known.
+    """
+    ranked, images = ranking(status.trials), status.validation_images
+    if not ranked or images is None:
+        return 0
+    best = ranked[0].accuracy or 0.0
+    return sum((trial.accuracy or 0.0) >= best - wilson_half_width(best, images) for trial in ranked[1:])
 
 
 def confirmed_points(status: SweepStatus) -> list[ConfirmedPoint]:

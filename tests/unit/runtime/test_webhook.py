@@ -92,6 +92,8 @@ def test_nobody_waits_for_a_slow_server(chat: Chat, monkeypatch: pytest.MonkeyPa
 
 
 def test_without_an_address_nothing_is_told() -> None:
+    handlers = list(logging.getLogger().handlers)
     with told(None, "run1") as tell:
         tell("one")
         log.warning("two")
+        assert logging.getLogger().handlers == handlers
