@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from jobs.artifacts import Artifacts
 from jobs.artifacts.base import file_sha256
 from jobs.artifacts.dataset_record import StoredDataset, StoredPart, read_dataset
 from jobs.artifacts.documents import write_document
-from jobs.artifacts.keys import DATASET, images_key
+from jobs.artifacts.keys import DATASET, TEST_FILES, images_key
 from jobs.experiment.experiment import Experiment
 from jobs.runtime.errors import ConfigurationError, Failure
 from resnet_core.batches import TrainingData
@@ -29,7 +30,7 @@ class DatasetTooLarge(Failure):
 
 
 def store_dataset(artifacts: Artifacts, experiment: Experiment, raw: RawDataset) -> StoredDataset:
-    """Writes the images unless they are there already, and `dataset.json`, which says where they are.
+    """Writes the images unless they are there already, the names of their files, and `dataset.json`.
 
     Raises:
         ConfigurationError: the study has other images, which are not there any more; nothing is written.
@@ -54,6 +55,8 @@ def store_dataset(artifacts: Artifacts, experiment: Experiment, raw: RawDataset)
         for name, part in parts.items():
             if not artifacts.exists(part.key) or artifacts.sha256(part.key) != part.sha256:
                 artifacts.write(part.key, partial(shutil.copyfile, files[name]))
+    if raw.test.files:
+        artifacts.write_json(f"{study}/{TEST_FILES}", raw.test.files)
     write_document(artifacts, f"{study}/{DATASET}", stored)
     return stored
 
@@ -88,7 +91,9 @@ def load_training_data(
 
 
 def load_test_images(artifacts: Artifacts, experiment: Experiment, stored: StoredDataset) -> Images:
-    images = _load_part(artifacts, stored.test)
+    images, files = _load_part(artifacts, stored.test), f"{experiment.study_name}/{TEST_FILES}"
+    if artifacts.exists(files):
+        images = replace(images, files=tuple(artifacts.read_json(files)))
     if experiment.data.limit_test is not None:
         seed = derive_seed(experiment.seed, "test")
         images = limit_images(images, experiment.data.limit_test, seed, "data.limitTest")

@@ -5,6 +5,7 @@ import re
 EXPERIMENT = "experiment.yaml"
 IDENTITY = "identity"  # which `prepare` writes here and into the database, so that both are known to belong together
 DATASET = "dataset.json"
+TEST_FILES = "test-files.json"  # the names of the test images, where these are from files
 MANIFEST = "manifest.json"
 LOGS = "logs"
 DATABASE = "study.db"  # where a local run keeps its SQLite file

@@ -18,6 +18,8 @@ MOST_MISTAKES = 24
 def write_predictions(artifacts: Artifacts, test: Images, logits: Tensor, classes: Sequence[str]) -> None:
     """Writes a table with a row for each image, and as pictures those that were mistaken with the most confidence.
 
+    Images are counted from 0. The table has their files, too, where they are from files.
+
     Args:
         artifacts: the study's.
         test: on any device.
@@ -33,7 +35,11 @@ def write_predictions(artifacts: Artifacts, test: Images, logits: Tensor, classe
         (image, classes[label], classes[predicted], *(f"{share:.6f}" for share in shares))
         for image, (label, predicted, *shares) in enumerate(zip(*columns, strict=True))
     ]
-    write_csv(artifacts, PREDICTIONS, ("image", "label", "predicted", "confidence", "probability_of_label"), rows)
+    header: tuple[str, ...] = ("image", "label", "predicted", "confidence", "probability_of_label")
+    if test.files:
+        header = (*header, "file")
+        rows = [(*row, file) for row, file in zip(rows, test.files, strict=True)]
+    write_csv(artifacts, PREDICTIONS, header, rows)
     wrong = torch.nonzero(predictions != labels)[:, 0]
     worst = wrong[confidences[wrong].argsort(descending=True, stable=True)[:MOST_MISTAKES]]
     for image in worst.tolist():

@@ -76,7 +76,7 @@ def _read_parts(path: Path, size: int, test_fraction: float | None) -> RawDatase
     if test_fraction is not None:
         return _set_test_aside(path, train, size, test_fraction)
     assert test is not None
-    return RawDataset(path.resolve().name, tuple(train), _read(train, size), _read(test, size))
+    return RawDataset(path.resolve().name, tuple(train), _read(path, train, size), _read(path, test, size))
 
 
 def _set_test_aside(path: Path, classes: Classes, size: int, fraction: float) -> RawDataset:
@@ -86,14 +86,15 @@ def _set_test_aside(path: Path, classes: Classes, size: int, fraction: float) ->
                 f"{shown(path)}: class {shown(Path(name))} has {len(files)} images, {LEAST_IMAGES} needed: one to "
                 "train on, one to validate, one to test"
             )
-    train, test = split(_read(classes, size), fraction, TEST_SEED)
+    train, test = split(_read(path, classes, size), fraction, TEST_SEED)
     log.info("no test part: %d of %d images are set aside for the test", len(test), len(train) + len(test))
     return RawDataset(path.resolve().name, tuple(classes), train, test)
 
 
-def _read(classes: dict[str, list[Path]], size: int) -> Images:
+def _read(path: Path, classes: Classes, size: int) -> Images:
     labelled = [(label, file) for label, files in enumerate(classes.values()) for file in files]
     images = torch.empty((len(labelled), 3, size, size), dtype=torch.uint8)
     for row, (_, file) in enumerate(labelled):
         images[row] = read_image(file, size)
-    return Images(images, torch.tensor([label for label, _ in labelled]))
+    files = tuple(shown(file.relative_to(path)) for _, file in labelled)
+    return Images(images, torch.tensor([label for label, _ in labelled]), files)

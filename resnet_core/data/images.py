@@ -8,19 +8,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Images:
-    """`images` are `(N, 3, H, W) uint8` and `labels` `(N,) int64`, both on one device."""
+    """`images` are `(N, 3, H, W) uint8` and `labels` `(N,) int64`, both on one device.
+
+    `files` names the file of each, where they are from files.
+    """
 
     images: Tensor
     labels: Tensor
+    files: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: Tensor) -> "Images":
-        return Images(self.images[index], self.labels[index])
+        files = self.files and tuple(self.files[row] for row in index.tolist())
+        return Images(self.images[index], self.labels[index], files)
 
     def to(self, device: torch.device) -> "Images":
-        return Images(self.images.to(device), self.labels.to(device))
+        return Images(self.images.to(device), self.labels.to(device), self.files)
 
 
 @dataclass(frozen=True)

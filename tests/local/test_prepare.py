@@ -1,3 +1,4 @@
+import csv
 import shutil
 from pathlib import Path
 
@@ -6,10 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from jobs.artifacts import FolderArtifacts
+from jobs.artifacts import FolderArtifacts, keys
 from jobs.artifacts.dataset_images import DatasetChanged, load_test_images, load_training_data
 from jobs.artifacts.dataset_record import read_dataset
 from jobs.experiment.load import load_experiment
+from jobs.report.predictions import write_predictions
+from jobs.report.study.mistakes import read_mistakes
 from jobs.runtime.errors import ConfigurationError
 from jobs.runtime.settings import Settings
 from jobs.stages import prepare
@@ -138,3 +141,24 @@ def test_source_is_read_once(
     shutil.rmtree(folder)
     prepare.run(experiment, settings, root)
     assert read_dataset(root, "quick").title == "shades"
+
+
+def test_test_images_go_by_their_files(settings: Settings, root: FolderArtifacts, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    for part in ("train", "test"):
+        for shade, name in enumerate(("cats", "dogs")):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(10):
+                Image.new("RGB", (32, 32), (shade * 200, number, 9)).save(folder / part / name / f"{number}.png")
+    data = f"data={{source: imagefolder, path: {folder}, limitTest: 6}}"
+    experiment = load_experiment("quick", None, [data, "training.batchSize=8", "searchSpace={}"])
+    prepare.run(experiment, settings, root)
+    test = load_test_images(root, experiment, read_dataset(root, "quick"))
+    pixels = test.images[:, :2, 0, 0].tolist()
+    names = tuple(f"test/{'dogs' if shade else 'cats'}/{number}.png" for shade, number in pixels)
+    assert (len(test), test.files) == (6, names)
+    write_predictions(root, test, torch.eye(2).repeat(3, 1), ["cats", "dogs"])  # every second one is mistaken
+    rows = list(csv.DictReader(root.read_text(keys.PREDICTIONS).splitlines()))
+    assert tuple(row["file"] for row in rows) == names
+    mistaken = [row["file"] for row in rows if row["label"] != row["predicted"]]
+    assert sorted(mistake.name for mistake in read_mistakes(root)) == sorted(mistaken)

@@ -18,7 +18,7 @@ LARGEST_SIDE = 96  # pixels: what a page shows of an image
 
 @dataclass(frozen=True)
 class Mistake:
-    image: int
+    name: str  # of its file, or its number among the test images
     label: str
     predicted: str
     confidence: float
@@ -53,7 +53,7 @@ def read_mistakes(artifacts: Artifacts) -> list[Mistake]:
     rows.sort(key=lambda row: -float(row["confidence"]))
     return [
         Mistake(
-            int(row["image"]),
+            from_csv_text(row.get("file", row["image"])),
             from_csv_text(row["label"]),
             from_csv_text(row["predicted"]),
             float(row["confidence"]),

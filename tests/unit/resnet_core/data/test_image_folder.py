@@ -36,6 +36,11 @@ def test_images_are_resized_and_labelled_by_folder(folder: Path) -> None:
     assert dataset.train.images[5, :, 0, 0].tolist() == [200, 1, 9]
 
 
+def test_images_go_by_their_files(folder: Path) -> None:
+    folder.joinpath("test/dogs/1.png").rename(folder / "test/dogs/a\nb.png")
+    assert read(folder).test.files == ("test/cats/0.png", "test/cats/1.png", "test/dogs/0.png", r"test/dogs/a\nb.png")
+
+
 def test_classes_are_in_the_order_of_code_points(folder: Path) -> None:
     for part in ("train", "test"):
         for name in ("Dogs", "éclairs", "10", "9", "x.jpg"):
@@ -142,6 +147,9 @@ def test_part_of_each_class_is_set_aside_where_there_is_no_test_part(
     assert caplog.messages == ["no test part: 2 of 8 images are set aside for the test"]
     pixels = torch.cat((dataset.train.images, dataset.test.images))[:, :2, 0, 0].tolist()
     assert sorted(pixels) == [[shade, number] for shade in (0, 200) for number in range(4)]  # each image once
+    classes = {0: "cats", 200: "dogs"}
+    names = [f"train/{classes[shade]}/{number}.png" for shade, number in pixels]
+    assert [*(dataset.train.files or ()), *(dataset.test.files or ())] == names
     assert torch.equal(set_aside(folder).test.images, dataset.test.images)
 
 
