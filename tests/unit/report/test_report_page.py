@@ -92,6 +92,16 @@ def test_importances_have_intervals_and_say_how_many_trials_they_are_from(tmp_pa
         assert float(row["low"]) < float(row["high"])
 
 
+def test_words_that_the_page_uses_are_explained(tmp_path: Path) -> None:
+    pages = [
+        written(tmp_path, study_results(experiment(f"sweep.trials={len(ran)}"), ran))[0]
+        for ran in (ALL_STATES, [Ran()])
+    ]
+    words = [set(re.findall("<dt>(.*?)</dt>", page.split('id="words"')[1])) for page in pages]
+    assert {"Trial", "Validation accuracy", "Test accuracy", "95 % interval", "Seed"} <= words[0] & words[1]
+    assert words[0] - words[1] == {"Stopped early"}
+
+
 def test_one_trial_is_enough_for_a_report(tmp_path: Path) -> None:
     page, _, folder = written(tmp_path, study_results(experiment("sweep.trials=1"), [Ran()]))
     assert "The only trial gives a network" in page
