@@ -14,6 +14,7 @@ from jobs.runtime.errors import ConfigurationError
 from resnet_core.shown_text import visible
 
 DESCRIPTION = "The best small image classifier under a parameter budget: searched, trained, tested once, reported."
+TRACKERS = ("csv", "tensorboard", "mlflow")
 SOURCES = ("imagefolder", "cifar10", "cifar100")
 STAGES = {
     "prepare": "check the experiment, store the data set, create the study",
@@ -38,7 +39,7 @@ GROUPS = {
     },
     "with a database and a bucket": {
         "check": "whether they can be used from here, or a GPU",
-        "export": "a study with its slots and ledger as one file",
+        "export": "a study as one file, or its trainings for other programs",
         "import": "such a file into the database of DATABASE_URL",
     },
     "stages, which `local` and the chart run": {
@@ -187,7 +188,15 @@ def _add_services(commands: Commands) -> None:
         "--device", metavar="DEVICE", help="instead: whether auto, cpu, cuda or cuda:1 works, and how fast"
     )
     export = commands.add("export", _study_options())
-    export.add_argument("--file", type=Path, required=True, metavar="FILE")
+    what = export.add_mutually_exclusive_group(required=True)
+    what.add_argument("--file", type=Path, metavar="FILE", help="the whole study, for `import`")
+    what.add_argument("--to", choices=TRACKERS, help="the trainings that have ended, for another program")
+    export.add_argument(
+        "--at",
+        metavar="PLACE",
+        help="with --to: the folder (STUDY-csv, STUDY-tensorboard), or the address of MLflow's server "
+        "(MLFLOW_TRACKING_URI, else http://127.0.0.1:5000)",
+    )
     commands.add("import").add_argument("file", type=Path, metavar="FILE")
 
 

@@ -96,6 +96,8 @@ def run_operation(options: argparse.Namespace) -> int:
             check(options.config)
         case "stop":
             sweep_commands.stop(options.study, options.runs, now=options.now)
+        case "export" if options.to:
+            sweep_commands.export_trainings(options.study, options.runs, options.to, options.at)
         case "export":
             sweep_commands.export(options.study, options.runs, options.file)
         case "import":

@@ -5,13 +5,14 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sqlalchemy as sa
 from rich.console import Console
 from sqlalchemy import Connection
 
+from jobs.artifacts import Artifacts, FolderArtifacts, WaitingArtifacts, open_artifacts
 from jobs.artifacts.keys import DATABASE
 from jobs.cli.status_table import status_json, status_table
 from jobs.experiment.experiment import Experiment
@@ -45,6 +46,7 @@ class Sweep:
     experiment: Experiment
     settings: Settings
     database: Database
+    artifacts: Artifacts | None  # of the study, if it is known where they are
 
     def status(self) -> SweepStatus:
         return sweep_status(self.database, self.experiment.study_name)
@@ -80,6 +82,24 @@ def export(study: str | None, runs: Path, file: Path) -> None:
         say(f"study {name} written to {file}")
 
 
+def export_trainings(study: str | None, runs: Path, tracker: str, place: str | None) -> None:
+    """Gives the trainings that have ended to another program; what that has already is not given again."""
+    from jobs.report.trackers import csv_files, mlflow_server, tensorboard_files  # noqa: PLC0415
+    from jobs.report.trackers.runs import read_runs  # noqa: PLC0415
+
+    with _open(study, runs, read_only=True) as sweep:
+        name, trainings = sweep.experiment.study_name, read_runs(sweep.experiment, sweep.database, sweep.artifacts)
+        if tracker == "mlflow":
+            place = place or os.environ.get("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+            count = mlflow_server.write_runs(trainings, name, place)
+        else:
+            place = place or f"{name}-{tracker}"
+            write = csv_files.write_runs if tracker == "csv" else tensorboard_files.write_runs
+            count = write(trainings, Path(place))
+        lacking = "" if sweep.artifacts else "; losses and final trainings lie at ARTIFACTS_URL, which is not set"
+        say(f"{place}: {count} trainings of study {name} written{lacking}")
+
+
 def import_(file: Path) -> None:
     url = os.environ.get("DATABASE_URL")
     if not url:
@@ -91,7 +111,7 @@ def import_(file: Path) -> None:
 
 def _watch(sweep: Sweep) -> None:
     interrupt.listen()
-    patient = Sweep(sweep.experiment, sweep.settings, Database.of(sweep.settings, read_only=True))
+    patient = replace(sweep, database=Database.of(sweep.settings, read_only=True))
     with Display(sweep.settings.log_format) as display:
         while True:
             status = patient.status()
@@ -110,15 +130,21 @@ def _open(study: str | None, runs: Path, *, read_only: bool = False) -> Iterator
         ConfigurationError: there is none of that name, or more than one to choose from.
 
     """
-    url = os.environ.get("DATABASE_URL")
-    local = not url
-    url = url or local_database(runs, _local_study(study, runs))
-    settings = read_settings(database_url=url, artifacts_url=str(runs))
+    url, artifacts_url = os.environ.get("DATABASE_URL"), os.environ.get("ARTIFACTS_URL")
+    folder = None if url else _local_study(study, runs)
+    url = url or local_database(runs, folder or "")
+    settings = read_settings(database_url=url, artifacts_url=artifacts_url or str(runs))
     database = Database.of(settings, PATIENCE, read_only=read_only)
     if is_sqlite(url) and not Path(database.place).is_file():  # looking would make one
         raise ConfigurationError(f"DATABASE_URL={url}: no such file")
     try:
-        yield Sweep(_find(database, study, sole_one=local or study is None), settings, database)
+        experiment = _find(database, study, sole_one=folder is not None or study is None)
+        artifacts: Artifacts | None = None
+        if folder is not None:
+            artifacts = FolderArtifacts(runs / folder)
+        elif artifacts_url:
+            artifacts = WaitingArtifacts(open_artifacts(settings), PATIENCE).under(experiment.study_name)
+        yield Sweep(experiment, settings, database, artifacts)
     finally:
         database.close()
 

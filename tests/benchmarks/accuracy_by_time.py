@@ -12,6 +12,8 @@ with the settings of `--set` divided by semicolons, compares changed recipes in 
 
     --epochs 5 --change 'mirrored by chance=training.augmentation.alternatingFlip=false'
 
+and `--set` changes a field of all recipes.
+
 `--epochs` gives each recipe so many in place of a time, where all of them cost the same. Two processes of one thread each
 (`OMP_NUM_THREADS=1`), with different `--seeds` and one file of runs, get more done on two cores than one after the other.
 """
@@ -200,6 +202,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data", type=Path, help="folder with cifar-10-batches-bin; default: download")
     parser.add_argument("--title", help="what the images are called")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a field of all recipes")
     parser.add_argument("--change", action="append", default=[], metavar="NAME=SETTINGS", help="a changed recipe")
     parser.add_argument("--only", metavar="NAME", help="train one of the recipes, and show what is done of the others")
     parser.add_argument("--runs", type=Path, help="file that keeps what is done")
@@ -209,12 +212,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")  # in what each training computes
     images = [f"data.path={options.data}"] if options.data else []
     images += [f"data.title={options.title}"] if options.title else []
-    recipes = {"fast": load_experiment("fast", None, images)}
+    given = [*images, *options.set]
+    recipes = {"fast": load_experiment("fast", None, given)}
     for change in options.change:
         name, _, settings = change.partition("=")
-        recipes[name] = load_experiment("fast", None, [*images, *settings.split(";")])
+        recipes[name] = load_experiment("fast", None, [*given, *settings.split(";")])
     if not options.change:
-        recipes["published recipe"] = load_experiment("paper", None, [*images, *PUBLISHED])
+        recipes["published recipe"] = load_experiment("paper", None, [*given, *PUBLISHED])
 
     device = select_device(options.device)
     raw, runs = read_source(recipes["fast"].data), read_runs(options.runs)

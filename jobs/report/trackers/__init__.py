@@ -1,0 +1,1 @@
+"""What other programs that show trainings get of a study."""
