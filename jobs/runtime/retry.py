@@ -24,6 +24,17 @@ FIRST_ANSWER_SECONDS = 45
 _answered: set[str] = set()  # the services that have answered this process
 
 
+@dataclass
+class Outages:
+    """The times at which a service did not answer, and how long they lasted."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+
+OUTAGES = Outages()  # of this process
+
+
 class OutageTooLong(Failure):
     """A service could not be reached for longer than a process waits."""
 
@@ -53,13 +64,16 @@ class Patience:
                 be a mistake in the configuration.
 
         """
-        started = told = time.monotonic()
+        started = told = counted = time.monotonic()
         pause, failed, service = FIRST_PAUSE, False, service or place
         while True:
             try:
                 result = action()
             except Unreachable as error:
                 now = time.monotonic()
+                OUTAGES.count += not failed
+                OUTAGES.seconds += now - counted
+                counted = now
                 doubtful = error.doubtful and service not in _answered
                 deadline = min(self.deadline_seconds, FIRST_ANSWER_SECONDS) if doubtful else self.deadline_seconds
                 if now - started > deadline:
@@ -72,6 +86,7 @@ class Patience:
             else:
                 _answered.add(service)
                 if failed:
+                    OUTAGES.seconds += time.monotonic() - counted
                     log.info("%s is back after %.1f s", place, time.monotonic() - started)
                 return result
             self._wait(pause * random.uniform(0.5, 1))  # so that not all come back at once

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
         description="Webhook of a chat, which `local` and `pipeline` tell of a run's end, its failure and warnings.",
     )
 
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port at which `pipeline` serves the sweep's numbers as OpenMetrics."
+    )
+
     lease_seconds: float = Field(60, gt=0, description="How long a worker keeps its slot without renewing the lease.")
     renewal_seconds: float = Field(RENEWAL_SECONDS, gt=0, description="Time between two renewals of a lease.")
     hang_seconds: float = Field(

@@ -99,6 +99,8 @@ def test_values_become_settings(everything: Rendered) -> None:
     assert "NOTIFY_URL" not in given
     (pipeline,) = [pod for _, pod in everything.pods() if component(pod) == "pipeline"]
     assert environment(pipeline)["NOTIFY_URL"] == {"secretKeyRef": {"name": "chat", "key": "address"}}
+    assert "METRICS_PORT" not in given
+    assert environment(pipeline)["METRICS_PORT"] == "9465"
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,13 @@ class Release:
             if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
         ]
 
+    def metrics(self) -> str:
+        """What the pipeline serves to Prometheus."""
+        (pod,) = self.running("pipeline")
+        return self.namespace.kubectl(
+            "get", "--raw", f"/api/v1/namespaces/{self.namespace.name}/pods/{pod}:9464/proxy/metrics"
+        )
+
     def jobs(self) -> dict[str, str]:
         """Each Job's condition, Complete or Failed, or nothing while it runs."""
         found = {}

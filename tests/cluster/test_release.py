@@ -60,8 +60,10 @@ def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Releas
 
 
 def test_upgrade_adds_trials_in_mid_sweep_and_after_the_end(release: Release) -> None:
-    release.install(experiment={**SHORT, "sweep": {"trials": 4, "epochs": 8, "earlyStopping": {"name": "none"}}})
+    experiment = {**SHORT, "sweep": {"trials": 4, "epochs": 8, "earlyStopping": {"name": "none"}}}
+    release.install(experiment=experiment, metrics={"enabled": True})
     release.until_half_way()
+    assert re.search(r'^resnet_sweep_trials\{(?=.*state="complete").*\} [1-4]\.0$', release.metrics(), re.MULTILINE)
     before = {pod["metadata"]["name"] for pod in release.pods("sweep")}
     release.upgrade(experiment={"sweep": {"trials": 7}})
     release.until_log_has(r"\d/7 trials settled", revision=2)

@@ -36,6 +36,10 @@ containers:
     args: {{ toJson .arguments }}
     env:
       {{- include "resnet-sweep.environment" . | nindent 6 }}
+    {{- if and (eq .component "pipeline") $.Values.metrics.enabled }}
+    ports:
+      - {name: metrics, containerPort: {{ $.Values.metrics.port }}}
+    {{- end }}
     resources:
       {{- include "resnet-sweep.resources" . | nindent 6 }}
     {{- if .heartbeat }}

@@ -29,6 +29,7 @@ from jobs.runners.kubernetes.manifests import is_live, job_state, read_stage_job
 from jobs.runners.kubernetes.stage_jobs import POLL_SECONDS, STAGES, StageFailed, Stages
 from jobs.runners.kubernetes.sweep_jobs import Workers
 from jobs.runners.kubernetes.watcher import Watcher
+from jobs.runners.metrics import Metrics, served
 from jobs.runtime import interrupt
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
@@ -72,8 +73,11 @@ def _run(
     watcher = Watcher(namespace, jobs["prepare"].release, settings.lease_seconds)
     in_cluster = Stages(namespace, watcher, jobs, revision, Patience(settings.outage_deadline_seconds))
     in_cluster.take_over(owner)
-    with Display(settings.log_format, live=False) as display:
-        pipeline = _Pipeline(experiment, settings, root, in_cluster, display)
+    with (
+        Display(settings.log_format, live=False) as display,
+        served(settings.metrics_port, experiment.study_name) as metrics,
+    ):
+        pipeline = _Pipeline(experiment, settings, root, in_cluster, display, metrics)
         try:
             tell(pipeline.to_the_end())
         finally:
@@ -88,9 +92,10 @@ class _Pipeline:
         root: Artifacts,
         stages: Stages,
         display: Display,
+        metrics: Metrics,
     ) -> None:
         self._experiment, self._settings = experiment, settings
-        self._stages, self._display = stages, display
+        self._stages, self._display, self._metrics = stages, display, metrics
         patience = Patience(settings.outage_deadline_seconds, self._beat)
         self._root = WaitingArtifacts(root, patience)
         self._study = self._root.under(experiment.study_name)
@@ -117,6 +122,7 @@ class _Pipeline:
 
     def _finish(self, stage: str, is_done: Callable[[], bool], show: Callable[[], None] = lambda: None) -> None:
         """Runs the stage's Job unless `is_done` says that its work is done."""
+        self._metrics.stage = stage
         if is_done():
             log.info("stage %s is done", stage)
             return
@@ -170,6 +176,7 @@ class _Pipeline:
 
     def _sweep(self) -> None:
         """Keeps workers at it until every trial and every confirmation is settled."""
+        self._metrics.stage = "sweep"
         status = self._status()
         if not status.unsettled:
             log.info("stage sweep is done: %s", status.line())
@@ -191,7 +198,8 @@ class _Pipeline:
         return self._database.read(lambda connection: count_claimable(connection, self._experiment.study_name))
 
     def _status(self) -> SweepStatus:
-        return sweep_status(self._database, self._experiment.study_name)
+        self._metrics.status = sweep_status(self._database, self._experiment.study_name)
+        return self._metrics.status
 
     # Final training and evaluation.
 

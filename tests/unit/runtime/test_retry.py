@@ -39,6 +39,17 @@ def test_action_is_tried_until_it_gets_through(caplog: pytest.LogCaptureFixture)
     assert last.startswith("database x at y:1 is back after ")
 
 
+def test_outages_are_counted_with_their_seconds(clock: Callable[[], float], monkeypatch: pytest.MonkeyPatch) -> None:
+    outages = retry.Outages()
+    monkeypatch.setattr(retry, "OUTAGES", outages)
+    for failures in (0, 4, 3):
+        started, before = clock(), outages.seconds
+        run(Failing(ArtifactsUnreachable("away"), failures))
+        assert outages.seconds - before == pytest.approx(clock() - started)
+    assert outages.count == 2
+    assert outages.seconds > 0
+
+
 def test_action_is_given_up_after_the_deadline() -> None:
     error = ArtifactsUnreachable("the disk is full")
     action, started = Failing(error), time.monotonic()
