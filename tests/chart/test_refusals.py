@@ -101,6 +101,7 @@ def test_a_wrong_value_is_refused_with_its_key(helm: Helm, path: str, value: obj
     ("values", "words"),
     [
         ({"storage": {"existingSecret": "bucket"}}, "storage.existingSecret=bucket: needs storage.url too"),
+        ({"kueue": {"partialAdmission": True}}, "kueue.partialAdmission=true: needs kueue.queueName"),
         ({"metrics": {"podMonitor": {"enabled": True}}}, "metrics.podMonitor.enabled=true: needs metrics.enabled=true"),
         ({"storage": {"endpoint": "https://minio:9000"}}, "storage.endpoint=https://minio:9000: only with storage.url"),
         ({"storage": {"region": "eu-west-1"}}, "storage.region=eu-west-1: only with storage.url"),

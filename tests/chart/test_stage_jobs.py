@@ -2,12 +2,13 @@ import hashlib
 import json
 from typing import Any
 
+import kubernetes_validate
 import pytest
 
 from jobs.cli.exit_codes import EXIT_CONFIGURATION, EXIT_STAGE_FAILED
 from jobs.cli.run_stage import STAGES_WITH_HEARTBEAT
 from jobs.runtime.interrupt import EXIT_INTERRUPTED
-from tests.support.helm import CHART, Helm, Rendered
+from tests.support.helm import CHART, KUBERNETES, Helm, Rendered
 
 STAGES = ["prepare", "sweep", "final-train", "evaluate"]
 
@@ -135,6 +136,35 @@ def test_large_numbers_stay_numbers(helm: Helm) -> None:
 def test_the_stages_wait_in_their_queue(everything: Rendered) -> None:
     queues = {job["metadata"]["labels"].get("kueue.x-k8s.io/queue-name") for job in everything.stages.values()}
     assert queues == {"gpus"}
+
+
+def test_kueue_may_admit_fewer_pods_where_that_is_allowed(helm: Helm, defaults: Rendered, everything: Rendered) -> None:
+    def of_kueue(rendered: Rendered) -> dict[str, set[str]]:
+        return {
+            stage: {name for name in job["metadata"].get("annotations", {}) if name.startswith("kueue.x-k8s.io/")}
+            for stage, job in rendered.stages.items()
+        }
+
+    fewer, as_few = "kueue.x-k8s.io/job-min-parallelism", "kueue.x-k8s.io/job-completions-equal-parallelism"
+    none: dict[str, set[str]] = {stage: set() for stage in STAGES}
+    assert of_kueue(defaults) == none
+    assert of_kueue(everything) == none | {"sweep": {fewer, as_few}, "final-train": {fewer}}
+    assert everything.stages["sweep"]["metadata"]["annotations"][fewer] == "1"
+    alone = helm.render("--set=kueue.queueName=gpus,kueue.partialAdmission=true,worker.count=1")
+    assert of_kueue(alone) == none  # Kueue refuses a Job that could not have fewer
+
+
+def test_gpus_come_by_claims_where_a_template_is_named(helm: Helm, defaults: Rendered) -> None:
+    claimed = helm.render("--set=gpu.resourceClaimTemplate=one-gpu,prepare.resources.requests.cpu=1")
+    for stage in ("sweep", "final-train", "evaluate"):
+        assert "nvidia.com/gpu" in container(defaults, stage)["resources"]["limits"]
+        assert "nvidia.com/gpu" not in container(claimed, stage)["resources"].get("limits", {})
+        assert container(claimed, stage)["resources"]["claims"] == [{"name": "gpus"}]
+        pod = claimed.stages[stage]["spec"]["template"]["spec"]
+        assert pod["resourceClaims"] == [{"name": "gpus", "resourceClaimTemplateName": "one-gpu"}]
+    assert "resourceClaims" not in claimed.stages["prepare"]["spec"]["template"]["spec"]
+    for document in claimed.documents:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
 def test_the_data_volume_is_mounted_where_data_is_prepared(everything: Rendered) -> None:

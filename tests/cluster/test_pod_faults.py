@@ -55,6 +55,22 @@ def test_one_worker_frozen_for_a_while_and_then_one_for_good(release: Release) -
     release.check(trials)
 
 
+def test_quota_taken_away_and_half_of_it_given_back(release: Release) -> None:
+    """As Kueue does it: the sweep's Job is suspended, and resumed with fewer workers in all."""
+    release.install(experiment=EXPERIMENT, worker={"count": 2})
+    release.until_all_work()
+    (job,) = (name for name in release.jobs() if name.startswith(f"{NAME}-sweep-"))
+    patch = ("patch", "job", job, "--type=merge", "--patch")
+    release.namespace.kubectl(*patch, '{"spec": {"suspend": true}}')
+    release.until("no worker", lambda: not release.pods("sweep"))
+    release.namespace.kubectl(*patch, '{"spec": {"suspend": false, "parallelism": 1, "completions": 1}}')
+    log = release.until_done()
+    assert len(release.pods("sweep")) == 1
+    assert [name for name in release.jobs() if name.startswith(f"{NAME}-sweep-")] == [job]
+    assert "WARNING" not in log, log
+    release.check(TRIALS)
+
+
 @pytest.mark.alone
 def test_node_drained_and_its_kubelet_and_the_api_server_restarted(release: Release, cluster: Cluster) -> None:
     release.install(experiment=EXPERIMENT)

@@ -21,6 +21,19 @@ ttlSecondsAfterFinished: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/*
+What lets Kueue admit a Job with fewer pods at once, (dict "root" $ "pods" NUMBER "fewer" BOOL); with "fewer" it has fewer in
+all as well, which suits workers, as each goes on until no trial is left.
+*/}}
+{{- define "resnet-sweep.partialAdmission" -}}
+{{- if and .root.Values.kueue.queueName .root.Values.kueue.partialAdmission (gt (int .pods) 1) -}}
+kueue.x-k8s.io/job-min-parallelism: "1"
+{{- if .fewer }}
+kueue.x-k8s.io/job-completions-equal-parallelism: "true"
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* A changed experiment makes another Job of a stage whose pods carry this. */}}
 {{- define "resnet-sweep.experimentChecksum" -}}
 checksum/experiment: {{ include "resnet-sweep.experiment" . | sha256sum }}

@@ -27,6 +27,10 @@ automountServiceAccountToken: true
 serviceAccountName: {{ $fullname }}
 automountServiceAccountToken: false
 {{- end }}
+{{- if and (gt (int .values.gpus) 0) $.Values.gpu.resourceClaimTemplate }}
+resourceClaims:
+  - {name: gpus, resourceClaimTemplateName: {{ $.Values.gpu.resourceClaimTemplate }}}
+{{- end }}
 {{ include "resnet-sweep.podSecurity" (dict) }}
 {{ include "resnet-sweep.scheduling" (dict "root" $ "training" .training "impatient" true) }}
 containers:
@@ -124,7 +128,9 @@ it shares so, unless it is told otherwise.
 
 {{- define "resnet-sweep.resources" -}}
 {{- $resources := deepCopy .values.resources -}}
-{{- if gt (int .values.gpus) 0 -}}
+{{- if and (gt (int .values.gpus) 0) .root.Values.gpu.resourceClaimTemplate -}}
+{{- $resources = set $resources "claims" (list (dict "name" "gpus")) -}}
+{{- else if gt (int .values.gpus) 0 -}}
 {{- $limits := set ($resources.limits | default dict) .root.Values.gpu.resourceName (int .values.gpus) -}}
 {{- $resources = set $resources "limits" $limits -}}
 {{- end -}}

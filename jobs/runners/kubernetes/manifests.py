@@ -17,6 +17,7 @@ INSTANCE = "app.kubernetes.io/instance"
 SPEC = "resnet-sweep/spec"  # label: hash of the spec, before the number of workers is fitted
 REVISION = "resnet-sweep/revision"  # annotation: of the release when the Job was made
 VALUES = "resnet-sweep/values"  # annotation: the block of the chart's values that shapes its pods
+LEAST_WORKERS = "kueue.x-k8s.io/job-min-parallelism"  # annotation: with fewer pods Kueue lets a Job wait
 ROUND = "resnet-sweep/round"  # annotation: how often a sweep was topped up, from 1
 HASH_LENGTH = 8
 
@@ -65,6 +66,8 @@ class StageJob:
         metadata["ownerReferences"] = [owner]
         if workers is not None:
             spec["completions"] = spec["parallelism"] = workers
+            if workers == 1:  # Kueue refuses a Job that could not have fewer
+                metadata["annotations"].pop(LEAST_WORKERS, None)
         return job
 
 

@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.runners.kubernetes.manifests import StageJob, failure_reason, job_state, read_stage_job, round_of
+from jobs.runners.kubernetes.manifests import (
+    LEAST_WORKERS,
+    StageJob,
+    failure_reason,
+    job_state,
+    read_stage_job,
+    round_of,
+)
 from jobs.runtime.errors import Failure
 
 OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "run1-stages", "uid": "7"}
@@ -38,6 +45,15 @@ def test_smaller_sweep_of_a_later_round_is_the_same_spec_under_another_name() ->
     assert (round_of(first), round_of(second)) == (1, 2)
     assert second["metadata"]["ownerReferences"] == [OWNER]
     assert stage.manifest == manifest()
+
+
+def test_worker_that_is_alone_is_not_offered_to_kueue_in_part() -> None:
+    """Kueue refuses a Job that could not have fewer pods than it asks for."""
+    partial = manifest()
+    partial["metadata"]["annotations"] = {LEAST_WORKERS: "1"}
+    stage = StageJob("sweep", partial)
+    offered = [LEAST_WORKERS in stage.build(OWNER, 1, 1, workers)["metadata"]["annotations"] for workers in (8, 2, 1)]
+    assert offered == [True, True, False]
 
 
 def test_workers_and_their_processes_are_read_from_the_manifest() -> None:
