@@ -1,5 +1,6 @@
 """What cannot be is refused before anything is installed, in words."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tests.support.helm import Helm, Refused, one_line
 SECTIONS = [
     "", "image", "worker", "worker.resources", "finalTrain", "evaluate", "prepare", "pipeline", "gpu",
     "scheduling", "scheduling.training", "scheduling.other", "scheduling.training.affinity", "scratch", "scratch.volume",
-    "data", "data.volume", "kueue", "lease", "database", "storage", "storage.caBundle", "postgresql",
+    "data", "data.volume", "kueue", "metrics", "metrics.podMonitor", "notify", "lease", "database", "storage", "storage.caBundle", "postgresql",
     "postgresql.persistence", "minio", "minio.persistence", "networkPolicy", "networkPolicy.dns",
     "networkPolicy.database", "networkPolicy.storage", "dashboard",
     "serviceAccount",
@@ -185,3 +186,14 @@ def test_a_study_does_not_take_the_folder_of_the_data_sets(helm: Helm) -> None:
     assert words in refusal(helm, at("experiment.study.name", "datasets"))
     with pytest.raises(Refused, match=words):
         helm.render(release="datasets")
+
+
+def test_experiment_that_no_config_map_holds_is_refused_with_its_size(helm: Helm) -> None:
+    configurations = [
+        {"lr": 0.1 + n / 10**9, "optimizer": "sgd", "dropout": 0.25, "batchSize": 64} for n in range(15_000)
+    ]
+    sweep = {"sampler": {"name": "manual"}, "configurations": configurations}
+    message = refusal(helm, {"experiment": {"sweep": sweep | {"trials": len(configurations)}}})
+    assert re.search(r"experiment: \d{6,7} bytes, at most 900000, as a ConfigMap holds it; divide sweep", message)
+    fewer = sweep | {"configurations": configurations[:5000], "trials": 5000}
+    assert "configurations" in helm.render(values={"experiment": {"sweep": fewer}}).experiment_file()
