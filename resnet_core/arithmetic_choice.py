@@ -113,7 +113,7 @@ def _choose_on_cpu(network: NetworkConfig, image_size: int, batch_size: int, clo
     if norm is not None:
         way = replace(plain, grouped_batch_norm=True)
         chosen = replace(chosen, grouped_batch_norm=gains(norm, way, "torch's batch norm", "by groups of pixels"))
-    return replace(chosen, reason="; ".join(why))
+    return replace(chosen, reason=f"measured here: {'; '.join(why)}")
 
 
 def _choose_precision(

@@ -83,7 +83,9 @@ def run(model: str, images: list[Path], *, top: int | None, device: str | None, 
 def _read_model(artifacts: Artifacts, device: torch.device) -> TrainedModel:
     folder = next((f for f in (artifacts.under(MODEL), artifacts) if f.exists(DESCRIPTION)), None)
     if folder is None and not artifacts.listing(""):
-        raise NotAModel(f"{artifacts.location}: no model: nothing is there")
+        local = Path("runs") / artifacts.location
+        hint = f"; did you mean {local}?" if local.is_dir() else ""
+        raise NotAModel(f"{artifacts.location}: no model: nothing is there{hint}")
     if folder is None:
         words = f"neither {MODEL}/{DESCRIPTION} nor {DESCRIPTION}; a result has its model when it is evaluated"
         raise NotAModel(f"{artifacts.location}: not a model: {words}")

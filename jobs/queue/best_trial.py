@@ -68,6 +68,6 @@ def _tell(status: SweepStatus, best: TrialStatus) -> None:
         log.warning("no confirmation is complete: %s is taken, the first place of the sweep, unconfirmed", best.name)
         return
     log.info(
-        "%s is taken, place %d of the sweep with %.4f: the mean of its confirmations is %.4f (%d of them)",
-        *(best.name, winner.rank, best.accuracy, winner.mean, len(winner.accuracies)),
+        "%s is taken, place %d of the sweep with %s: the mean of its confirmations is %s (%d of them)",
+        *(best.name, winner.rank, status.percent(best.accuracy), status.percent(winner.mean), len(winner.accuracies)),
     )

@@ -78,4 +78,5 @@ def test_json_lines_have_study_stage_worker_trial_and_epoch_as_fields(
         }
         for line in lines
     ]
-    assert [line["epoch"] for line in lines if "epoch" in line] == [1, 2, 3]
+    epochs_told = [line["epoch"] for line in lines if "epoch" in line]
+    assert (epochs_told[0], epochs_told[-1]) == (1, 3)  # those in between if they take long

@@ -145,9 +145,15 @@ def test_place_that_is_neither_folder_nor_bucket_is_wrong_configuration(capsys: 
     )
 
 
-def test_folder_without_a_model_is_named(capsys: Capture, tmp_path: Path, digit_files: list[Path]) -> None:
+def test_folder_without_a_model_is_named(
+    capsys: Capture, tmp_path: Path, digit_files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     nowhere = tmp_path / "nowhere"
     assert refused(capsys, 1, nowhere, digit_files[0]) == f"{nowhere}: no model: nothing is there"
+    monkeypatch.chdir(tmp_path)
+    Path("runs/mine").mkdir(parents=True)
+    hint = "no model: nothing is there; did you mean runs/mine?"
+    assert refused(capsys, 1, Path("mine"), digit_files[0]) == f"mine: {hint}"
     (tmp_path / "experiment.yaml").touch()
     assert refused(capsys, 1, tmp_path, digit_files[0]) == (
         f"{tmp_path}: not a model: neither model/model.json nor model.json; a result has its model when it is evaluated"

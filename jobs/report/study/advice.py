@@ -21,12 +21,14 @@ MOST_EDGES = 2  # that are named
 ENOUGH_IMAGES = 5_000  # to test on
 MORE_SEEDS = 3
 MANY_OF_A_CLASS = 500  # training images
+ANEW = "As a study of its own, by the same command with"
+LONGEST_NAME = 63  # of a study
 FAR_BELOW = 0.2  # the accuracy of a class below that of all
 
 
 @dataclass(frozen=True)
 class Hint:
-    """A sentence or two, and the option of the command with which it can be followed in the same study."""
+    """A sentence or two, and the options of the command with which it can be followed."""
 
     words: str
     option: Markup | None = None
@@ -79,7 +81,10 @@ def _weakest_class(results: StudyResults) -> list[Hint]:
     share, name, images = min(tested)
     if share > test.accuracy - FAR_BELOW:
         return []
-    return [Hint(f"Images of {name}, the weakest class: {round(share * images)} of {images:,} were recognised.")]
+    of_seed = f" by the network of seed {results.metrics.chosen}" if len(results.metrics.seeds) > 1 else ""
+    return [
+        Hint(f"Images of {name}, the weakest class: {round(share * images)} of {images:,} were recognised{of_seed}.")
+    ]
 
 
 def _edges(results: StudyResults) -> list[Hint]:
@@ -130,8 +135,9 @@ def _seeds(results: StudyResults, cost: Cost) -> list[Hint]:
     if metrics.accuracy.low is None or metrics.accuracy.high is None:
         return [
             Hint(
-                f"More seeds: a new study with finalTrain.seeds={MORE_SEEDS} tells how much of the result is the seed, "
-                f"for some {duration(3600 * each * (MORE_SEEDS - 1))} more of final training."
+                f"More seeds: {MORE_SEEDS} tell how much of the result is the seed, for some "
+                f"{duration(3600 * each * (MORE_SEEDS - 1))} more of final training. {ANEW}",
+                _of_seeds(results, MORE_SEEDS),
             )
         ]
     half = (metrics.accuracy.high - metrics.accuracy.low) / 2
@@ -139,10 +145,17 @@ def _seeds(results: StudyResults, cost: Cost) -> list[Hint]:
     narrower = half * math.sqrt(seeds / wanted) * stdtrit(wanted - 1, 0.975) / stdtrit(seeds - 1, 0.975)
     return [
         Hint(
-            f"More seeds: {wanted} in place of {seeds}, in a new study, would narrow the interval of the mean from "
-            f"± {points(half, images)} to about ± {points(narrower, images)} points."
+            f"More seeds: {wanted} in place of {seeds} would narrow the interval of the mean from "
+            f"± {points(half, images)} to about ± {points(narrower, images)} points. {ANEW}",
+            _of_seeds(results, wanted),
         )
     ]
+
+
+def _of_seeds(results: StudyResults, seeds: int) -> Markup:
+    ending = f"-{seeds}-seeds"
+    name = results.experiment.study_name[: LONGEST_NAME - len(ending)].rstrip("-") + ending
+    return Markup(f"--set study.name={name} --set finalTrain.seeds={seeds}")
 
 
 def _images(results: StudyResults) -> list[Hint]:

@@ -31,8 +31,7 @@ class Answer:
     """
 
     accuracy: float
-    interval: tuple[float, float]
-    interval_of: str  # what the interval covers, in a few words
+    intervals: dict[str, tuple[float, float]]  # by what each covers, in a few words
     tried: str
     found: str
     sure: str
@@ -41,7 +40,9 @@ class Answer:
 def answer(results: StudyResults) -> Answer:
     metrics, test, seeds = results.metrics, results.metrics.test, len(results.metrics.seeds)
     tried = _tried(results.experiment, results.status)
-    chosen = _choice(results.experiment, results.status) + _beside_guessing(metrics)
+    chosen = _choice(results.experiment, results.status)
+    guessing, hopeful = _beside_guessing(metrics)
+    of_images = "from the number of test images"
     accuracy = percent(test.accuracy, test.images)
     low, high = (percent(end, test.images) for end in test.accuracy_interval)
     epochs = results.experiment.final_train.epochs
@@ -50,36 +51,36 @@ def answer(results: StudyResults) -> Answer:
     if seeds == 1:
         right = round(test.accuracy * test.images)
         found += f", it classifies {right:,} of {test.images:,} test images correctly: {accuracy}."
-        sure = (
+        sure = guessing + (
             f"From the number of test images alone, the true accuracy lies between {low} and {high} "
             "(95 %, Wilson). This is one training with one seed; how much another seed would change was not measured."
         )
-        return Answer(
-            test.accuracy,
-            metrics.interval,
-            "from the number of test images",
-            tried,
-            found,
-            sure + chosen,
-        )
+        return Answer(test.accuracy, {of_images: metrics.interval}, tried, found, sure + chosen + hopeful)
     mean = metrics.accuracy.mean
     average = f"{percent(mean, test.images)} of {test.images:,} test images"
     found += f" with {seeds} seeds, it classifies {average} correctly on average."
     lowest, highest = (percent(end, test.images) for end in metrics.interval)
-    sure = (
+    sure = guessing + (
         f"The trainings differ in their seed alone; by Student's t distribution their mean lies between "
         f"{lowest} and {highest} (95 %). The network that is kept is that of seed {metrics.chosen}, "
         f"chosen by {_chosen_by(results)}: {accuracy}, which the number of "
         f"test images alone leaves open from {low} to {high}."
     )
-    return Answer(mean, metrics.interval, f"over {seeds} seeds", tried, found, sure + chosen)
+    intervals = {
+        f"over {seeds} seeds": metrics.interval,
+        f"{of_images}, of seed {metrics.chosen}": test.accuracy_interval,
+    }
+    return Answer(mean, intervals, tried, found, sure + chosen + hopeful)
 
 
-def _beside_guessing(metrics: MetricsDocument) -> str:
-    guessed = max(map(sum, metrics.test.confusion)) / metrics.test.images
-    share = percent(guessed, metrics.test.images)
-    said = f" Naming the most frequent class every time would be right for {share}"
-    return f"{said}: this may be no better than that." if metrics.interval[0] <= guessed else f"{said}."
+def _beside_guessing(metrics: MetricsDocument) -> tuple[str, str]:
+    """What is to be said first, if the network may have learned nothing, and what is to be said last if not."""
+    test = metrics.test
+    guessed = max(map(sum, test.confusion)) / test.images
+    said = f"naming the most frequent class every time would be right for {percent(guessed, test.images)}"
+    if min(metrics.interval[0], test.accuracy_interval[0]) <= guessed:
+        return f"With {test.images:,} test images this cannot be told from guessing: {said}. ", ""
+    return "", f" N{said[1:]}."
 
 
 def _tried(experiment: Experiment, status: SweepStatus) -> str:

@@ -93,8 +93,14 @@ def _luck(status: SweepStatus) -> str:
     value = first.trial.accuracy or 0.0
     said = f"The first place of the sweep, trial {first.trial.number}, had {status.percent(value)} there"
     said += f" and has {status.percent(first.mean)} on average when trained again: "
-    luck = points(value - first.mean, status.validation_images)
-    said += f"{luck} percentage points of it were luck." if value > first.mean else "none of it was luck."
+    luck, images = value - first.mean, status.validation_images
+    said += f"{points(luck, images)} percentage points of it were luck" if luck > 0 else "none of it was luck"
+    open_by = 0.0 if images is None else wilson_half_width(value, images)
+    said += (
+        f", less than the {points(open_by, images)} that {images:,} validation images leave open."
+        if 0 < luck < open_by
+        else "."
+    )
     if winner.rank == 1:
         return f"{said} It was taken: its mean is {best}."
     return f"{said} {taken}"

@@ -42,6 +42,8 @@ def write_report(artifacts: Artifacts, results: StudyResults) -> None:
         section: [save_figure(artifacts, FIGURES, figure) for figure in group]
         for section, group in study_figures(results).items()
     }
+    mistakes, confusion = read_mistakes(artifacts), results.metrics.test.confusion
+    wrong = sum(sum(row) - row[label] for label, row in enumerate(confusion))
     values = {
         "experiment": results.experiment,
         "metrics": results.metrics,
@@ -60,7 +62,8 @@ def write_report(artifacts: Artifacts, results: StudyResults) -> None:
         "other_than": stands_in_for(results.experiment.data.source, results.metrics.dataset),
         "layers": layer_rows(results),
         "pairs": confused_pairs(results)[:MOST_PAIRS],
-        "mistakes": read_mistakes(artifacts),
+        "mistakes": mistakes,
+        "all_mistakes": len(mistakes) == wrong,
         "reproduction": reproduction(results.experiment),
         "figures": figures,
         "fewest_trials": FEWEST_TRIALS,

@@ -1,6 +1,7 @@
 """How far a final training is: its epochs, its checkpoint, and if asked for the weights of its best epoch."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -26,6 +27,8 @@ from resnet_core.training_state import Checkpoint
 
 log = logging.getLogger(__name__)
 
+LINE_SECONDS = 10  # between two lines of the log, where epochs are shorter
+
 
 class Progress:
     """The progress with one seed, which checkpoints hold, so that a later process can continue."""
@@ -42,6 +45,7 @@ class Progress:
         self._out, self._checkpoints = out, checkpoints
         self._config, self._seed, self._validation_images = config, seed, validation_images
         self._best: dict[str, Any] | None = None
+        self._told = float("-inf")
         self.epochs: list[EpochResult] = []
         # What the training computes in. Of one that version 0.1.0 has finished nobody knows; float32 is always right.
         self.precision = "float32"
@@ -71,7 +75,7 @@ class Progress:
 
     @logs.context()
     def on_epoch(self, result: EpochResult, evaluated: ResNet) -> None:
-        """Keeps the weights of the best epoch if they are selected, and logs the epoch."""
+        """Keeps the weights of the best epoch if they are selected, and logs the epoch now and then, and the last."""
         logs.add_context(epoch=result.epoch)
         self.epochs.append(result)
         accuracy = result.validation_accuracy
@@ -80,11 +84,19 @@ class Progress:
             weights = {name: tensor.to("cpu", copy=True) for name, tensor in evaluated.state_dict().items()}
             self._best = {"epoch": result.epoch, "accuracy": accuracy, "weights": weights}
         self._out.write_text(EPOCHS, epochs_text(self.epochs))
+        now = time.monotonic()
+        if now - self._told >= LINE_SECONDS or result.epoch == self._config.epochs:
+            self._told = now
+            self._tell(result)
+
+    def _tell(self, result: EpochResult) -> None:
+        accuracy = result.validation_accuracy
         name = f"epoch {result.epoch}/{self._config.epochs}"
         name += "" if self._config.seeds == 1 else f" with seed {self._seed}"
         validation = "" if accuracy is None else f", validation accuracy {percent(accuracy, self._validation_images)}"
         loss, seconds, left = result.train_loss, result.seconds, self._config.epochs - result.epoch
         after = f", about {duration(left * fmean(epoch.seconds for epoch in self.epochs))} left" if left else ""
+        after += " with this seed" if after and self._config.seeds > 1 else ""
         log.info("final training %s: training loss %.4f%s, %.1f s%s", name, loss, validation, seconds, after)
 
     def chosen_weights(self, trained: ResNet) -> dict[str, torch.Tensor]:

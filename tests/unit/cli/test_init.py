@@ -57,6 +57,7 @@ def test_folder_is_looked_at_and_the_next_command_said(tmp_path: Path, capsys: p
     assert main(["init", "--data", str(folder), "--file", str(file)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{file}: 12 images in 2 classes, no test part: a fifth is set aside",
+        "8 to train on, 2 to choose by, 2 to test: so many tell the accuracy to about ± 33 points",
         f"next: resnet-sweep local --config {file}",
     ]
     tree = yaml.safe_load(file.read_text())

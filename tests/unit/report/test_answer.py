@@ -63,10 +63,11 @@ def test_advice_follows_from_the_numbers() -> None:
     assert "The same command again with --set 'sweep.confirm={trials: 3, seeds: 3}'" in said(
         searched([0.8, 0.8, 0.799, 0.3])
     )
-    assert "More seeds: a new study with finalTrain.seeds=3" in late
-    assert "More seeds: 6 in place of 3, in a new study, would narrow the interval" in said(
-        searched([0.8, 0.5], seeds=3)
-    )
+    assert "More seeds: 3 tell how much of the result is the seed" in late
+    assert "--set study.name=quick-3-seeds --set finalTrain.seeds=3" in late
+    narrower = said(searched([0.8, 0.5], f"study.name={'a' * 63}", seeds=3))
+    assert "More seeds: 6 in place of 3 would narrow the interval" in narrower
+    assert f"--set study.name={'a' * 55}-6-seeds --set finalTrain.seeds=6" in narrower
     assert "More training images: there are some 100 of each class" in late
     assert "More test images: 300 tell the accuracy of one network to about ± 5.3 points" in late
 
@@ -121,7 +122,14 @@ def test_equal_values_and_guessing_are_called_by_their_names() -> None:
     assert answer(good).sure.endswith(" Naming the most frequent class every time would be right for 10.0 %.")
     test = good.metrics.test.model_copy(update={"accuracy": 0.12, "accuracy_interval": (0.09, 0.16)})
     poor = replace(good, metrics=good.metrics.model_copy(update={"test": test}))
-    assert answer(poor).sure.endswith("would be right for 10.0 %: this may be no better than that.")
+    guessing = (
+        "With 300 test images this cannot be told from guessing: naming the most frequent class every time would "
+    )
+    assert answer(poor).sure.startswith(guessing + "be right for 10.0 %. ")
+    several = searched([0.8, 0.5], seeds=3)  # whose mean is sure, and the network that is kept is not
+    unsure = replace(several, metrics=several.metrics.model_copy(update={"test": test}))
+    assert answer(unsure).sure.startswith(guessing)
+    assert list(answer(unsure).intervals) == ["over 3 seeds", "from the number of test images, of seed 0"]
 
 
 def test_a_class_far_below_the_others_is_named() -> None:
