@@ -19,7 +19,7 @@ def training_curves(
     seeds: Sequence[Sequence[EpochResult]], chosen: int = 0, validation_images: int | None = None
 ) -> list[Exhibit]:
     """The loss and the accuracy by epoch, of the augmented training images and of the clean validation images."""
-    several = f"; thick: seed {chosen}, whose weights go out, thin: the other seeds" if len(seeds) > 1 else ""
+    several = f"; thick: seed {chosen}, whose network is kept, thin: the other seeds" if len(seeds) > 1 else ""
     validated = all(e.validation_loss is not None for epochs in seeds for e in epochs)
     of = "Training (augmented) and validation" if validated else "Training (augmented)"
     losses = [

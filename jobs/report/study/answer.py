@@ -42,7 +42,6 @@ def answer(results: StudyResults) -> Answer:
     tried = _tried(results.experiment, results.status)
     chosen = _choice(results.experiment, results.status)
     guessing, hopeful = _beside_guessing(metrics)
-    of_images = "from the number of test images"
     accuracy = percent(test.accuracy, test.images)
     low, high = (percent(end, test.images) for end in test.accuracy_interval)
     epochs = results.experiment.final_train.epochs
@@ -55,7 +54,9 @@ def answer(results: StudyResults) -> Answer:
             f"From the number of test images alone, the true accuracy lies between {low} and {high} "
             "(95 %, Wilson). This is one training with one seed; how much another seed would change was not measured."
         )
-        return Answer(test.accuracy, {of_images: metrics.interval}, tried, found, sure + chosen + hopeful)
+        return Answer(
+            test.accuracy, {"from the number of test images": metrics.interval}, tried, found, sure + chosen + hopeful
+        )
     mean = metrics.accuracy.mean
     average = f"{percent(mean, test.images)} of {test.images:,} test images"
     found += f" with {seeds} seeds, it classifies {average} correctly on average."
@@ -68,7 +69,7 @@ def answer(results: StudyResults) -> Answer:
     )
     intervals = {
         f"over {seeds} seeds": metrics.interval,
-        f"{of_images}, of seed {metrics.chosen}": test.accuracy_interval,
+        f"from the test images, seed {metrics.chosen}": test.accuracy_interval,
     }
     return Answer(mean, intervals, tried, found, sure + chosen + hopeful)
 

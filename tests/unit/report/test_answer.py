@@ -129,7 +129,7 @@ def test_equal_values_and_guessing_are_called_by_their_names() -> None:
     several = searched([0.8, 0.5], seeds=3)  # whose mean is sure, and the network that is kept is not
     unsure = replace(several, metrics=several.metrics.model_copy(update={"test": test}))
     assert answer(unsure).sure.startswith(guessing)
-    assert list(answer(unsure).intervals) == ["over 3 seeds", "from the number of test images, of seed 0"]
+    assert list(answer(unsure).intervals) == ["over 3 seeds", "from the test images, seed 0"]
 
 
 def test_a_class_far_below_the_others_is_named() -> None:
