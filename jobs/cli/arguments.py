@@ -165,7 +165,13 @@ def _add_results(commands: Commands) -> None:
     result.add_argument("result", metavar="RESULT", help="a study's folder, or s3://bucket/prefix/study")
     predict = commands.add("predict")
     predict.add_argument("model", metavar="MODEL", help="a study's folder, its model/ or final/seed-0/, or s3://…")
-    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a file, or a folder of them")
+    predict.add_argument(
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="a file, or a folder of them; those of its training it knows too well",
+    )
     predict.add_argument("--top", type=int, metavar="K", help="classes for each image (3, or all there are)")
     predict.add_argument("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:1; default: DEVICE, else auto")
     predict.add_argument("--json", action="store_true", help="for programs: an object a line")

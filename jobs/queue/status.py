@@ -152,7 +152,7 @@ class SweepStatus:
         if self.winner is not None:
             parts.append(f"confirmed {self.percent(self.winner.mean)} ({self.winner.trial.name})")
         if self.seconds_left is not None:
-            parts.append(f"about {duration(self.seconds_left)} left")
+            parts.append(f"about {duration(self.seconds_left)} of the sweep left")
         if self.usage.gpu_hours:
             parts.append(f"{self.usage.gpu_hours:.2f} GPU-hours")
         return ", ".join(parts)

@@ -103,8 +103,20 @@ def _tried(experiment: Experiment, status: SweepStatus) -> str:
     said += f": {'; '.join(ends)}." if count > 1 else "."
     if status.confirmed:
         again = len(status.confirmed)
-        said += f" The {again} best were trained again, since a first place may be luck." if again > 1 else ""
+        said += (
+            f" The {again} best{_ties(status)} were trained again, since a first place may be luck."
+            if again > 1
+            else ""
+        )
     return said
+
+
+def _ties(status: SweepStatus) -> str:
+    """Whether others had the value of the last that was trained again."""
+    ranked, last = ranking(status.trials), max(one.rank for one in status.confirmed)
+    value = ranked[last - 1].accuracy
+    after = sum(trial.accuracy == value for trial in ranked[last:])
+    return f" ({after} more had the value of the last of them, and began later)" if after else ""
 
 
 def _choice(experiment: Experiment, status: SweepStatus) -> str:

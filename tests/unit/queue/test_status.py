@@ -51,7 +51,7 @@ def test_time_left_is_what_the_settled_trials_took_over_those_that_run_at_once()
     assert status.seconds_left == (3 * 75 + 50 + 0) / 2
     assert status.line() == (
         "3/8 trials settled, 3 waiting, 2 running, 1 complete, 1 stopped early, 1 cancelled, "
-        "best 90.00 % (trial 0), about 2 min left, 0.25 GPU-hours"
+        "best 90.00 % (trial 0), about 2 min of the sweep left, 0.25 GPU-hours"
     )
     assert SweepStatus([*settled, *waiting], NOTHING).seconds_left is None
     assert SweepStatus([*waiting, *running], NOTHING).seconds_left is None

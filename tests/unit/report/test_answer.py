@@ -132,6 +132,16 @@ def test_equal_values_and_guessing_are_called_by_their_names() -> None:
     assert list(answer(unsure).intervals) == ["over 3 seeds", "from the test images, seed 0"]
 
 
+def test_trials_that_tie_for_the_last_place_of_the_confirmation_are_told() -> None:
+    ran = [
+        Ran(accuracies=(0.1, own), parameters={"lr": 0.03, "dropout": n / 100}) for n, own in enumerate((0.8, 0.7, 0.7))
+    ]
+    confirm = experiment(SPACE, "sweep.trials=3", "sweep.confirm={trials: 2, seeds: 1}")
+    study = study_results(confirm, ran, confirmed=[(0.7,), (0.7,)])
+    told = "The 2 best (1 more had the value of the last of them, and began later) were trained again"
+    assert told in answer(study).tried
+
+
 def test_a_class_far_below_the_others_is_named() -> None:
     study = searched([0.8, 0.5])
     assert "weakest" not in said(study)
