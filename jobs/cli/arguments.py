@@ -213,9 +213,9 @@ def _add_stages(commands: Commands) -> None:
     pipeline = commands.add(
         "pipeline", which, more=". Runs in a release of the chart, which gives it all that it needs"
     )
-    pipeline.add_argument("--stages", type=Path, required=True, metavar="DIR", help="the stages' manifests")
+    pipeline.add_argument("--stages", type=Path, required=True, metavar="DIR", help="manifests of what it makes")
     pipeline.add_argument("--owner", required=True, metavar="CONFIGMAP", help="the jobs vanish together with it")
-    pipeline.add_argument("--revision", type=int, required=True, metavar="N", help="of the release")
+    pipeline.add_argument("--revision", required=True, metavar="HASH", help="of the release's values")
 
 
 def _study_options() -> argparse.ArgumentParser:

@@ -74,7 +74,7 @@ class _Schedule:
         }
         while len(self._outcome.faults) < MOST_FAULTS:
             time.sleep(self._draw.uniform(*PAUSE_SECONDS))
-            if self._release.jobs().get(f"{NAME}-pipeline-1"):
+            if self._release.outcome():
                 return
             kind = self._draw.choices(list(faults), weights=[3, 3, 2, 4, 3, 1, 1])[0]
             try:

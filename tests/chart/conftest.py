@@ -16,8 +16,8 @@ def defaults(helm: Helm) -> Rendered:
 
 @pytest.fixture(scope="session")
 def everything(helm: Helm) -> Rendered:
-    """Every feature on; with a database and a bucket of one's own."""
-    return helm.render(f"--values={EVERYTHING}")
+    """Helm's upgrade, which has a check before it, with every feature on, and a database and a bucket of one's own."""
+    return helm.render("--is-upgrade", f"--values={EVERYTHING}")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from jobs.experiment.core_yaml import parse_yaml
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment, load_experiment, preset_names
 from jobs.experiment.parameters import searchable_fields
-from tests.support.helm import Helm, Refused, Rendered
+from tests.support.helm import EVERYTHING, Helm, Refused, Rendered
 
 
 def load(rendered: Rendered, folder: Path) -> Experiment:
@@ -89,7 +89,7 @@ def test_what_is_written_from_the_model_is_up_to_date() -> None:
 
 
 def test_the_upgrade_check_sees_the_new_experiment(helm: Helm) -> None:
-    rendered = helm.render("--set=experiment.sweep.trials=24")
+    rendered = helm.render("--is-upgrade", f"--values={EVERYTHING}", "--set=experiment.sweep.trials=24")
     hook = rendered.one("ConfigMap", "run1-upgrade")
     assert hook["data"]["experiment.yaml"] == rendered.experiment_file()
 

@@ -6,7 +6,8 @@ import pytest
 from tests.support.helm import Helm, Rendered
 from tests.support.restricted import violations
 
-OURS = {"prepare", "sweep", "final-train", "evaluate", "pipeline", "test", "upgrade"}
+OF_UPGRADES = {"upgrade"}
+OURS = {"prepare", "sweep", "final-train", "evaluate", "pipeline", "test"} | OF_UPGRADES
 SERVICES = {"postgresql", "minio"}
 
 
@@ -15,9 +16,9 @@ def component(pod: dict[str, Any]) -> str:
 
 
 def test_every_component_is_there(defaults: Rendered, everything: Rendered, watched: Rendered) -> None:
-    assert {component(pod) for _, pod in defaults.pods()} == OURS | SERVICES
+    assert {component(pod) for _, pod in defaults.pods()} == OURS - OF_UPGRADES | SERVICES
     assert {component(pod) for _, pod in everything.pods()} == OURS | {"dashboard"}
-    assert {component(pod) for _, pod in watched.pods()} == OURS | SERVICES | {"dashboard"}
+    assert {component(pod) for _, pod in watched.pods()} == OURS - OF_UPGRADES | SERVICES | {"dashboard"}
 
 
 def test_every_pod_is_restricted(rendered: Rendered) -> None:
@@ -55,13 +56,15 @@ def test_only_the_pipeline_has_a_token(rendered: Rendered) -> None:
 def test_the_pipeline_may_do_what_it_does_and_no_more(rendered: Rendered) -> None:
     (role,) = rendered.kind("Role")
     rights = [(rule["resources"], rule.get("resourceNames"), rule["verbs"]) for rule in role["rules"]]
+    secrets = [(["secrets"], None, ["create"]), (["secrets"], sorted(rendered.secrets), ["get"])]
     assert rights == [
         (["jobs"], None, ["get", "list", "create", "delete"]),
-        (["jobs"], ["run1-pipeline-1"], ["patch"]),
+        (["jobs"], [rendered.pipeline["metadata"]["name"]], ["patch"]),
         (["pods"], None, ["get", "list", "delete"]),
         (["pods/status"], None, ["patch"]),
         (["events"], None, ["list"]),
         (["configmaps"], ["run1-stages"], ["get"]),
+        *(secrets if rendered.secrets else []),
     ]
     assert {document["kind"] for document in rendered.documents} & {"ClusterRole", "ClusterRoleBinding"} == set()
 

@@ -106,7 +106,7 @@ def test_hung_processes_are_found_by_the_age_of_their_heartbeats(helm: Helm, def
 def test_only_stages_have_long_to_save_their_progress(rendered: Rendered) -> None:
     seconds = {name: pod["spec"].get("terminationGracePeriodSeconds") for name, pod in rendered.pods()}
     assert {seconds[f"Job run1-{stage}"] for stage in STAGES} == {120}
-    assert seconds["Job run1-pipeline-1"] == 30
+    assert seconds[f"Job {rendered.pipeline['metadata']['name']}"] == 30
 
 
 def test_limits_of_time_are_set_where_asked_for(defaults: Rendered, everything: Rendered) -> None:
@@ -178,11 +178,12 @@ def test_the_data_volume_is_mounted_where_data_is_prepared(everything: Rendered)
 
 
 def test_the_pipeline_finds_the_stages_and_its_owner(rendered: Rendered) -> None:
-    pipeline = rendered.one("Job", "run1-pipeline-1")
+    pipeline = rendered.pipeline
     spec = pipeline["spec"]["template"]["spec"]
     assert spec["containers"][0]["args"] == [
         "pipeline", "--config", "/etc/resnet-sweep/experiment.yaml",
-        "--stages", "/etc/resnet-sweep/stages", "--owner", "run1-stages", "--revision", "1",
+        "--stages", "/etc/resnet-sweep/stages", "--owner", "run1-stages",
+        "--revision", pipeline["metadata"]["name"].removeprefix("run1-pipeline-"),
     ]  # fmt: skip
     rules = pipeline["spec"]["podFailurePolicy"]["rules"]
     assert rules[-1]["onExitCodes"]["values"] == [EXIT_STAGE_FAILED, EXIT_CONFIGURATION]

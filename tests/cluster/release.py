@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from jobs.artifacts import Artifacts, open_artifacts
 from jobs.artifacts.manifest import read_manifest, verify
 from jobs.runtime.settings import read_settings
@@ -38,6 +40,7 @@ EXPERIMENT: dict[str, Any] = {
 class Release:
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
+        self.pipelines: list[str] = []  # names of their Jobs, as Helm has printed them
         self._main_processes: dict[str, int] = {}  # by the names of their pods, which may be gone before they are
         images = namespace.cluster.images
         ours = images.resnet_sweep
@@ -60,20 +63,31 @@ class Release:
     def upgrade(self, **values: Any) -> str:
         return self._helm("upgrade", values)
 
+    def apply(self, **values: Any) -> str:
+        """Without Helm in the cluster, as Argo CD does it: what is rendered is applied, and what is no longer in it removed."""
+        _merge(self.values, values)
+        values_file = yaml.safe_dump(self.values)
+        rendered = self.namespace.helm(
+            "template", NAME, str(CHART), "--no-hooks", "--values=-", standard_input=values_file
+        )
+        self.pipelines += re.findall(rf"^  name: ({NAME}-pipeline-\w+)$", rendered, re.MULTILINE)
+        prune = ("--prune", f"--selector=app.kubernetes.io/instance={NAME}")
+        return self.namespace.kubectl("apply", *prune, "--filename=-", standard_input=rendered)
+
     def uninstall(self) -> str:
         return self.namespace.helm("uninstall", NAME, "--wait")
 
     def _helm(self, command: str, values: dict[str, Any]) -> str:
-        import yaml  # noqa: PLC0415 - here alone
-
         _merge(self.values, values)
-        return self.namespace.helm(command, NAME, str(CHART), "--values=-", standard_input=yaml.safe_dump(self.values))
+        said = self.namespace.helm(command, NAME, str(CHART), "--values=-", standard_input=yaml.safe_dump(self.values))
+        self.pipelines += re.findall(rf"job/({NAME}-pipeline-\w+)", said)
+        return said
 
     # What goes on.
 
-    def log(self, revision: int = 1) -> str:
-        """What the pipeline has said, in all its pods."""
-        pods = self.pods("pipeline", f"batch.kubernetes.io/job-name={NAME}-pipeline-{revision}")
+    def log(self) -> str:
+        """What the newest pipeline has said, in all its pods."""
+        pods = self.pods("pipeline", f"batch.kubernetes.io/job-name={self.pipelines[-1]}")
         return "".join(self.log_of(pod["metadata"]["name"]) for pod in pods)
 
     def log_of(self, pod: str) -> str:
@@ -125,17 +139,20 @@ class Release:
 
         assert poll(reached, PATIENCE_SECONDS, POLL_SECONDS), f"{what}: {failed}; the log:\n{self.log()}"
 
-    def until_log_has(self, pattern: str, revision: int = 1) -> str:
-        """The log, once it has the pattern."""
-        self.until(f"{pattern!r} in the log", lambda: re.search(pattern, self.log(revision)))
-        return self.log(revision)
+    def until_log_has(self, pattern: str) -> str:
+        """The newest pipeline's log, once it has the pattern."""
+        self.until(f"{pattern!r} in the log", lambda: re.search(pattern, self.log()))
+        return self.log()
 
-    def until_done(self, revision: int = 1) -> str:
-        """The pipeline's log, once its Job is over."""
-        name = f"{NAME}-pipeline-{revision}"
-        self.until("the pipeline's end", lambda: self.jobs().get(name))
-        assert self.jobs()[name] == "Complete", self.log(revision)
-        return self.log(revision)
+    def until_done(self) -> str:
+        """The newest pipeline's log, once its Job is over."""
+        self.until("the pipeline's end", self.outcome)
+        assert self.outcome() == "Complete", self.log()
+        return self.log()
+
+    def outcome(self) -> str:
+        """Of the newest pipeline: Complete, Failed, or nothing while it runs."""
+        return self.jobs().get(self.pipelines[-1], "")
 
     def until_half_way(self) -> None:
         """Trials are settled, others run."""

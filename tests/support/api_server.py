@@ -1,5 +1,6 @@
 """An API server of Kubernetes as far as the pipeline needs one: it keeps what it is given, and runs no pods."""
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -13,32 +14,70 @@ from jobs.runners.kubernetes.api import Namespace
 
 Object = dict[str, Any]
 
+CREATED = "2026-01-01T12:00:00Z"  # of what is not said when it was created
+
 
 @contextmanager
-def api_server(jobs: list[Object], pods: list[Object] | None = None) -> Iterator[Namespace]:
-    """The namespace that has these. A Job that is created is appended to `jobs`; the test says how each fares."""
+def api_server(
+    jobs: list[Object], pods: list[Object] | None = None, secrets: dict[str, Object] | None = None
+) -> Iterator[Namespace]:
+    """The namespace that has these, Secrets by their names.
+
+    What is created is added to them, and what is deleted is taken away; the test says how each Job fares.
+    """
+    secrets = {} if secrets is None else secrets
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if "/configmaps/" in self.path:
                 self._answer(200, {"kind": "ConfigMap", "metadata": {"uid": "7"}})
+            elif "/secrets/" in self.path:
+                found = secrets.get(self._name())
+                self._answer(200 if found else 404, found or {"kind": "Status", "message": "not found"})
             else:
                 items = jobs if "/jobs" in self.path else (pods or []) if "/pods" in self.path else []
                 self._answer(200, {"kind": "List", "items": items})
 
         def do_POST(self) -> None:
+            if self.path.endswith("/secrets"):
+                self._create_secret(self._body())
+                return
             job, number = self._body(), len(jobs) + 1
             job["metadata"] |= {"uid": str(number), "creationTimestamp": f"2026-01-01T00:00:{number:02}Z"}
             jobs.append(job)
             self._answer(201, job)
 
+        def _create_secret(self, secret: Object) -> None:
+            name, data = secret["metadata"]["name"], secret.pop("stringData")
+            if name in secrets:
+                self._answer(409, {"kind": "Status", "message": "already exists"})
+                return
+            secret["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
+            secret["metadata"]["creationTimestamp"] = CREATED
+            secrets[name] = secret
+            self._answer(201, secret)
+
+        def do_DELETE(self) -> None:
+            items = jobs if "/jobs/" in self.path else (pods or [])
+            (gone,) = (item for item in items if item["metadata"]["name"] == self._name())
+            items.remove(gone)
+            self._answer(200, {"kind": "Status"})
+
         def do_PATCH(self) -> None:
-            """Of a pod's conditions, which are merged by their types."""
+            """Of a pod's conditions, which are merged by their types, or of a Job's owners."""
+            if "/jobs/" in self.path:
+                (job,) = (job for job in jobs if job["metadata"]["name"] == self._name())
+                job["metadata"] |= self._body()["metadata"]
+                self._answer(200, {"kind": "Job", **job})
+                return
             (pod,) = (pod for pod in pods or () if f"/pods/{pod['metadata']['name']}/status" in self.path)
             merged = {row["type"]: row for row in pod["status"].get("conditions", [])}
             merged |= {row["type"]: row for row in self._body()["status"]["conditions"]}
             pod["status"]["conditions"] = list(merged.values())
             self._answer(200, {"kind": "Pod", **pod})
+
+        def _name(self) -> str:
+            return self.path.partition("?")[0].rpartition("/")[2]
 
         def _body(self) -> Object:
             body: Object = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

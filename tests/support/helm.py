@@ -44,6 +44,19 @@ class Rendered:
     def stages(self) -> dict[str, Document]:
         return stage_jobs(self.documents)
 
+    @cached_property
+    def pipeline(self) -> Document:
+        """Its Job, whose name ends in a hash."""
+        (found,) = (job for job in self.kind("Job") if "-pipeline-" in job["metadata"]["name"])
+        return found
+
+    @cached_property
+    def secrets(self) -> dict[str, Document]:
+        """Those that the pipeline makes, by their names."""
+        (stages,) = (row for row in self.kind("ConfigMap") if row["metadata"]["name"].endswith("-stages"))
+        manifests = yaml.safe_load(stages["data"].get("secrets.yaml", "[]"))
+        return {manifest["metadata"]["name"]: manifest for manifest in manifests}
+
     def one(self, kind: str, name: str) -> Document:
         (found,) = (
             document for document in self.documents if document["kind"] == kind and document["metadata"]["name"] == name
@@ -77,7 +90,11 @@ def stage_jobs(objects: list[Document]) -> dict[str, Document]:
         for document in objects
         if document["kind"] == "ConfigMap" and document["metadata"]["name"].endswith("-stages")
     )
-    return {name.removesuffix("-job.yaml"): yaml.safe_load(text) for name, text in manifests.items()}
+    return {
+        name.removesuffix("-job.yaml"): yaml.safe_load(text)
+        for name, text in manifests.items()
+        if name.endswith("-job.yaml")
+    }
 
 
 class Helm:
@@ -124,18 +141,6 @@ def find_helm(name: str) -> Helm:
 def installed_helms() -> list[str]:
     """Helm 3 is tested where it is there as `helm3`."""
     return ["helm", "helm3"] if shutil.which("helm3") else ["helm"]
-
-
-def leaves(tree: Any, path: str = "") -> Iterator[str]:
-    """Every string in a document, with its place."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from leaves(value, f"{path}.{key}")
-    elif isinstance(tree, list):
-        for index, value in enumerate(tree):
-            yield from leaves(value, f"{path}[{index}]")
-    else:
-        yield f"{path}={tree}"
 
 
 def one_line(message: str) -> str:

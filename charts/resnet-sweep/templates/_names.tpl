@@ -46,6 +46,17 @@ kueue.x-k8s.io/queue-name: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/*
+The hash that ends the name of the pipeline's Job: a Job cannot be changed, so that whatever is changed makes another, also
+where what is rendered is applied without Helm and is always the first revision.
+*/}}
+{{- define "resnet-sweep.revision" -}}
+{{- list .Release.Revision .Chart.Version .Chart.AppVersion .Values | toJson | sha256sum | trunc 8 -}}
+{{- end }}
+{{- define "resnet-sweep.pipelineName" -}}
+{{ include "resnet-sweep.fullname" . }}-pipeline-{{ include "resnet-sweep.revision" . }}
+{{- end }}
+
 {{- define "resnet-sweep.image" -}}
 {{- with .Values.image -}}
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}

@@ -87,6 +87,9 @@ volumes:
               {{- range $path, $_ := $.Files.Glob "stages/*.yaml" }}
               - {key: {{ base $path }}, path: {{ $path }}}
               {{- end }}
+              {{- if include "resnet-sweep.ownSecrets" $ }}
+              - {key: secrets.yaml, path: stages/secrets.yaml}
+              {{- end }}
         {{- end }}
   - name: tmp
     {{- if include "resnet-sweep.isStage" . }}
@@ -147,9 +150,4 @@ test -z "$(find {{ include "resnet-sweep.heartbeatFolder" . }} -type f -mmin +{{
 {{- with .Values.storage.caBundle -}}
 {{- if .configMap }}configMap: {name: {{ .configMap }}}{{ else if .secret }}secret: {secretName: {{ .secret }}}{{ end -}}
 {{- end -}}
-{{- end }}
-
-{{/* A changed password makes another pod of a service, which starts with it; cut, so that it tells nothing of one. */}}
-{{- define "resnet-sweep.passwordChecksum" -}}
-checksum/password: {{ sha256sum . | trunc 8 | quote }}
 {{- end }}

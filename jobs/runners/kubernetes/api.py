@@ -85,6 +85,21 @@ class Namespace:
         """Its pods get SIGTERM; the Job is listed until the last of them is gone."""
         self._ask("DELETE", f"{self._jobs}/{name}", {"propagationPolicy": "Foreground"}, allowed=(NOT_FOUND,))
 
+    def secret(self, name: str) -> Object | None:
+        """None if there is none of that name."""
+        answer = self._ask("GET", f"{self._core}/secrets/{name}", allowed=(NOT_FOUND,))
+        return answer if answer["kind"] == "Secret" else None
+
+    def create_secret(self, manifest: Object) -> Object | None:
+        """The Secret as it was made; None if there is one of that name."""
+        answer = self._ask("POST", f"{self._core}/secrets", manifest, allowed=(CONFLICT,))
+        return answer if answer["kind"] == "Secret" else None
+
+    def delete_pod(self, pod: Object) -> None:
+        """What it belongs to makes another in its place."""
+        options = {"preconditions": {"uid": pod["metadata"]["uid"]}}
+        self._ask("DELETE", f"{self._core}/pods/{pod['metadata']['name']}", options, allowed=(NOT_FOUND, CONFLICT))
+
     def delete_lost_pod(self, pod: Object) -> None:
         """Marks a pod as failed and deletes it, since its node does not answer any more."""
         uid, path = pod["metadata"]["uid"], f"{self._core}/pods/{pod['metadata']['name']}"

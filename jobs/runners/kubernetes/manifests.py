@@ -5,7 +5,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -15,7 +15,7 @@ from jobs.runtime.errors import Failure
 COMPONENT = "app.kubernetes.io/component"
 INSTANCE = "app.kubernetes.io/instance"
 SPEC = "resnet-sweep/spec"  # label: hash of the spec, before the number of workers is fitted
-REVISION = "resnet-sweep/revision"  # annotation: of the release when the Job was made
+REVISION = "resnet-sweep/revision"  # annotation: hash of the release's values when the Job was made
 VALUES = "resnet-sweep/values"  # annotation: the block of the chart's values that shapes its pods
 LEAST_WORKERS = "kueue.x-k8s.io/job-min-parallelism"  # annotation: with fewer pods Kueue lets a Job wait
 ROUND = "resnet-sweep/round"  # annotation: how often a sweep was topped up, from 1
@@ -56,13 +56,13 @@ class StageJob:
         numbered = f"-{round_}" if round_ > 1 else ""
         return f"{self.manifest['metadata']['name']}{numbered}-{self.spec_hash}"
 
-    def build(self, owner: Object, revision: int, round_: int = 1, workers: int | None = None) -> Object:
+    def build(self, owner: Object, revision: str, round_: int = 1, workers: int | None = None) -> Object:
         """The Job to create, which vanishes with its owner; with so many workers instead of the chart's."""
         job = copy.deepcopy(self.manifest)
         metadata, spec = job["metadata"], job["spec"]
         metadata["name"] = self.name(round_)
         metadata.setdefault("labels", {})[SPEC] = self.spec_hash
-        metadata.setdefault("annotations", {}).update({REVISION: str(revision), ROUND: str(round_)})
+        metadata.setdefault("annotations", {}).update({REVISION: revision, ROUND: str(round_)})
         metadata["ownerReferences"] = [owner]
         if workers is not None:
             spec["completions"] = spec["parallelism"] = workers
@@ -79,13 +79,18 @@ def read_stage_job(folder: Path, stage: str) -> StageJob:
 
     """
     file = folder / f"{stage}-job.yaml"
-    try:
-        manifest = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise Failure(f"{file}: {' '.join(str(error).split())}") from None
+    manifest = read_yaml(file)
     if not isinstance(manifest, dict) or manifest.get("kind") != "Job":
         raise Failure(f"{file}: the manifest of a Job expected")
     return StageJob(stage, manifest)
+
+
+def read_yaml(file: Path) -> Any:
+    """What the file holds. Raises Failure: it is not there, or no YAML."""
+    try:
+        return yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise Failure(f"{file}: {' '.join(str(error).split())}") from None
 
 
 def completions(job: Object) -> int:

@@ -41,7 +41,7 @@ PROGRESS_SECONDS = 15  # between two lines about the final training
 
 
 def run(
-    experiment: Experiment, settings: Settings, root: Artifacts, *, stages: Path, owner: str, revision: int
+    experiment: Experiment, settings: Settings, root: Artifacts, *, stages: Path, owner: str, revision: str
 ) -> None:
     """Sees the release's stages through to a verified result.
 
@@ -51,7 +51,7 @@ def run(
         root: all artifacts.
         stages: folder with the stages' manifests.
         owner: name of the ConfigMap with which the Jobs vanish.
-        revision: of the release.
+        revision: hash of the release's values.
 
     Raises:
         StageFailed: a stage's Job has failed, or the result does not verify.
@@ -66,7 +66,7 @@ def run(
 
 
 def _run(
-    experiment: Experiment, settings: Settings, root: Artifacts, *, stages: Path, owner: str, revision: int, tell: Tell
+    experiment: Experiment, settings: Settings, root: Artifacts, *, stages: Path, owner: str, revision: str, tell: Tell
 ) -> None:
     jobs = {stage: read_stage_job(stages, stage) for stage in STAGES}
     namespace = open_namespace()

@@ -26,7 +26,7 @@ class Stages:
     """Waits out an API server that does not answer, as long as the patience lasts."""
 
     def __init__(
-        self, namespace: Namespace, watcher: Watcher, jobs: dict[str, StageJob], revision: int, patience: Patience
+        self, namespace: Namespace, watcher: Watcher, jobs: dict[str, StageJob], revision: str, patience: Patience
     ) -> None:
         self._namespace, self.watcher, self._jobs = namespace.waiting(patience), watcher, jobs
         self._revision, self._patience = revision, patience
@@ -35,14 +35,20 @@ class Stages:
         """All Jobs are owned by the ConfigMap `owner` from now on, so that they vanish with it.
 
         The Job of this revision's pipeline is, too: after a refused upgrade Helm's newest manifest names another
-        pipeline, and an uninstall would leave this one behind.
+        pipeline, and an uninstall would leave this one behind. Pipelines that are older are removed, where that which
+        deploys the release has not done it.
         """
         self._owner = self._namespace.owner_reference(owner)
         self.refresh()
-        for job in self.watcher.jobs("pipeline"):
+        older: list[Object] = []
+        for job in self.watcher.jobs("pipeline"):  # the oldest first
             name = job["metadata"]["name"]
-            if name.endswith(f"-{self._revision}") and "ownerReferences" not in job["metadata"]:
+            if not name.endswith(f"-{self._revision}"):
+                older.append(job)
+                continue
+            if "ownerReferences" not in job["metadata"]:
                 self._namespace.adopt_job(name, self._owner)
+            self.remove(older, "the release has changed")
 
     def __getitem__(self, stage: str) -> StageJob:
         return self._jobs[stage]
@@ -80,7 +86,7 @@ class Stages:
 
     def is_of_now(self, job: Object) -> bool:
         """Whether this revision of the release has made it."""
-        return bool(job["metadata"].get("annotations", {}).get(REVISION) == str(self._revision))
+        return bool(job["metadata"].get("annotations", {}).get(REVISION) == self._revision)
 
     def why(self, stage: str, job: Object) -> str:
         return f"stage {stage}: {why_failed(job, self.watcher.pods_of(job))}"
