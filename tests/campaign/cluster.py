@@ -19,7 +19,7 @@ AT_ONCE = 3
 PAUSE_SECONDS = (1.0, 8.0)  # between two faults of a release
 MOST_FAULTS = 14  # of a release, so that it ends
 OURS = ("prepare", "sweep", "final-train", "evaluate", "pipeline")
-SERVICES = ("postgresql", "minio")
+SERVICES = ("postgresql", "bucket")
 
 
 def run(faults: int, campaign: str) -> Iterator[Outcome]:

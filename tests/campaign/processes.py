@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.campaign.outcome import Outcome, seeds
 from tests.support import reporting
+from tests.support.bucket_server import Minio
 from tests.support.crew import Crew
-from tests.support.minio import Minio
 from tests.support.place import Place
 from tests.support.postgres import Postgres
 from tests.support.reporting import LEASE

@@ -40,7 +40,7 @@ def test_releases_that_begin_alike_share_nothing(helm: Helm, one: str, other: st
     assert names(first) & names(second) == set()
     assert study(first) != study(second)
     for rendered, foreign in ((first, second), (second, first)):
-        assert not re.search(rf"\b{study(foreign)}-(postgresql|minio|dashboard|pipeline)\b", rendered.text)
+        assert not re.search(rf"\b{study(foreign)}-(postgresql|bucket|dashboard|pipeline)\b", rendered.text)
 
 
 def test_a_name_that_is_cut_ends_in_a_hash_of_the_whole(helm: Helm) -> None:

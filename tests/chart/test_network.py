@@ -7,7 +7,7 @@ from tests.support.helm import Helm, Rendered
 
 NAME_SERVERS = ("169.254.0.0/16", "pods of any namespace")
 DNS = {(peer, port) for peer in NAME_SERVERS for port in (53, 5353)}
-DATABASE, BUCKET = ("postgresql", 5432), ("minio", 9000)
+DATABASE, BUCKET = ("postgresql", 5432), ("bucket", 9000)
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -65,7 +65,7 @@ def test_workers_reach_names_database_and_bucket_alone(defaults: Rendered) -> No
     for name in OURS - OF_UPGRADES - {"pipeline"}:
         assert allowed[name] == DNS | {DATABASE, BUCKET}, name
     assert allowed["pipeline"] == DNS | {DATABASE, BUCKET, ("any", 443), ("any", 6443)}
-    assert allowed["postgresql"] == allowed["minio"] == set()
+    assert allowed["postgresql"] == allowed["bucket"] == set()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_nothing_comes_in_but_to_the_services(defaults: Rendered, everything: Re
             assert policies, f"{name} is open"
             if component(pod) in OURS and not (component(pod) == "pipeline" and rendered is everything):
                 assert all(policy["ingress"] == [] for policy in policies), name
-    for service, clients in (("postgresql", OURS | {"dashboard"}), ("minio", OURS)):
+    for service, clients in (("postgresql", OURS | {"dashboard"}), ("bucket", OURS)):
         (policy,) = policies_of(defaults, {**_labels(defaults, service)}, "Ingress")
         (rule,) = policy["ingress"]
         (selector,) = (peer["podSelector"] for peer in rule["from"])

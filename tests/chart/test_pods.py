@@ -8,7 +8,7 @@ from tests.support.restricted import violations
 
 OF_UPGRADES = {"upgrade"}
 OURS = {"prepare", "sweep", "final-train", "evaluate", "pipeline", "test"} | OF_UPGRADES
-SERVICES = {"postgresql", "minio"}
+SERVICES = {"postgresql", "bucket"}
 
 
 def component(pod: dict[str, Any]) -> str:

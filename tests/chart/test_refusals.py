@@ -11,7 +11,7 @@ SECTIONS = [
     "", "image", "worker", "worker.resources", "finalTrain", "evaluate", "prepare", "pipeline", "gpu",
     "scheduling", "scheduling.training", "scheduling.other", "scheduling.training.affinity", "scratch", "scratch.volume",
     "data", "data.volume", "kueue", "metrics", "metrics.podMonitor", "notify", "lease", "database", "storage", "storage.caBundle", "postgresql",
-    "postgresql.persistence", "minio", "minio.persistence", "networkPolicy", "networkPolicy.dns",
+    "postgresql.persistence", "bucket", "bucket.persistence", "networkPolicy", "networkPolicy.dns",
     "networkPolicy.database", "networkPolicy.storage", "dashboard",
     "serviceAccount",
     "experiment", "experiment.study", "experiment.data", "experiment.model", "experiment.pruning", "experiment.budget",
@@ -161,7 +161,8 @@ def test_a_wrong_value_is_refused_with_its_key(helm: Helm, path: str, value: obj
         ({"storage": {"url": "s3://bucket"}}, "networkPolicy.storage: say where your own bucket is, by cidrs"),
         ({"networkPolicy": {"dns": {"cidrs": [], "pods": []}}}, "networkPolicy.dns: say where the name servers are"),
         ({"image": {"tag": "latest"}}, "image.tag=latest: name a version"),
-        ({"minio": {"image": "minio:latest"}}, "minio.image=minio:latest: name a version"),
+        ({"bucket": {"image": "minio:latest"}}, "bucket.image=minio:latest: name a version"),
+        ({"bucket": {"server": "minio"}}, "bucket.server=minio: needs bucket.image, an image of MinIO"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused_in_one_line(helm: Helm, values: dict[str, Any], words: str) -> None:

@@ -13,7 +13,7 @@ from tests.support.restricted import violations
 ANYWHERE = "--set=networkPolicy.database.cidrs={0.0.0.0/0}"
 
 
-@pytest.mark.parametrize("service", ["postgresql", "minio"])
+@pytest.mark.parametrize("service", ["postgresql", "bucket"])
 def test_a_throwaway_service_keeps_its_data(defaults: Rendered, service: str) -> None:
     spec = defaults.one("StatefulSet", f"run1-{service}")["spec"]
     assert spec["volumeClaimTemplates"][0]["metadata"]["name"] == "data"
@@ -24,7 +24,7 @@ def test_a_throwaway_service_keeps_its_data(defaults: Rendered, service: str) ->
 
 
 def test_a_volume_can_be_done_without(helm: Helm) -> None:
-    rendered = helm.render("--set=postgresql.persistence.enabled=false,minio.persistence.enabled=false")
+    rendered = helm.render("--set=postgresql.persistence.enabled=false,bucket.persistence.enabled=false")
     for service in rendered.kind("StatefulSet"):
         assert "volumeClaimTemplates" not in service["spec"]
         assert {"name": "data", "emptyDir": {}} in service["spec"]["template"]["spec"]["volumes"]
@@ -41,7 +41,7 @@ def test_services_of_one_s_own_keep_the_throwaway_ones_away(helm: Helm, everythi
     assert everything.kind("StatefulSet") == []
     assert everything.secrets == {}
     database = helm.render("--set=database.existingSecret=database", ANYWHERE)
-    assert [row["metadata"]["name"] for row in database.kind("StatefulSet")] == ["run1-minio"]
+    assert [row["metadata"]["name"] for row in database.kind("StatefulSet")] == ["run1-bucket"]
 
 
 def test_an_upgrade_of_helms_is_checked_before_anything_is_changed(everything: Rendered) -> None:
@@ -108,7 +108,7 @@ def test_an_upgrade_that_makes_a_lost_password_anew_asks_nobody(helm: Helm, ever
     assert everything.one("Job", "run1-upgrade")
 
 
-@pytest.mark.parametrize("service", ["postgresql", "minio", "dashboard"])
+@pytest.mark.parametrize("service", ["postgresql", "bucket", "dashboard"])
 def test_a_secret_of_its_own_says_whose_pods_need_it(watched: Rendered, service: str) -> None:
     secret = watched.secrets[f"run1-{service}"]
     labels = secret["metadata"]["labels"]
@@ -172,11 +172,11 @@ def _urls(container: dict[str, Any]) -> dict[str, tuple[str, str]]:
 def test_notes_say_how_to_watch_fetch_and_diagnose(helm: Helm) -> None:
     notes = helm.notes()
     assert re.search(r"kubectl -n lab logs -f job/run1-pipeline-[0-9a-f]{8} --pod-running-timeout=10m\n", notes)
-    assert "kubectl -n lab port-forward service/run1-minio 9000 &\n" in notes
+    assert "kubectl -n lab port-forward service/run1-bucket 9000 &\n" in notes
     assert "  resnet-sweep fetch s3://sweeps/run1 " in notes
-    assert "!! The PostgreSQL and the MinIO of this release are throwaway" in notes
-    assert "kubectl -n lab delete secret run1-postgresql run1-minio\n" in notes
-    assert "kubectl -n lab delete pvc data-run1-postgresql-0 data-run1-minio-0" in notes
+    assert "!! The PostgreSQL and the bucket of this release are throwaway" in notes
+    assert "kubectl -n lab delete secret run1-postgresql run1-bucket\n" in notes
+    assert "kubectl -n lab delete pvc data-run1-postgresql-0 data-run1-bucket-0" in notes
     assert "\n\n\n" not in notes
 
 
@@ -187,11 +187,11 @@ def test_notes_fit_services_of_one_s_own(helm: Helm) -> None:
     assert "get configmap authorities -o jsonpath='{.data.ca\\.crt}' > ca.crt; export AWS_CA_BUNDLE=ca.crt\n" in notes
     assert "kubectl -n lab get secret bucket" in notes
     assert "kubectl -n lab port-forward service/run1-dashboard 8080\n" in notes
-    assert not re.search(r"throwaway|delete (secret|pvc)|port-forward service/run1-minio|\n\n\n", notes)
+    assert not re.search(r"throwaway|delete (secret|pvc)|port-forward service/run1-bucket|\n\n\n", notes)
     half = helm.notes("--set=database.existingSecret=database", ANYWHERE)
-    assert "!! The MinIO of this release is throwaway" in half
-    assert "delete secret run1-minio\n" in half
-    assert "delete pvc data-run1-minio-0" in half
+    assert "!! The bucket of this release is throwaway" in half
+    assert "delete secret run1-bucket\n" in half
+    assert "delete pvc data-run1-bucket-0" in half
     assert half.count("!! networkPolicy.") == 1
     assert "!! networkPolicy.database.cidrs allows any address: " in half
     assert "!! networkPolicy." not in notes

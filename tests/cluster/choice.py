@@ -19,6 +19,7 @@ IMAGES = {
     "resnet_sweep": "RESNET_SWEEP_IMAGE",
     "postgresql": "RESNET_SWEEP_POSTGRESQL_IMAGE",
     "minio": "RESNET_SWEEP_MINIO_IMAGE",
+    "versitygw": "RESNET_SWEEP_VERSITYGW_IMAGE",
     "dashboard": "RESNET_SWEEP_DASHBOARD_IMAGE",
 }
 
@@ -32,10 +33,10 @@ def chosen_cluster(folder: Path) -> Iterator[Cluster]:
     elif kind.answers():
         # Not run where this was written: kind's nodes want a capability that was not to be had there.
         kubeconfig = folder / "kubeconfig"
-        minio = layout.binaries / "minio"
-        if not minio.exists():
-            missing(f"no {minio}; tests/cluster/single_node/install.sh puts it there")
-        with kind.running(kubeconfig, _kubectl(layout), minio) as images:
+        for server in (layout.binaries / "minio", layout.binaries / "versitygw"):
+            if not server.exists():
+                missing(f"no {server}; tests/cluster/single_node/install.sh puts it there")
+        with kind.running(kubeconfig, _kubectl(layout), layout.binaries) as images:
             yield Cluster(kubeconfig, _kubectl(layout), _helm(layout), images)
     else:
         node = SingleNode(layout)
@@ -44,7 +45,7 @@ def chosen_cluster(folder: Path) -> Iterator[Cluster]:
         was_up = node.is_up
         node.up()
         try:
-            images = build_all(into_registry(REGISTRY), layout.binaries / "minio")
+            images = build_all(into_registry(REGISTRY), layout.binaries)
             kubectl, helm = (str(layout.binaries / "hyperkube"), "kubectl"), str(layout.binaries / "helm")
             yield Cluster(layout.kubeconfig(), kubectl, helm, images, node)
         finally:

@@ -21,7 +21,7 @@ def answers() -> bool:
 
 
 @contextmanager
-def running(kubeconfig: Path, kubectl: tuple[str, ...], minio_binary: Path) -> Iterator[Images]:
+def running(kubeconfig: Path, kubectl: tuple[str, ...], binaries: Path) -> Iterator[Images]:
     """The cluster that runs, or a new one, which is deleted afterwards."""
     was_up = NAME in _output("kind", "get", "clusters").split()
     if was_up:
@@ -42,7 +42,7 @@ def running(kubeconfig: Path, kubectl: tuple[str, ...], minio_binary: Path) -> I
         nodes = _output(*kubectl, f"--kubeconfig={kubeconfig}", "get", "nodes", "--output=name").split()
         how = ("--subresource=status", "--type=json", f"--patch={json.dumps(patch)}")
         _output(*kubectl, f"--kubeconfig={kubeconfig}", "patch", *nodes, *how)
-        yield build_all(_build_and_load, minio_binary)
+        yield build_all(_build_and_load, binaries)
     finally:
         if not was_up:
             _output("kind", "delete", "cluster", f"--name={NAME}", f"--kubeconfig={kubeconfig}")

@@ -47,7 +47,7 @@ class Release:
         self.values: dict[str, Any] = {
             "image": {"repository": ours.repository, "tag": ours.tag, "digest": ours.digest},
             "postgresql": {"image": str(images.postgresql)},
-            "minio": {"image": str(images.minio)},
+            "bucket": {"image": str(images.versitygw)},
             "dashboard": {"image": str(images.dashboard)},
             "prepare": {"resources": SMALL},
             "worker": {"gpus": 0, "resources": SMALL},
@@ -194,12 +194,12 @@ class Release:
         """URL of the database and the bucket, as they are reached from here."""
         with ExitStack() as stack:
             postgresql = stack.enter_context(self.forwarded("postgresql", 5432))
-            minio = stack.enter_context(self.forwarded("minio", 9000))
-            password, keys = self.secret("postgresql")["POSTGRES_PASSWORD"], self.secret("minio")
+            bucket = stack.enter_context(self.forwarded("bucket", 9000))
+            password, keys = self.secret("postgresql")["POSTGRES_PASSWORD"], self.secret("bucket")
             settings = read_settings(
                 database_url=f"postgresql://sweep:{password}@127.0.0.1:{postgresql}/sweeps",
                 artifacts_url="s3://sweeps",
-                aws_endpoint_url=f"http://127.0.0.1:{minio}",
+                aws_endpoint_url=f"http://127.0.0.1:{bucket}",
                 aws_ca_bundle=None,
                 aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
                 aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],

@@ -1,4 +1,4 @@
-"""The Secrets of the throwaway services are deleted: an upgrade makes others, and their data are still there."""
+"""The Secrets of the throwaway services are deleted: an upgrade makes others, and their data are still there. With MinIO."""
 
 from tests.cluster.release import Release
 
@@ -6,9 +6,10 @@ SHORT = {"sweep": {"trials": 3, "epochs": 3}, "finalTrain": {"epochs": 2}, "data
 
 
 def test_deleted_secrets_are_made_anew_and_the_study_goes_on(release: Release) -> None:
-    release.install(experiment=SHORT)
+    image = str(release.namespace.cluster.images.minio)
+    release.install(experiment=SHORT, bucket={"server": "minio", "image": image})
     release.until_done()
-    services = ("postgresql", "minio")
+    services = ("postgresql", "bucket")
     former = [release.secret(service) for service in services]
     for service in services:
         release.namespace.kubectl("delete", "secret", f"run1-{service}")

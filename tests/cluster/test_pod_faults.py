@@ -29,7 +29,7 @@ def test_pods_of_every_kind_deleted_and_worker_process_killed(release: Release) 
     release.until_log_has(rf"pod {killed} on node {NODE} was killed \(SIGKILL\)")
     former = release.running("pipeline")[0]
     release.namespace.kubectl("delete", "pod", former, "--wait=false")
-    for service in ("postgresql", "minio"):
+    for service in ("postgresql", "bucket"):
         release.namespace.kubectl("delete", "pod", f"{NAME}-{service}-0", "--grace-period=0", "--force")
         release.namespace.wait(f"pod/{NAME}-{service}-0", "condition=Ready")
     log = release.until_done()

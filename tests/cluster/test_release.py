@@ -36,8 +36,8 @@ def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Releas
 
     namespace = release.namespace
     assert "can be written, listed, read and removed" in namespace.helm("test", NAME, "--logs")
-    with release.forwarded("minio", 9000) as port:
-        place = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "S3_ADDRESSING": "path", **release.secret("minio")}
+    with release.forwarded("bucket", 9000) as port:
+        place = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "S3_ADDRESSING": "path", **release.secret("bucket")}
         fetched = subprocess.run(
             [sys.executable, "-m", "jobs", "fetch", "s3://sweeps/run1", "--to", str(tmp_path / "result")],
             env={key: value for key, value in os.environ.items() if not key.startswith("AWS_")} | place,
@@ -98,8 +98,8 @@ def test_refused_upgrade_changes_nothing_and_a_reinstall_goes_on(release: Releas
         if item["metadata"]["name"] not in ("default", "kube-root-ca.crt")
     }
     assert left == {
-        f"Secret/{NAME}-postgresql", f"Secret/{NAME}-minio",
-        f"PersistentVolumeClaim/data-{NAME}-postgresql-0", f"PersistentVolumeClaim/data-{NAME}-minio-0",
+        f"Secret/{NAME}-postgresql", f"Secret/{NAME}-bucket",
+        f"PersistentVolumeClaim/data-{NAME}-postgresql-0", f"PersistentVolumeClaim/data-{NAME}-bucket-0",
     }  # fmt: skip
 
     release.install(experiment={"seed": 0})

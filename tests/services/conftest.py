@@ -1,6 +1,6 @@
 from tests.local.conftest import digit_files, published
-from tests.support.minio import bucket, minio, minio_server
+from tests.support.bucket_server import bucket, minio, versity_gateway
 from tests.support.place import place
 from tests.support.postgres import postgres, postgres_server
 
-__all__ = ["bucket", "digit_files", "minio", "minio_server", "place", "postgres", "postgres_server", "published"]
+__all__ = ["bucket", "digit_files", "minio", "place", "postgres", "postgres_server", "published", "versity_gateway"]

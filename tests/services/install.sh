@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The servers that tests/services starts, unless they are there: PostgreSQL and PgBouncer from Debian (as root), with the
-# library that shifts PostgreSQL's clock, and MinIO in a cache folder, from an archive of binaries (first argument,
-# tar.zst) if there is one, else built from its Go module.
+# library that shifts PostgreSQL's clock, and MinIO and VersityGW in a cache folder, from an archive of binaries (first
+# argument, tar.zst) if it has them, else built from their Go modules.
 set -euo pipefail
 . "$(dirname "$0")/../support/versions.env"
 
@@ -21,16 +21,15 @@ if [ ! -x /usr/sbin/pgbouncer ] || ! compgen -G '/usr/lib/*/faketime/libfaketime
 fi
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/resnet-sweep/cluster
-if ! command -v minio >/dev/null && [ ! -x "$cache/minio" ]; then
-    mkdir -p "$cache"
-    if [ -n "${1-}" ] && [ -f "$1" ]; then
-        command -v zstd >/dev/null || { apt-get update -qq && apt-get install -qq --yes zstd >/dev/null; }
-        partial=$(mktemp --directory --tmpdir="$cache")
-        zstd --decompress --long=27 --stdout "$1" | tar --extract --directory "$partial" ./minio
-        mv "$partial/minio" "$cache/minio"
-        rmdir "$partial"
-    else
-        CGO_ENABLED=0 GOBIN=$cache go install -trimpath -ldflags '-s -w' \
-            "github.com/minio/minio@$MINIO"
-    fi
+lacks() { ! command -v "$1" >/dev/null && [ ! -x "$cache/$1" ]; }
+fetch() { CGO_ENABLED=0 GOBIN=$cache go install -trimpath -ldflags '-s -w' "$1"; } # fetch PACKAGE@VERSION
+mkdir -p "$cache"
+if lacks minio && [ -n "${1-}" ] && [ -f "$1" ]; then
+    command -v zstd >/dev/null || { apt-get update -qq && apt-get install -qq --yes zstd >/dev/null; }
+    partial=$(mktemp --directory --tmpdir="$cache")
+    zstd --decompress --long=27 --stdout "$1" | tar --extract --directory "$partial" ./minio
+    mv "$partial/minio" "$cache/minio"
+    rmdir "$partial"
 fi
+! lacks minio || fetch "github.com/minio/minio@$MINIO"
+! lacks versitygw || fetch "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli.main import main
-from tests.support.minio import Bucket
+from tests.support.bucket_server import Bucket
 from tests.support.place import Place
 
 

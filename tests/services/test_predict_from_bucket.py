@@ -8,7 +8,7 @@ import pytest
 
 from jobs.artifacts import FolderArtifacts
 from jobs.cli.main import main
-from tests.support.minio import Bucket
+from tests.support.bucket_server import Bucket
 
 
 @pytest.fixture

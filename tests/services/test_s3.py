@@ -1,8 +1,9 @@
-"""Artifacts in a real bucket."""
+"""Artifacts in a real bucket, of each server that a release can bring."""
 
 import hashlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +12,20 @@ import pytest
 from jobs.artifacts import ArtifactsRefused, ArtifactsUnreachable
 from jobs.artifacts.s3 import TRANSFER, S3Artifacts, make_client
 from jobs.runtime.settings import read_settings
-from tests.support.minio import PASSWORD, USER, Bucket, Minio
+from tests.support.bucket_server import PASSWORD, USER, Bucket, BucketServer, new_bucket
 
 LARGE = 3 * TRANSFER.multipart_threshold + 12_345  # bytes: four parts
+
+
+@pytest.fixture(params=["minio", "versity_gateway"])
+def server(request: pytest.FixtureRequest) -> BucketServer:
+    found: BucketServer = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def bucket(server: BucketServer) -> Iterator[Bucket]:
+    yield from new_bucket(server)
 
 
 @pytest.fixture
@@ -152,16 +164,17 @@ def test_object_without_a_byte_is_there(bucket: Bucket) -> None:
     assert artifacts.read_text("empty") == ""
 
 
-def test_bucket_that_is_not_there_is_final(minio: Minio) -> None:
+def test_bucket_that_is_not_there_is_final(server: BucketServer) -> None:
     with pytest.raises(ArtifactsRefused, match=r"s3://no-such-bucket/.*: NoSuchBucket: "):
-        Bucket(minio, "no-such-bucket").artifacts().write_text("a.txt", "")
+        Bucket(server, "no-such-bucket").artifacts().write_text("a.txt", "")
 
 
-def test_temporary_credentials_are_used(bucket: Bucket) -> None:
+def test_temporary_credentials_are_used(minio: BucketServer) -> None:
     """MinIO's own security token service gives them out."""
     import boto3  # noqa: PLC0415
 
-    options = bucket.server.options()
+    bucket = minio.new_bucket()
+    options = minio.options()
     service = boto3.client(
         "sts",
         endpoint_url=options.aws_endpoint_url,

@@ -25,7 +25,7 @@ from jobs.stages.evaluate import stage as evaluate
 from jobs.stages.final_train import stage as final_train
 from jobs.stages.sweep import stage as sweep
 from tests.local.conftest import tiny
-from tests.support.minio import Bucket
+from tests.support.bucket_server import Bucket
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.place import Place
 

@@ -15,7 +15,7 @@ from psycopg2.extensions import connection as Connection
 
 from jobs.artifacts import ArtifactsRefused
 from tests.support import minio as minio_support
-from tests.support.minio import Minio
+from tests.support.bucket_server import Minio
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.postgres import binaries, free_port, unprivileged
 

@@ -12,7 +12,7 @@ from jobs.artifacts import ArtifactsRefused
 from jobs.queue.database import Database
 from jobs.runtime.errors import Refused
 from jobs.runtime.retry import Patience
-from tests.support.minio import Minio
+from tests.support.bucket_server import Minio
 from tests.support.postgres import Postgres
 
 

@@ -11,8 +11,8 @@ import pytest
 from jobs.experiment.experiment import Experiment
 from jobs.queue.tables import SlotState, slots
 from tests.support import reporting
+from tests.support.bucket_server import Bucket
 from tests.support.crew import Crew
-from tests.support.minio import Bucket
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.place import Place
 from tests.support.reporting import LEASE, Reporting

@@ -62,7 +62,7 @@ The environment of a container of our image: a variable for each field of jobs/r
 {{- $ := .root -}}
 {{- $optional := .optional -}}
 {{- $own := include "resnet-sweep.ownStorage" $ -}}
-{{- $secret := ternary (printf "%s-minio" (include "resnet-sweep.fullname" $)) $.Values.storage.existingSecret (eq $own "true") -}}
+{{- $secret := ternary (printf "%s-bucket" (include "resnet-sweep.fullname" $)) $.Values.storage.existingSecret (eq $own "true") -}}
 {{- if $secret }}
 {{- range $key := list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" }}
 - name: {{ $key }}
@@ -74,7 +74,7 @@ The environment of a container of our image: a variable for each field of jobs/r
 {{- end }}
 {{- end }}
 {{- if $own }}
-- {name: AWS_ENDPOINT_URL, value: "http://{{ include "resnet-sweep.fullname" $ }}-minio:9000"}
+- {name: AWS_ENDPOINT_URL, value: "http://{{ include "resnet-sweep.fullname" $ }}-bucket:9000"}
 - {name: AWS_REGION, value: us-east-1}
 - {name: S3_ADDRESSING, value: path}
 {{- else }}

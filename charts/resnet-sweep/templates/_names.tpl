@@ -68,7 +68,7 @@ where what is rendered is applied without Helm and is always the first revision.
 {{- (.Values.experiment.study | default dict).name | default (include "resnet-sweep.fullname" .) -}}
 {{- end }}
 
-{{/* "true" where the release brings its own PostgreSQL, or MinIO. */}}
+{{/* "true" where the release brings its own PostgreSQL, or bucket. */}}
 {{- define "resnet-sweep.ownDatabase" -}}
 {{- if not .Values.database.existingSecret }}true{{ end -}}
 {{- end }}
@@ -90,7 +90,7 @@ where what is rendered is applied without Helm and is always the first revision.
 {{- define "resnet-sweep.lacksPassword" -}}
 {{- $services := list -}}
 {{- if include "resnet-sweep.ownDatabase" . }}{{ $services = append $services "postgresql" }}{{ end -}}
-{{- if include "resnet-sweep.ownStorage" . }}{{ $services = append $services "minio" }}{{ end -}}
+{{- if include "resnet-sweep.ownStorage" . }}{{ $services = append $services "bucket" }}{{ end -}}
 {{- if .Release.IsUpgrade -}}
 {{- range $services -}}
 {{- if not (lookup "v1" "Secret" $.Release.Namespace (printf "%s-%s" (include "resnet-sweep.fullname" $) .)) }}true{{ end -}}

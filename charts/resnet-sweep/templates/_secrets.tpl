@@ -10,7 +10,7 @@ postgresql:
   DATABASE_URL: postgresql://sweep:$password@{{ $database }}
 {{- end }}
 {{- if include "resnet-sweep.ownStorage" . }}
-minio:
+bucket:
   AWS_ACCESS_KEY_ID: sweep
   AWS_SECRET_ACCESS_KEY: $password
 {{- end }}

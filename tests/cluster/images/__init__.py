@@ -1,4 +1,4 @@
-"""The images that the tests' clusters run: this project's, and PostgreSQL and MinIO for the chart's throwaway services.
+"""The images that the tests' clusters run: this project's, and those of the chart's throwaway services.
 
     python -m tests.cluster.images    # builds them and puts them into the single node's registry; again: what changed
 

@@ -9,6 +9,6 @@ from tests.cluster.single_node.layout import REGISTRY, Layout
 if obstacle := buildah.obstacle():
     sys.exit(obstacle)
 how = into_storage if sys.argv[1:] == ["build"] else into_registry(REGISTRY)
-images = build_all(how, Layout.from_environment().binaries / "minio")
-for image in (images.resnet_sweep, images.postgresql, images.minio, images.dashboard):
+images = build_all(how, Layout.from_environment().binaries)
+for image in (images.resnet_sweep, images.postgresql, images.minio, images.versitygw, images.dashboard):
     print(image)

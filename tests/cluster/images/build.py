@@ -42,24 +42,28 @@ class Images:
     resnet_sweep: Image
     postgresql: Image
     minio: Image
+    versitygw: Image
     dashboard: Image
 
 
 Build = Callable[[str, Path, Path, Mapping[str, str]], Image]
 
 
-def build_all(build: Build, minio_binary: Path) -> Images:
+def build_all(build: Build, binaries: Path) -> Images:
     """`build` makes an image from its name, a folder, a Containerfile and arguments for it."""
     postgresql, dashboard = HERE / "postgresql", HERE / "dashboard"
-    with _folder_with(minio_binary) as folder:
-        return Images(
-            postgresql=build("postgresql", postgresql, postgresql / "Containerfile", _versions("POSTGRESQL")),
-            minio=build("minio", folder, HERE / "minio/Containerfile", {}),
-            dashboard=build(
-                "dashboard", dashboard, dashboard / "Containerfile", _versions("OPTUNA_DASHBOARD", "PSYCOPG2")
-            ),
-            resnet_sweep=build("resnet-sweep", REPOSITORY, REPOSITORY / "Dockerfile", {}),
-        )
+    return Images(
+        postgresql=build("postgresql", postgresql, postgresql / "Containerfile", _versions("POSTGRESQL")),
+        minio=_build_server(build, binaries / "minio"),
+        versitygw=_build_server(build, binaries / "versitygw"),
+        dashboard=build("dashboard", dashboard, dashboard / "Containerfile", _versions("OPTUNA_DASHBOARD", "PSYCOPG2")),
+        resnet_sweep=build("resnet-sweep", REPOSITORY, REPOSITORY / "Dockerfile", {}),
+    )
+
+
+def _build_server(build: Build, binary: Path) -> Image:
+    with _folder_with(binary) as folder:
+        return build(binary.name, folder, HERE / "bucket/Containerfile", {"SERVER": binary.name})
 
 
 def into_storage(name: str, folder: Path, containerfile: Path, arguments: Mapping[str, str]) -> Image:
@@ -79,8 +83,8 @@ def into_registry(registry: str) -> Build:
 
 @contextmanager
 def _folder_with(binary: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="resnet-sweep-minio-") as folder:
-        shutil.copy2(binary, Path(folder) / "minio")
+    with tempfile.TemporaryDirectory(prefix="resnet-sweep-image-") as folder:
+        shutil.copy2(binary, folder)
         yield Path(folder)
 
 

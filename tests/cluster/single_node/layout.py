@@ -12,7 +12,7 @@ NODE_BRIDGE, POD_BRIDGE = "rs-node", "rs-pods"
 REGISTRY = "127.0.0.1:5000"
 PAUSE_IMAGE = "localhost/pause:1"
 
-BINARIES = ("hyperkube", "etcd", "coredns", "registry", "pause", "helm", "minio")
+BINARIES = ("hyperkube", "etcd", "coredns", "registry", "pause", "helm", "minio", "versitygw")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-sweep/cluster"
 
 

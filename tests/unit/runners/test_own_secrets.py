@@ -14,7 +14,7 @@ from tests.support.api_server import CREATED, api_server
 
 DATA = {
     "postgresql": {"POSTGRES_PASSWORD": "$password", "DATABASE_URL": "postgresql://sweep:$password@run1-postgresql/x"},
-    "minio": {"AWS_ACCESS_KEY_ID": "sweep", "AWS_SECRET_ACCESS_KEY": "$password"},
+    "bucket": {"AWS_ACCESS_KEY_ID": "sweep", "AWS_SECRET_ACCESS_KEY": "$password"},
     "dashboard": {"DATABASE_URL": "postgresql://reader:$password@run1-postgresql/x"},
 }
 
@@ -42,7 +42,7 @@ def test_each_is_made_with_a_password_of_its_own(stages: Path) -> None:
     secrets: dict[str, Any] = {}
     with api_server([], [], secrets) as namespace:
         variables = make_own_secrets(namespace, stages, "run1")
-    assert set(secrets) == {"run1-postgresql", "run1-minio", "run1-dashboard"}
+    assert set(secrets) == {"run1-postgresql", "run1-bucket", "run1-dashboard"}
     data = {
         name: {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
         for name, secret in secrets.items()
@@ -50,9 +50,9 @@ def test_each_is_made_with_a_password_of_its_own(stages: Path) -> None:
     password = data["run1-postgresql"]["POSTGRES_PASSWORD"]
     assert re.fullmatch("[A-Za-z0-9]{32}", password)
     assert data["run1-postgresql"]["DATABASE_URL"] == f"postgresql://sweep:{password}@run1-postgresql/x"
-    others = {data["run1-minio"]["AWS_SECRET_ACCESS_KEY"], data["run1-dashboard"]["DATABASE_URL"].split(":")[2][:32]}
+    others = {data["run1-bucket"]["AWS_SECRET_ACCESS_KEY"], data["run1-dashboard"]["DATABASE_URL"].split(":")[2][:32]}
     assert len(others | {password}) == 3
-    assert variables == data["run1-postgresql"] | data["run1-minio"]  # the dashboard's is not for us
+    assert variables == data["run1-postgresql"] | data["run1-bucket"]  # the dashboard's is not for us
 
 
 def test_one_that_is_there_stays_as_it_is(stages: Path) -> None:
@@ -63,10 +63,10 @@ def test_one_that_is_there_stays_as_it_is(stages: Path) -> None:
 
 
 def test_a_pod_that_is_older_than_its_secret_is_replaced(stages: Path) -> None:
-    pods = [pod("run1-postgresql-0", "2026-01-01T11:59:59Z"), pod("run1-minio-0", CREATED)]
+    pods = [pod("run1-postgresql-0", "2026-01-01T11:59:59Z"), pod("run1-bucket-0", CREATED)]
     with api_server([], pods) as namespace:
         make_own_secrets(namespace, stages, "run1")
-    assert [row["metadata"]["name"] for row in pods] == ["run1-minio-0"]
+    assert [row["metadata"]["name"] for row in pods] == ["run1-bucket-0"]
 
 
 def test_a_release_without_services_of_its_own_needs_none(tmp_path: Path) -> None:

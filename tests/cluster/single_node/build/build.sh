@@ -29,5 +29,6 @@ has etcd || compile etcd ''
 has coredns || compile coredns ''
 has helm || fetch "helm.sh/helm/v4/cmd/helm@$HELM"
 has minio || fetch "github.com/minio/minio@$MINIO"
+has versitygw || fetch "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW"
 has registry || fetch "github.com/distribution/distribution/v3/cmd/registry@$REGISTRY"
 has pause || gcc -static -Os -o "$out/pause" "$here/pause.c"

@@ -1,4 +1,4 @@
-"""A real MinIO server of the tests' own."""
+"""Real servers of a bucket of the tests' own: MinIO, and the VersityGW that the chart brings."""
 
 import os
 import secrets
@@ -23,9 +23,13 @@ USER, PASSWORD = "sweep", "s3cret/with+signs="
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-sweep/cluster"
 
 
-class Minio:
+class BucketServer:
+    """A server from its one binary. A subclass says which, and how it is started on a folder and a port."""
+
+    binary: str
+
     def __init__(self, folder: Path) -> None:
-        self._binary = _binary()
+        self._binary = _find(self.binary)
         self.folder, self.port = folder, free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._authority: Path | None = None
@@ -44,19 +48,16 @@ class Minio:
         return self._server is not None
 
     def start(self) -> None:
-        console = f"127.0.0.1:{free_port()}"
+        data = self.folder / "data"
+        data.mkdir(exist_ok=True)
         with (self.folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [
-                    self._binary, "server", self.folder / "data",
-                    "--address", f"127.0.0.1:{self.port}", "--console-address", console, "--quiet",
-                    "--certs-dir", self.folder / "certificates",
-                ],
+                [self._binary, *self._arguments(data)],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD, "MINIO_BROWSER": "off"},
+                env={**os.environ, **self._environment()},
                 start_new_session=True,
-            )  # fmt: skip
+            )
         client = self.client()
 
         def answers() -> bool:
@@ -67,6 +68,12 @@ class Minio:
             return True
 
         until(answers, self._server, (self.folder / "log").read_text)
+
+    def _arguments(self, data: Path) -> list[str | Path]:
+        raise NotImplementedError
+
+    def _environment(self) -> dict[str, str]:
+        raise NotImplementedError
 
     def stop(self) -> None:
         """At once, as when it is killed."""
@@ -103,8 +110,31 @@ class Minio:
         return Bucket(self, name)
 
 
+class Minio(BucketServer):
+    binary = "minio"
+
+    def _arguments(self, data: Path) -> list[str | Path]:
+        return [
+            "server", data, "--address", f"127.0.0.1:{self.port}", "--console-address", f"127.0.0.1:{free_port()}",
+            "--quiet", "--certs-dir", self.folder / "certificates",
+        ]  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        return {"MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD, "MINIO_BROWSER": "off"}
+
+
+class VersityGateway(BucketServer):
+    binary = "versitygw"
+
+    def _arguments(self, data: Path) -> list[str | Path]:
+        return ["--port", f"127.0.0.1:{self.port}", "--quiet", "posix", data]
+
+    def _environment(self) -> dict[str, str]:
+        return {"ROOT_ACCESS_KEY_ID": USER, "ROOT_SECRET_ACCESS_KEY": PASSWORD}
+
+
 class Bucket:
-    def __init__(self, server: Minio, name: str) -> None:
+    def __init__(self, server: BucketServer, name: str) -> None:
         self.server, self.name = server, name
         self.url = f"s3://{name}/some/prefix"
 
@@ -123,8 +153,28 @@ class Bucket:
 
 
 @pytest.fixture(scope="session")
-def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
-    server = Minio(tmp_path_factory.mktemp("minio"))
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServer]:
+    yield from _served(Minio(tmp_path_factory.mktemp("minio")))
+
+
+@pytest.fixture(scope="session")
+def versity_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServer]:
+    yield from _served(VersityGateway(tmp_path_factory.mktemp("versitygw")))
+
+
+@pytest.fixture
+def bucket(minio: BucketServer) -> Iterator[Bucket]:
+    yield from new_bucket(minio)
+
+
+def new_bucket(server: BucketServer) -> Iterator[Bucket]:
+    """On the server, which runs again afterwards, also when a test ends while it is down."""
+    yield server.new_bucket()
+    if not server.running:
+        server.start()
+
+
+def _served(server: BucketServer) -> Iterator[BucketServer]:
     server.start()
     try:
         yield server
@@ -132,21 +182,8 @@ def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
         server.stop()
 
 
-@pytest.fixture
-def minio(minio_server: Minio) -> Iterator[Minio]:
-    """The server, running; also when a test ends while it is down."""
-    yield minio_server
-    if not minio_server.running:
-        minio_server.start()
-
-
-@pytest.fixture
-def bucket(minio: Minio) -> Bucket:
-    return minio.new_bucket()
-
-
-def _binary() -> Path:
-    found = shutil.which("minio", path=f"{os.environ.get('PATH', '')}{os.pathsep}{CACHE}")
+def _find(binary: str) -> Path:
+    found = shutil.which(binary, path=f"{os.environ.get('PATH', '')}{os.pathsep}{CACHE}")
     if found is None:
-        missing(f"no minio on PATH or in {CACHE}; tests/services/install.sh puts it there")
+        missing(f"no {binary} on PATH or in {CACHE}; tests/services/install.sh puts it there")
     return Path(found)
