@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -20,7 +20,8 @@ from jobs.queue import export_import
 from jobs.queue.compatibility import stored_experiment
 from jobs.queue.database import Database
 from jobs.queue.schema import has_tables
-from jobs.queue.status import SweepStatus, sweep_status
+from jobs.queue.status import SweepStatus
+from jobs.queue.status_reader import StatusReader, sweep_status
 from jobs.queue.stop import stop_sweep
 from jobs.queue.tables import sweeps
 from jobs.runners.display import Display
@@ -111,10 +112,10 @@ def import_(file: Path) -> None:
 
 def _watch(sweep: Sweep) -> None:
     interrupt.listen()
-    patient = replace(sweep, database=Database.of(sweep.settings, read_only=True))
+    reader = StatusReader(Database.of(sweep.settings, read_only=True), sweep.experiment.study_name)
     with Display(sweep.settings.log_format) as display:
         while True:
-            status = patient.status()
+            status = reader.read()
             display.sweep(status, sweep.experiment.sweep.epochs)
             if not status.unsettled:
                 log.info("%s", status.line())

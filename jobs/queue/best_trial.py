@@ -6,7 +6,8 @@ from jobs.artifacts import Artifacts
 from jobs.experiment.experiment import Experiment
 from jobs.queue.compatibility import check_prepared
 from jobs.queue.database import Database
-from jobs.queue.status import SweepStatus, TrialStatus, sweep_status
+from jobs.queue.status import SweepStatus, TrialStatus
+from jobs.queue.status_reader import sweep_status
 from jobs.queue.tables import SlotState
 from jobs.runtime.errors import Failure
 from jobs.runtime.settings import Settings

@@ -16,7 +16,8 @@ from jobs.queue import claims
 from jobs.queue.claim import is_unknown
 from jobs.queue.database import Database
 from jobs.queue.slots import add_confirmations, read_experiment
-from jobs.queue.status import TrialStatus, configuration_key, ranking, sweep_status
+from jobs.queue.status import TrialStatus, configuration_key, ranking
+from jobs.queue.status_reader import sweep_status
 from jobs.queue.study import create_study
 from jobs.queue.tables import UNKNOWN, SlotState, slots, sweeps
 

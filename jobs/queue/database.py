@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from jobs.queue.connections import TIMEOUT_SECONDS, connect
 from jobs.queue.database_errors import database_errors
 from jobs.queue.fenced_storage import FencedStorage
-from jobs.queue.optuna_internals import with_cache
+from jobs.queue.trial_cache import TrialCache
 from jobs.runtime.database_url import database_place
 from jobs.runtime.retry import Patience
 from jobs.runtime.settings import Settings
@@ -37,7 +37,7 @@ class Database:
         self.engine = engine = connect(url, timeout_seconds, read_only=read_only)
         # Opened when they are first needed, and shared with the copies that `waiting` makes.
         self._storage = cache(lambda: FencedStorage(url, engine, timeout_seconds, read_only=read_only))
-        self._cached_storage = cache(lambda: with_cache(self.storage))
+        self._cached_storage = cache(lambda: TrialCache(self.storage))
 
     @classmethod
     def of(cls, settings: Settings, patience: Patience | None = None, *, read_only: bool = False) -> Self:

@@ -1,7 +1,7 @@
 """The ledger: every change of every slot, and the time for which workers held them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -49,9 +49,10 @@ class Span:
 Spans = dict[int, list[Span]]  # by slot
 
 
-def read_ledger(connection: Connection, study: str) -> list[Change]:
-    """All changes in the order in which they were made."""
-    rows = connection.execute(sa.select(ledger).where(ledger.c.study == study).order_by(ledger.c.id))
+def read_ledger(connection: Connection, study: str, only: Collection[int] | None = None) -> list[Change]:
+    """All changes, or those of some slots, in the order in which they were made."""
+    query = sa.select(ledger).where(ledger.c.study == study).order_by(ledger.c.id)
+    rows = connection.execute(query if only is None else query.where(ledger.c.slot.in_(only)))
     return [
         Change(slot, fence, owner, gpus, SlotState(before), SlotState(after), at, end)
         for _id, _study, slot, fence, owner, gpus, before, after, at, end in rows
@@ -60,14 +61,17 @@ def read_ledger(connection: Connection, study: str) -> list[Change]:
 
 def read_usage(connection: Connection, study: str) -> Usage:
     """The cost so far. What runs counts until now, or until its lease ran out."""
+    return usage_of(read_spans(connection, study), read_spans(connection, confirmation_name(study)))
+
+
+def read_spans(connection: Connection, study: str, only: Collection[int] | None = None) -> Spans:
+    """For how long workers have held the slots; of a settled one that does not change any more."""
     now = connection.scalar(sa.select(database_now(connection))) or 0.0
-    return _usage(_read_spans(connection, study, now), _read_spans(connection, confirmation_name(study), now))
-
-
-def _read_spans(connection: Connection, study: str, now: float) -> Spans:
     leases = sa.select(slots.c.slot, slots.c.lease_end).where(slots.c.study == study)
+    if only is not None:
+        leases = leases.where(slots.c.slot.in_(only))
     ends = {slot: min(end or now, now) for slot, end in connection.execute(leases)}
-    return _spans(read_ledger(connection, study), ends)
+    return _spans(read_ledger(connection, study, only), ends)
 
 
 def others_work(connection: Connection, study: str, place: str, lease_seconds: float) -> bool:
@@ -83,14 +87,14 @@ def others_work(connection: Connection, study: str, place: str, lease_seconds: f
 
 def usage(changes: Sequence[Change], ends: dict[int, float]) -> Usage:
     """The cost of a ledger. A slot that is still held at its end counts until its time in `ends`."""
-    return _usage(_spans(changes, ends), {})
+    return usage_of(_spans(changes, ends), {})
 
 
-def _usage(trials: Spans, confirmations: Spans) -> Usage:
+def usage_of(trials: Spans, confirmations: Spans) -> Usage:
     spans = [span for part in (trials, confirmations) for own in part.values() for span in own]
     of_confirmations = _gpu_hours(confirmations)
     gpu_hours = _gpu_hours(trials) + of_confirmations
-    return Usage(_covered(spans) / 3600, gpu_hours, _seconds(trials), _seconds(confirmations), of_confirmations)
+    return Usage(_covered(spans) / 3600, gpu_hours, seconds_of(trials), seconds_of(confirmations), of_confirmations)
 
 
 def _spans(changes: Sequence[Change], ends: dict[int, float]) -> Spans:
@@ -113,7 +117,7 @@ def _spans(changes: Sequence[Change], ends: dict[int, float]) -> Spans:
     return spans
 
 
-def _seconds(spans: Spans) -> dict[int, float]:
+def seconds_of(spans: Spans) -> dict[int, float]:
     return {slot: sum((span.end - span.start for span in own), 0.0) for slot, own in spans.items()}
 
 

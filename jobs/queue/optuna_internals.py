@@ -1,12 +1,26 @@
 """The private parts of Optuna that we build on, each behind a name of ours; written against Optuna 5."""
 
 import sqlalchemy as sa
-from optuna.storages import BaseStorage, RDBStorage, get_storage
-from optuna.storages._rdb.models import BaseModel, StudyModel, TrialIntermediateValueModel, TrialModel
+from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
+from optuna.storages._rdb.models import (
+    BaseModel,
+    StudyModel,
+    TrialIntermediateValueModel,
+    TrialModel,
+    TrialParamModel,
+    TrialSystemAttributeModel,
+    TrialUserAttributeModel,
+    TrialValueModel,
+)
 from optuna.trial import FrozenTrial, Trial
 from sqlalchemy import Connection
 
+CachedStorage = _CachedStorage
+StudyCache = _StudyInfo  # what it keeps of a study
+
 StudyRow, TrialRow, ValueRow = StudyModel, TrialModel, TrialIntermediateValueModel  # what the storage's session writes
+ParameterRow, EndRow = TrialParamModel, TrialValueModel
+AttributeRow, SystemAttributeRow = TrialUserAttributeModel, TrialSystemAttributeModel
 
 # The tables that Optuna makes, with their columns; the last is that of alembic, through which it changes the others.
 OPTUNA_TABLES = {table.name: set(table.columns.keys()) for table in BaseModel.metadata.tables.values()}
@@ -19,11 +33,6 @@ def count_trials(connection: Connection, study: str) -> int:
         return 0
     joined = sa.select(sa.func.count()).select_from(TrialRow).join(StudyRow, TrialRow.study_id == StudyRow.study_id)
     return connection.scalar(joined.where(StudyRow.study_name == study)) or 0
-
-
-def with_cache(storage: RDBStorage) -> BaseStorage:
-    """The storage behind Optuna's own cache, which reads finished trials from the database once."""
-    return get_storage(storage)
 
 
 def trial_id(trial: FrozenTrial | Trial) -> int:

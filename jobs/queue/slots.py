@@ -91,8 +91,10 @@ def read_validation_images(connection: Connection, study: str) -> int | None:
     return connection.scalar(sa.select(sweeps.c.validation_images).where(sweeps.c.study == study))
 
 
-def read_slots(connection: Connection, study: str) -> list[SlotRow]:
+def read_slots(connection: Connection, study: str, which: sa.ColumnElement[bool] | None = None) -> list[SlotRow]:
+    """All slots of the study, or those for which the expression is true."""
     read = [slots.c[field.name] for field in fields(SlotRow) if field.name != "lease_left"]
     left = (slots.c.lease_end - database_now(connection)).label("lease_left")
-    rows = connection.execute(sa.select(*read, left).where(slots.c.study == study).order_by(slots.c.slot))
+    query = sa.select(*read, left).where(slots.c.study == study).order_by(slots.c.slot)
+    rows = connection.execute(query if which is None else query.where(which))
     return [SlotRow(**{**row, "state": SlotState(row["state"])}) for row in rows.mappings()]

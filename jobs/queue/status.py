@@ -1,4 +1,4 @@
-"""How far a sweep is, read from the database alone."""
+"""How far a sweep is, and what it has come to."""
 
 import json
 import statistics
@@ -7,14 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from optuna.trial import FrozenTrial, TrialState
-
-from jobs.experiment.confirmation import confirmation_name
-from jobs.queue.database import Database
-from jobs.queue.ledger import Usage, read_usage
-from jobs.queue.optuna_internals import trial_id
-from jobs.queue.optuna_values import parameters_of
-from jobs.queue.slots import SlotRow, read_slots, read_validation_images
+from jobs.queue.ledger import Usage
+from jobs.queue.slots import SlotRow
 from jobs.queue.tables import SlotState
 from resnet_core.shown_accuracy import percent
 
@@ -192,44 +186,6 @@ def _mean_seconds(trials: Sequence[TrialStatus]) -> float:
     return statistics.fmean(trial.seconds or 0.0 for trial in trials)
 
 
-def sweep_status(database: Database, study: str) -> SweepStatus:
-    """The slots of a study and of its confirmations, and what is known of their trials.
-
-    Raises:
-        KeyError: there is no such study.
-
-    """
-    beside = confirmation_name(study)
-    rows, of_confirmations, usage, validation_images = database.read(
-        lambda connection: (
-            read_slots(connection, study),
-            read_slots(connection, beside),
-            read_usage(connection, study),
-            read_validation_images(connection, study),
-        )
-    )
-    # Read after the slots, so that a trial whose slot is settled is finished here, with its last value.
-    trials = {trial_id(trial): trial for trial in read_trials(database, study)}
-    if any(row.trial_id for row in of_confirmations):
-        trials |= {trial_id(trial): trial for trial in read_trials(database, beside)}
-    return SweepStatus(
-        [_trial_status(row, trials, usage.seconds) for row in rows],
-        usage,
-        [_trial_status(row, trials, usage.confirmation_seconds, "confirmation") for row in of_confirmations],
-        validation_images,
-    )
-
-
-def read_trials(database: Database, study: str) -> list[FrozenTrial]:
-    """What Optuna knows of the trials, in the order of their numbers; not to be changed."""
-
-    def read() -> list[FrozenTrial]:
-        storage = database.cached_storage
-        return storage.get_all_trials(storage.get_study_id_from_name(study), deepcopy=False)
-
-    return database.run(read)
-
-
 def parameters_line(trial: TrialStatus) -> str:
     short = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in trial.parameters.items()}
     return ", ".join(f"{name}={value}" for name, value in short.items())
@@ -241,27 +197,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _trial_status(
-    row: SlotRow,
-    trials: Mapping[int, FrozenTrial],
-    seconds: Mapping[int, float],
-    work: Literal["trial", "confirmation"] = "trial",
-) -> TrialStatus:
-    trial, held = trials.get(row.trial_id or -1), seconds.get(row.slot)
-    if trial is None:
-        return TrialStatus(**vars(row), work=work, seconds=held)
-    last = trial.last_step
-    accuracy = None if last is None else trial.intermediate_values[last]
-    if trial.state is TrialState.COMPLETE:
-        accuracy = trial.values[0]
-    return TrialStatus(
-        **vars(row),
-        work=work,
-        number=trial.number,
-        parameters=parameters_of(trial),
-        epoch=last or 0,
-        accuracy=accuracy,
-        seconds=held,
-    )

@@ -11,7 +11,7 @@ from jobs.artifacts.keys import DATABASE
 from jobs.experiment.experiment import Experiment
 from jobs.queue.confirmations import count_claimable_at
 from jobs.queue.database import Database
-from jobs.queue.status import sweep_status
+from jobs.queue.status_reader import StatusReader
 from jobs.runners.display import Display
 from jobs.runtime import interrupt, logs
 from jobs.runtime.child_processes import ChildProcess, ChildProcesses
@@ -89,12 +89,13 @@ class _Local:
         gpus = _gpus(self.settings.device)
         workers = workers or len(gpus) or usable_cores()
         database = Database.of(self.settings)
+        reader = StatusReader(database, self.experiment.study_name)
         log.info("stage sweep")
         failures = settled = 0
         try:
             with self._children() as children:
                 while True:
-                    status = sweep_status(database, self.experiment.study_name)
+                    status = reader.read()
                     self.display.sweep(status, self.experiment.sweep.epochs)
                     if status.settled > settled:
                         settled, failures = status.settled, 0

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
-from jobs.queue.status import read_trials, sweep_status
+from jobs.queue.status_reader import read_trials, sweep_status
 from jobs.queue.study import create_study, load_study
 from jobs.queue.tables import SlotState
 from jobs.runners.local import local_database

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from jobs.artifacts import Artifacts
 from jobs.queue.slots import read_slots
-from jobs.queue.status import read_trials
+from jobs.queue.status_reader import read_trials
 from jobs.queue.tables import slots
 from jobs.runtime.settings import Settings
 from jobs.stages import prepare

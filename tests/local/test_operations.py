@@ -18,7 +18,7 @@ from jobs.queue.connections import connect
 from jobs.queue.database import Database
 from jobs.queue.fenced_storage import create_tables
 from jobs.queue.slots import read_slots
-from jobs.queue.status import sweep_status
+from jobs.queue.status_reader import sweep_status
 from jobs.queue.tables import sweeps
 from jobs.runtime.errors import Refused
 from jobs.runtime.retry import Patience

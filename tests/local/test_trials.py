@@ -19,7 +19,8 @@ from jobs.queue.compatibility import NotPrepared
 from jobs.queue.connections import connect
 from jobs.queue.optuna_internals import trial_id
 from jobs.queue.outcomes import Outcome
-from jobs.queue.status import SweepStatus, read_trials, sweep_status
+from jobs.queue.status import SweepStatus
+from jobs.queue.status_reader import read_trials, sweep_status
 from jobs.queue.study import load_study
 from jobs.queue.tables import SlotState, ledger, slots
 from jobs.runtime import interrupt

@@ -18,7 +18,7 @@ from jobs.artifacts.manifest import read_manifest, verify
 from jobs.artifacts.s3 import S3Artifacts
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import dump_experiment
-from jobs.queue.status import sweep_status
+from jobs.queue.status_reader import sweep_status
 from jobs.runtime.settings import Settings, read_settings
 from jobs.stages import prepare
 from jobs.stages.evaluate import stage as evaluate

@@ -10,7 +10,7 @@ from jobs.queue.ledger import Change, read_ledger
 from jobs.queue.optuna_internals import trial_id
 from jobs.queue.outcomes import OPTUNA_STATES
 from jobs.queue.slots import SlotRow, read_slots
-from jobs.queue.status import read_trials
+from jobs.queue.status_reader import read_trials
 from jobs.queue.tables import SlotState
 
 CLOCK_SLACK = 1.0  # seconds by which the order of times may differ from the order of commits

@@ -10,7 +10,8 @@ from typing import Any
 
 from jobs.experiment.confirmation import CONFIRM
 from jobs.experiment.experiment import Experiment
-from jobs.queue.status import SweepStatus, sweep_status
+from jobs.queue.status import SweepStatus
+from jobs.queue.status_reader import sweep_status
 from jobs.runtime.settings import Settings
 from jobs.stages.sweep.running_trial import RunningTrial
 from resnet_core.epoch import EpochResult

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from jobs.experiment.experiment import Experiment
 from jobs.queue.slots import SlotRow, read_slots
-from jobs.queue.status import SweepStatus, sweep_status
+from jobs.queue.status import SweepStatus
+from jobs.queue.status_reader import sweep_status
 from jobs.queue.tables import SlotState
 from jobs.runners.local import local_database
 from jobs.runtime.settings import Settings

@@ -13,7 +13,8 @@ from jobs.artifacts.keys import METRICS, trial_epochs_key
 from jobs.experiment.confirmation import CONFIRM, confirmation_name
 from jobs.experiment.experiment import Experiment
 from jobs.queue.database import Database
-from jobs.queue.status import TrialStatus, read_trials, sweep_status
+from jobs.queue.status import TrialStatus
+from jobs.queue.status_reader import read_trials, sweep_status
 from jobs.queue.tables import SlotState
 from resnet_core.epoch import EpochResult
 from resnet_core.validation import parse_json

@@ -22,7 +22,8 @@ from jobs.queue.best_trial import best_trial
 from jobs.queue.compatibility import check_artifacts, check_result, check_study, stored_experiment
 from jobs.queue.confirmations import count_claimable
 from jobs.queue.database import Database
-from jobs.queue.status import SweepStatus, sweep_status
+from jobs.queue.status import SweepStatus
+from jobs.queue.status_reader import StatusReader
 from jobs.runners.display import Display
 from jobs.runners.kubernetes.api import open_namespace
 from jobs.runners.kubernetes.manifests import is_live, job_state, read_stage_job
@@ -100,6 +101,7 @@ class _Pipeline:
         self._root = WaitingArtifacts(root, patience)
         self._study = self._root.under(experiment.study_name)
         self._database = Database.of(settings, patience)
+        self._reader = StatusReader(self._database, experiment.study_name)
         self._told_epochs = 0.0
 
     def close(self) -> None:
@@ -198,7 +200,7 @@ class _Pipeline:
         return self._database.read(lambda connection: count_claimable(connection, self._experiment.study_name))
 
     def _status(self) -> SweepStatus:
-        self._metrics.status = sweep_status(self._database, self._experiment.study_name)
+        self._metrics.status = self._reader.read()
         return self._metrics.status
 
     # Final training and evaluation.

@@ -15,7 +15,8 @@ from jobs.queue.best_trial import best_trial
 from jobs.queue.compatibility import check_prepared
 from jobs.queue.database import Database
 from jobs.queue.exclusive import RESULT, exclusively
-from jobs.queue.status import TrialStatus, read_trials, sweep_status
+from jobs.queue.status import TrialStatus
+from jobs.queue.status_reader import read_trials, sweep_status
 from jobs.report.model_folder import publish_model
 from jobs.report.study.report_page import write_report
 from jobs.report.study_results import StudyResults

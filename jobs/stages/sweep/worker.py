@@ -20,7 +20,7 @@ from jobs.queue.lease import Lease
 from jobs.queue.ledger import read_usage
 from jobs.queue.slots import read_slots
 from jobs.queue.standstill import trials_since_rise
-from jobs.queue.status import read_trials
+from jobs.queue.status_reader import read_trials
 from jobs.runtime import interrupt, logs
 from jobs.runtime.errors import Failure
 from jobs.runtime.identity import owner_identity

@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from jobs.queue.optuna_internals import TrialRow, ValueRow, known_trial, trial_id, with_cache
+from jobs.queue.optuna_internals import TrialRow, ValueRow, known_trial, trial_id
+from jobs.queue.trial_cache import TrialCache
 
 JOBS = Path(__file__).parents[3] / "jobs"
 PRIVATE = {"_rdb", "_trial_id", "_study_id", "_cached_frozen_trial", "_storage", "get_storage"}
@@ -44,7 +45,7 @@ def test_state_and_values_are_those_of_when_the_trial_was_taken_up(storage: RDBS
 
 def test_cache_takes_writes_only_for_trials_that_it_has_read(storage: RDBStorage) -> None:
     trial = optuna.create_study(storage=storage, study_name="a").ask()
-    other = with_cache(storage)
+    other = TrialCache(storage)
     study = optuna.load_study(study_name="a", storage=other)
     study.get_trials(deepcopy=False)
     other.set_trial_intermediate_value(trial_id(trial), 1, 0.5)

@@ -10,7 +10,8 @@ from jobs.queue.claimed_trial import ClaimedTrial, settle_trial
 from jobs.queue.database import Database
 from jobs.queue.ledger import Usage
 from jobs.queue.outcomes import Outcome
-from jobs.queue.status import SweepStatus, TrialStatus, duration, sweep_status
+from jobs.queue.status import SweepStatus, TrialStatus, duration
+from jobs.queue.status_reader import sweep_status
 from jobs.queue.tables import SlotState
 from tests.support import reporting
 from tests.support.databases import commit, opened
