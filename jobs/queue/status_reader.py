@@ -84,9 +84,11 @@ class _Slots:
 
     def with_trials(self, database: Database) -> list[TrialStatus]:
         """Of every slot, with what Optuna has of the trials of those that were read."""
+        trials: dict[int, FrozenTrial] = {}
+        first = self._work == "trial" and not self._statuses  # it tells of a study that is not there
+        if first or any(row.trial_id for row in self._changed):
+            trials = {trial_id(trial): trial for trial in read_trials(database, self.study)}
         if self._changed:
-            begun = self._work == "trial" or any(row.trial_id for row in self._changed)
-            trials = {trial_id(trial): trial for trial in read_trials(database, self.study)} if begun else {}
             seconds = seconds_of(self.spans)
             for row in self._changed:
                 self._statuses[row.slot] = _trial_status(row, trials, seconds.get(row.slot), self._work)
