@@ -67,14 +67,19 @@ def best_so_far(trials: Sequence[TrialPoint]) -> list[float | None]:
 
 
 def importances(
-    shares: Mapping[str, float], intervals: Mapping[str, tuple[float, float]], trials: int, left_out: Sequence[str] = ()
+    shares: Mapping[str, float],
+    intervals: Mapping[str, tuple[float, float]],
+    trials: int,
+    complete: int,
+    left_out: Sequence[str] = (),
 ) -> Exhibit:
     """How much of the differences between trials each parameter explains, the most important first.
 
     Args:
         shares: of the variance, by parameter.
         intervals: of the shares over resamples of the trials, of 90 %.
-        trials: complete ones that this is from.
+        trials: that this is from.
+        complete: trials of the sweep, of which these are all or some that were drawn.
         left_out: parameters that not all of them have.
 
     """
@@ -96,8 +101,11 @@ def importances(
         f"bar-{name}": [f"{name}: {value:.3f}, {intervals[name][0]:.3f} to {intervals[name][1]:.3f}"]
         for name, value in shares.items()
     }
+    of = f"the {trials} complete trials"
+    if trials < complete:
+        of = f"{trials} of the {complete:,} complete trials, drawn at random,"
     caption = (
-        f"How much of the differences between the {trials} complete trials each parameter explains (fANOVA); lines: "
+        f"How much of the differences between {of} each parameter explains (fANOVA); lines: "
         "90 % of the values when trials are drawn from these anew."
     )
     if left_out:

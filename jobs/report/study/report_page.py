@@ -14,8 +14,9 @@ from jobs.report.study.layers import layer_rows
 from jobs.report.study.mistakes import confused_pairs, read_mistakes
 from jobs.report.study.published import beside_published
 from jobs.report.study.reproduction import reproduction
+from jobs.report.study.shown_trials import BEST, SAMPLED, shown_trials
 from jobs.report.study.study_figures import study_figures
-from jobs.report.study.trial_table import trial_table
+from jobs.report.study.trial_table import given_values, trial_table
 from jobs.report.study_results import StudyResults
 
 MOST_PAIRS = 8  # of confused classes
@@ -35,12 +36,11 @@ def write_report(artifacts: Artifacts, results: StudyResults) -> None:
     """
     for key in artifacts.listing(FIGURES):  # they may be those of an evaluation before trials were added
         artifacts.remove(key)
-    table, cost = trial_table(results), sweep_cost(results)
+    table, cost, shown = trial_table(results), sweep_cost(results), shown_trials(results)
     write_csv(artifacts, TRIAL_TABLE, table.header, table.rows)
-    shown_table = table.for_people()
     figures: dict[str, list[ShownFigure]] = {
         section: [save_figure(artifacts, FIGURES, figure) for figure in group]
-        for section, group in study_figures(results).items()
+        for section, group in study_figures(results, shown).items()
     }
     mistakes, confusion = read_mistakes(artifacts), results.metrics.test.confusion
     wrong = sum(sum(row) - row[label] for label, row in enumerate(confusion))
@@ -54,9 +54,12 @@ def write_report(artifacts: Artifacts, results: StudyResults) -> None:
         "answer": answer(results),
         "cost": cost,
         "advice": advice(results, cost),
-        "table": shown_table,
+        "table": table.of(trial.slot for trial in shown).for_people(),
+        "given": [given_values(results.experiment, trial.parameters) for trial in shown],
         "fixed": table.fixed,
         "best_trials": table.best(BEST_TRIALS),
+        "best_shown": BEST,
+        "sampled": SAMPLED,
         "confirmation": confirmation(results.status),
         "published": beside_published(results),
         "other_than": stands_in_for(results.experiment.data.source, results.metrics.dataset),

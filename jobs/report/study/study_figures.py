@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from jobs.experiment.values import Value
+from jobs.queue.status import TrialStatus
 from jobs.report.study.confirmation import confirmed_points
 from jobs.report.study.importance import parameter_importances
 from jobs.report.study.layers import layer_counts
@@ -25,10 +26,10 @@ from resnet_core.figures.trials import COMPLETE, STOPPED_EARLY, Axis, TrialPoint
 CONTOUR_PARAMETERS = 3  # the most important ones, of which every pair has a contour
 
 
-def study_figures(results: StudyResults) -> dict[str, list[Exhibit]]:
-    """The figures by the section of the report that they belong to."""
+def study_figures(results: StudyResults, shown: Sequence[TrialStatus]) -> dict[str, list[Exhibit]]:
+    """The figures by the section of the report that they belong to; of the trials those that are shown."""
     return {
-        "sweep": _of_sweep(results),
+        "sweep": _of_sweep(results, trial_points(results, shown)),
         "confirmation": _of_confirmations(results),
         "network": [filters_per_layer(*layer_counts(results)), parameters_per_layer(*layer_counts(results))],
         "training": training_curves(results.epochs, results.metrics.chosen, results.status.validation_images),
@@ -36,8 +37,8 @@ def study_figures(results: StudyResults) -> dict[str, list[Exhibit]]:
     }
 
 
-def _of_sweep(results: StudyResults) -> list[Exhibit]:
-    experiment, trials = results.experiment, trial_points(results)
+def _of_sweep(results: StudyResults, trials: list[TrialPoint]) -> list[Exhibit]:
+    experiment = results.experiment
     shown = [history(trials)]
     choice = sole_choice(experiment)
     if choice is not None:
@@ -67,7 +68,7 @@ def _of_parameters(results: StudyResults, trials: list[TrialPoint], axes: list[A
     found = parameter_importances(results.trials, results.experiment.seed)
     ranked = [axis.name for axis in axes]
     if found is not None:
-        shown.append(importances(found.shares, found.intervals, found.trials, found.left_out))
+        shown.append(importances(found.shares, found.intervals, found.trials, found.complete, found.left_out))
         ranked = list(found.shares)
     shown.append(parallel_coordinates(trials, axes, results.model.trial.number))
     by_name = {axis.name: axis for axis in axes}

@@ -1,6 +1,6 @@
 """The trials as a table, and as the points that figures are drawn from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ from jobs.experiment.parameters import ENTRY, field_of
 from jobs.experiment.search_space import Choices
 from jobs.experiment.values import Value
 from jobs.queue.claimed_trial import OVER_BUDGET
+from jobs.queue.status import TrialStatus
 from jobs.queue.tables import SlotState
 from jobs.report.study_results import StudyResults
 from resnet_core.figures.exhibit import Cell
@@ -22,27 +23,23 @@ COSTS = ("epochs", "seconds", *SIZES, "over budget")
 
 @dataclass(frozen=True)
 class TrialTable:
-    """A row for each slot; `messages`, `is_best` and `given` have an entry for each row.
+    """A row for each slot; `messages` and `is_best` have an entry for each row.
 
-    `given` are the values that the experiment gives the parameters which were not searched in that trial.
+    `fixed` are the sizes that are the same in all trials of the study in which they are known, if it has several.
     """
 
     header: tuple[str, ...]
     rows: list[tuple[Cell, ...]]
     messages: list[str | None]
     is_best: list[bool]
-    given: list[dict[str, Cell]]
+    fixed: dict[str, Cell]
     images: int | None  # that accuracies are of
 
-    @property
-    def fixed(self) -> dict[str, Cell]:
-        """The sizes that are the same in all trials in which they are known, where there are several trials."""
-        if len(self.rows) < 2:
-            return {}
-        known = {
-            size: {row[self.header.index(size)] for row in self.rows} - {None} for size in SIZES if size in self.header
-        }
-        return {size: next(iter(values)) for size, values in known.items() if len(values) == 1}
+    def of(self, slots: Iterable[int]) -> "TrialTable":
+        """The rows of some slots."""
+        kept = sorted(slots)
+        rows, messages, is_best = ([each[slot] for slot in kept] for each in (self.rows, self.messages, self.is_best))
+        return replace(self, rows=rows, messages=messages, is_best=is_best)
 
     def for_people(self) -> "TrialTable":
         """The same without the fixed columns, and what was searched before what it cost."""
@@ -74,7 +71,6 @@ def trial_table(results: StudyResults) -> TrialTable:
     names = list(results.experiment.searched)
     over = {"over budget": OVER_BUDGET} if any(OVER_BUDGET in trial.constraints for trial in results.trials) else {}
     rows: list[tuple[Cell, ...]] = []
-    given: list[dict[str, Cell]] = []
     for trial in results.status.trials:
         attributes: dict[str, Any] = {}
         if trial.number is not None:
@@ -85,29 +81,30 @@ def trial_table(results: StudyResults) -> TrialTable:
         own = counts + [trial.parameters.get(name) for name in names]
         accuracy = in_percent(trial.accuracy, results.status.validation_images)
         rows.append((trial.number, str(trial.state), accuracy, trial.epoch, seconds, *own))
-        given.append(_given(results.experiment, trial.parameters))
+    header = ("trial", "state", ACCURACY, "epochs", "seconds", *sizes, *over, *names)
+    known_sizes = {size: {row[header.index(size)] for row in rows} - {None} for size in sizes}
     return TrialTable(
-        ("trial", "state", ACCURACY, "epochs", "seconds", *sizes, *over, *names),
+        header,
         rows,
         [trial.message for trial in results.status.trials],
         [trial.number == results.model.trial.number for trial in results.status.trials],
-        given,
+        {size: next(iter(values)) for size, values in known_sizes.items() if len(values) == 1 < len(rows)},
         results.status.validation_images,
     )
 
 
-def _given(experiment: Experiment, parameters: Mapping[str, Value]) -> dict[str, Cell]:
+def given_values(experiment: Experiment, parameters: Mapping[str, Value]) -> dict[str, Cell]:
     """What the experiment has for the searched fields that a trial with these parameters has no own value of."""
-    if not parameters:
+    lacking = [name for name in experiment.searched if name not in parameters and not ENTRY.fullmatch(name)]
+    if not parameters or not lacking:
         return {}
     own = experiment.with_parameters(parameters)
-    lacking = [name for name in experiment.searched if name not in parameters and not ENTRY.fullmatch(name)]
     values = {name: field_of(own, name) for name in lacking}
     return {name: str(list(value)) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def trial_points(results: StudyResults) -> list[TrialPoint]:
-    """The trials that have begun, by number."""
+def trial_points(results: StudyResults, trials: Sequence[TrialStatus]) -> list[TrialPoint]:
+    """Those of the trials that have begun, by number."""
     known = {trial.number: trial for trial in results.trials}
     points = [
         TrialPoint(
@@ -119,7 +116,7 @@ def trial_points(results: StudyResults) -> list[TrialPoint]:
             {size: known[trial.number].user_attrs[size] for size in SIZES if size in known[trial.number].user_attrs},
             results.status.validation_images,
         )
-        for trial in results.status.trials
+        for trial in trials
         if trial.number is not None
     ]
     return sorted(points, key=lambda point: point.number)

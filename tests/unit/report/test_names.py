@@ -64,7 +64,7 @@ def named(classes: list[str], others: list[str]) -> StudyResults:
 
 
 def compared(results: StudyResults, label: str, dataset: StoredDataset) -> Study:
-    points = trial_points(results)
+    points = trial_points(results, results.status.trials)
     return Study(label, label, results.experiment, dataset, results.metrics, results.model, points, 1.0)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import re
 import shlex
 from dataclasses import replace
@@ -17,6 +18,7 @@ from jobs.report.study.importance import parameter_importances
 from jobs.report.study.published import beside_published
 from jobs.report.study.report_page import write_report
 from jobs.report.study.reproduction import reproduction
+from jobs.report.study.shown_trials import shown_trials
 from jobs.report.study.trial_table import trial_table
 from jobs.report.study_results import StudyResults
 from resnet_core.shown_accuracy import percent
@@ -257,11 +259,31 @@ def test_importances_are_those_of_the_complete_trials() -> None:
     assert found is not None
     assert set(found.shares) == {"optimizer", "lr", "dropout"}
     assert found.left_out == ["momentum"]
-    assert found.trials == 4 * sum(trial.state is TrialState.COMPLETE for trial in study.trials)
+    assert found.trials == found.complete == 4 * sum(trial.state is TrialState.COMPLETE for trial in study.trials)
     assert sum(found.shares.values()) == pytest.approx(1)
     for name, (low, high) in found.intervals.items():
         assert 0 <= low <= high <= 1
         assert low < high, name
+
+
+def test_page_of_a_large_study_shows_some_trials_and_the_csv_has_all(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    ran = [Ran(accuracies=(0.2, draw.uniform(0.3, 0.9))) for _ in range(1200)]
+    ran[7] = Ran(accuracies=(0.1, 0.11), attributes={"parameters": 100, "macs": 200})  # on the front, and poor
+    space = "searchSpace={batchSize: null, dropout: null, optimizer: null}"  # one parameter: no importances, which take long
+    study = study_results(experiment("sweep.trials=1200", space), ran)
+    shown = shown_trials(study)
+    numbers = {trial.number for trial in shown}
+    best = sorted(study.status.trials, key=lambda trial: -(trial.accuracy or 0))[:500]
+    assert {trial.number for trial in best} | {0, 7} <= numbers  # the first was the best when it began
+    assert 1000 <= len(shown) < 1050
+    assert shown == shown_trials(study)
+
+    page, _, folder = written(tmp_path, study)
+    assert len(rows_of(folder / "trials.csv")) == 1200
+    assert page.count('<th scope="row">') >= len(shown)
+    assert f"This page shows {len(shown):,} of the 1,200 trials" in page
+    assert len(page) < 3_000_000
 
 
 def test_text_from_outside_is_escaped(tmp_path: Path) -> None:

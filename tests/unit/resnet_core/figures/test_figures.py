@@ -125,12 +125,19 @@ def test_history_marks_every_state_and_the_best_of_the_complete() -> None:
 
 
 def test_importances_say_what_they_leave_out() -> None:
-    exhibit = importances({"lr": 0.7, "optimizer": 0.3}, {"lr": (0.5, 0.8), "optimizer": (0.2, 0.5)}, 12, ["momentum"])
+    exhibit = importances(
+        {"lr": 0.7, "optimizer": 0.3}, {"lr": (0.5, 0.8), "optimizer": (0.2, 0.5)}, 12, 12, ["momentum"]
+    )
     assert widths(exhibit) == [[0.7, 0.3]]
-    assert "between the 12 complete trials" in exhibit.caption
+    assert "between the 12 complete trials each" in exhibit.caption
     assert "Without momentum" in exhibit.caption
     assert exhibit.rows == [("lr", 0.7, 0.5, 0.8), ("optimizer", 0.3, 0.2, 0.5)]
     assert [list(line.get_xdata()) for line in panel(exhibit).lines] == [[0.5, 0.8], [0.2, 0.5]]
+
+
+def test_importances_of_some_trials_say_so() -> None:
+    exhibit = importances({"lr": 0.7}, {"lr": (0.5, 0.8)}, 500, 4400)
+    assert "between 500 of the 4,400 complete trials, drawn at random, each" in exhibit.caption
 
 
 def test_parallel_coordinates_have_a_line_for_every_measured_trial() -> None:
