@@ -37,18 +37,11 @@ def run_stage(options: argparse.Namespace, experiment: Experiment) -> int:
 
     """
     command = options.command
-    if command == "pipeline":
-        from jobs.cli import pipeline_settings  # noqa: PLC0415 - the others do without a client for Kubernetes
-
-        settings = pipeline_settings.first_settings(options.stages)
-    else:
-        settings = read_settings()
+    settings = read_settings_of_pipeline() if command == "pipeline" else read_settings()
     interrupt.listen(settings.heartbeat_dir if command in STAGES_WITH_HEARTBEAT else None)
     if settings.launcher_pid is not None:
         end_with_launcher(settings.launcher_pid)
     logs.configure(settings.log_format, logging.WARNING if settings.own_rank else logging.INFO)
-    if command == "pipeline":
-        settings = pipeline_settings.complete_settings(settings, options.stages)
     if command == "sweep" and settings.processes > 1:
         from jobs.stages.sweep.worker_processes import run_processes  # noqa: PLC0415
 
@@ -96,6 +89,20 @@ def run_in_this_process(options: argparse.Namespace, experiment: Experiment, set
         kept.close()
         interrupt.end()
     return EXIT_DONE
+
+
+def read_settings_of_pipeline() -> Settings:
+    """The settings. If one is missing, that is no wrong configuration, because its Secret may be created later.
+
+    Raises:
+        Failure: a variable is missing or has a value that is not allowed; the exit code is then not 78.
+
+    """
+    try:
+        return read_settings()
+    except ConfigurationError as error:
+        secret = "the Secret that database.existingSecret names has to hold it, under database.secretKey"
+        raise Failure(f"{error}; {secret}" if "DATABASE_URL" in str(error) else str(error)) from None
 
 
 def open_root(settings: Settings) -> Artifacts:

@@ -1,11 +1,18 @@
-"""A sweep as if workers had run most of it, written into a database at once: nobody waits hours for 10,000 trials."""
+"""A sweep as if workers had run most of it, written into a database at once: nobody waits hours for 10,000 trials.
+
+python tests/benchmarks/scale_study.py URL TRIALS EPOCHS SETTLED RUNNING
+"""
 
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[2]))  # after an earlier checkout, whose modules are measured
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,8 +22,12 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection
 
 from jobs.experiment.experiment import Experiment
+from jobs.experiment.load import load_experiment
+from jobs.queue.database import Database
 from jobs.queue.study import distributions
 from jobs.queue.tables import SlotState, ledger, slots
+from jobs.runtime.retry import Patience
+from tests.support.reporting import prepare
 
 EPOCH_SECONDS, LEASE_SECONDS, GPUS = 20.0, 60.0, 1.0
 AT_ONCE = 1_000  # trials that run at any time
@@ -28,6 +39,13 @@ OF_OPTUNA = {
     SlotState.STOPPED_EARLY: TrialState.PRUNED,
     SlotState.RUNNING: TrialState.RUNNING,
 }
+
+
+def sweep_of(trials: int, epochs: int) -> Experiment:
+    """The search space of the preset `quick` by TPE, without early stopping, which would stop what is not trained."""
+    return load_experiment(
+        "quick", None, [f"sweep={{trials: {trials}, epochs: {epochs}, earlyStopping: {{name: none}}}}"]
+    )
 
 
 def fill(connection: Connection, experiment: Experiment, study_id: int, settled: int, running: int) -> None:
@@ -144,3 +162,13 @@ def _draw(space: Any, draw: np.random.Generator) -> Any:
     if space.step:
         value = space.low + round((value - space.low) / space.step) * space.step
     return int(value) if isinstance(space.low, int) else float(value)
+
+
+if __name__ == "__main__":
+    url, *counts = sys.argv[1:]
+    trials, epochs, settled, running = map(int, counts)
+    sweep = sweep_of(trials, epochs)
+    prepare(sweep, url)
+    database = Database(url, Patience(30))
+    study_id = database.storage.get_study_id_from_name(sweep.study_name)
+    database.write(lambda connection: fill(connection, sweep, study_id, settled, running))

@@ -146,7 +146,7 @@ def test_missing_secret_is_named_and_waited_for(release: Release) -> None:
     namespace = release.namespace
     release.install(database={"existingSecret": "nope"}, networkPolicy={"enabled": False})
     log = release.until_log_has("existingSecret")
-    assert "resnet-sweep: DATABASE_URL: needed in the environment, but not set; the Secret that" in log
+    assert log.startswith("resnet-sweep: DATABASE_URL: needed in the environment, but not set; the Secret that")
     namespace.kubectl(
         "create", "secret", "generic", "nope", "--from-literal=DATABASE_URL=postgresql://nowhere.invalid/x"
     )

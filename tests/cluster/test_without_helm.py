@@ -27,7 +27,7 @@ def test_what_is_rendered_and_applied_is_a_release(release: Release) -> None:
 
     said = release.apply(experiment={"seed": 0, "sweep": {"trials": 7}}, dashboard={"enabled": False})
     assert f"deployment.apps/{NAME}-dashboard pruned" in said
-    log = release.until_done()
-    assert f"secret {NAME}-" not in log  # each is there
+    release.until_done()
+    assert release.secret("postgresql") == password
     release.check(7)
     assert [name for name in release.jobs() if "-pipeline-" in name] == release.pipelines[-1:]

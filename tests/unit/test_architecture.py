@@ -156,6 +156,7 @@ def test_what_others_have_written_is_read_by_readers_that_overlook_nothing() -> 
     }
     assert found == {
         ("jobs/queue/claimed_trial.py", "json.loads"),  # a slot's parameters, which `prepare` has written
+        ("jobs/queue/trial_rows.py", "json.loads"),  # attributes of trials, as Optuna has written them
         ("jobs/runners/kubernetes/api.py", "json.loads"),  # the API server's answers
         ("jobs/runners/kubernetes/diagnosis.py", "json.loads"),  # the log of one of our pods
         ("jobs/runners/kubernetes/manifests.py", "yaml.safe_load"),  # what Helm has rendered

@@ -7,7 +7,6 @@ every Secret of the namespace anyway.
 import logging
 import secrets
 import string
-from base64 import b64decode
 from pathlib import Path
 
 from jobs.runners.kubernetes import Object
@@ -18,15 +17,9 @@ log = logging.getLogger(__name__)
 
 FILE = "secrets.yaml"
 LETTERS, LENGTH = string.ascii_letters + string.digits, 32  # of a password; such letters need no quoting in a URL
-OF_OTHERS = {"dashboard"}  # components whose Secrets are not for processes of ours
 
 
-def has_own_secrets(stages: Path) -> bool:
-    """Whether the release brings services of its own."""
-    return (stages / FILE).is_file()
-
-
-def make_own_secrets(namespace: Namespace, stages: Path, release: str) -> dict[str, str]:
+def make_own_secrets(namespace: Namespace, stages: Path, release: str) -> None:
     """Makes the Secrets that the namespace lacks, with a password in the place of each `$password`.
 
     Pods of such a service that are older than its Secret are replaced: they wait for it, or have another password.
@@ -36,23 +29,16 @@ def make_own_secrets(namespace: Namespace, stages: Path, release: str) -> dict[s
         stages: the folder of all that the pipeline makes; its `secrets.yaml` is a list of Secrets.
         release: whose pods they are.
 
-    Returns:
-        The environment variables that processes of ours have of these Secrets, and this one lacks if it is older.
-
     Raises:
         Failure: the file cannot be read, or the API server will not have us; of a namespace that is not waiting,
             ApiUnreachable as well.
 
     """
-    variables: dict[str, str] = {}
     for manifest in read_yaml(stages / FILE):
         secret, component = _existing(namespace, manifest), manifest["metadata"]["labels"][COMPONENT]
         for pod in namespace.pods(f"{INSTANCE}={release},{COMPONENT}={component}"):
             if pod["metadata"]["creationTimestamp"] < secret["metadata"]["creationTimestamp"]:
                 namespace.delete_pod(pod)
-        if component not in OF_OTHERS:
-            variables |= {key: b64decode(value).decode() for key, value in secret["data"].items()}
-    return variables
 
 
 def _existing(namespace: Namespace, manifest: Object) -> Object:
