@@ -38,8 +38,12 @@ class TrialTable:
     def of(self, slots: Iterable[int]) -> "TrialTable":
         """The rows of some slots."""
         kept = sorted(slots)
-        rows, messages, is_best = ([each[slot] for slot in kept] for each in (self.rows, self.messages, self.is_best))
-        return replace(self, rows=rows, messages=messages, is_best=is_best)
+        return replace(
+            self,
+            rows=[self.rows[slot] for slot in kept],
+            messages=[self.messages[slot] for slot in kept],
+            is_best=[self.is_best[slot] for slot in kept],
+        )
 
     def for_people(self) -> "TrialTable":
         """The same without the fixed columns, and what was searched before what it cost."""
