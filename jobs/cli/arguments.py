@@ -45,7 +45,6 @@ GROUPS = {
     "stages, which `local` and the chart run": {
         **STAGES,
         "pipeline": "on Kubernetes: create each stage's job when its turn comes",
-        "passwords": "on Kubernetes: make those of the release's own services",
     },
 }
 TEXTS = {name: text for group in GROUPS.values() for name, text in group.items()}
@@ -214,9 +213,7 @@ def _add_stages(commands: Commands) -> None:
     pipeline = commands.add(
         "pipeline", which, more=". Runs in a release of the chart, which gives it all that it needs"
     )
-    passwords = commands.add("passwords", more=". Runs in a release of the chart, before its pipeline")
-    for command in (pipeline, passwords):
-        command.add_argument("--stages", type=Path, required=True, metavar="DIR", help="manifests of what they make")
+    pipeline.add_argument("--stages", type=Path, required=True, metavar="DIR", help="manifests of what it makes")
     pipeline.add_argument("--owner", required=True, metavar="CONFIGMAP", help="the jobs vanish together with it")
     pipeline.add_argument("--revision", required=True, metavar="HASH", help="of the release's values")
 

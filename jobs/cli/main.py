@@ -12,11 +12,10 @@ from jobs.cli.run_stage import run_stage
 from jobs.experiment.experiment import Experiment
 from jobs.experiment.load import load_experiment
 from jobs.runtime import interrupt, logs
+from jobs.runtime.env_file import read_env_file
 from jobs.runtime.errors import ConfigurationError, Failure
 from jobs.runtime.openmp import wait_briefly
 from jobs.runtime.terminal import complain, use_any_encoding
-
-ON_RESULTS = ("predict", "compare", "verify", "fetch")
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     use_any_encoding()
     wait_briefly()
+    read_env_file()
     given = sys.argv[1:] if arguments is None else arguments
     top = parser()
     options, unknown = top.parse_known_args(given)
@@ -78,14 +78,8 @@ def run_local(options: argparse.Namespace, experiment: Experiment) -> int:
 
 
 def run_operation(options: argparse.Namespace) -> int:
-    """Runs a command that is no stage. Each imports only what it needs, to start quickly."""
-    code = run_on_result(options) if options.command in ON_RESULTS else run_on_sweep(options)
-    sys.stdout.flush()  # raises BrokenPipeError here, and not when Python exits
-    return code
-
-
-def run_on_sweep(options: argparse.Namespace) -> int:
-    from jobs.cli import sweep_commands  # noqa: PLC0415
+    """Runs a command that people use on a sweep or a result. Each imports only what it needs, to start quickly."""
+    from jobs.cli import result_commands, sweep_commands  # noqa: PLC0415
 
     match options.command:
         case "init":
@@ -110,17 +104,6 @@ def run_on_sweep(options: argparse.Namespace) -> int:
             sweep_commands.export(options.study, options.runs, options.file)
         case "import":
             sweep_commands.import_(options.file)
-        case "passwords":
-            from jobs.cli.make_passwords import make_passwords  # noqa: PLC0415 - it needs a client for Kubernetes
-
-            make_passwords(options.stages)
-    return EXIT_DONE
-
-
-def run_on_result(options: argparse.Namespace) -> int:
-    from jobs.cli import result_commands  # noqa: PLC0415
-
-    match options.command:
         case "verify":
             return EXIT_DONE if result_commands.verify(options.result) else EXIT_FAILED
         case "fetch":
@@ -131,4 +114,5 @@ def run_on_result(options: argparse.Namespace) -> int:
             from jobs.cli import predict  # noqa: PLC0415 - the only one that needs torch
 
             predict.run(options.model, options.images, top=options.top, device=options.device, as_json=options.json)
+    sys.stdout.flush()  # raises BrokenPipeError here, and not when Python exits
     return EXIT_DONE

@@ -37,7 +37,13 @@ def run_stage(options: argparse.Namespace, experiment: Experiment) -> int:
 
     """
     command = options.command
-    settings = read_settings_of_pipeline() if command == "pipeline" else read_settings()
+    if command == "pipeline":
+        from jobs.cli.make_passwords import make_passwords  # noqa: PLC0415 - it needs a client for Kubernetes
+
+        make_passwords(options.stages)
+        settings = read_settings_of_pipeline()
+    else:
+        settings = read_settings()
     interrupt.listen(settings.heartbeat_dir if command in STAGES_WITH_HEARTBEAT else None)
     if settings.launcher_pid is not None:
         end_with_launcher(settings.launcher_pid)

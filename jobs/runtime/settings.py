@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         description="Webhook of a chat, which `local` and `pipeline` tell of a run's end, its failure and warnings.",
     )
 
+    env_file: Path | None = Field(
+        None,
+        description="File of `NAME=value` lines, more variables of each process; `pipeline` writes what it has made.",
+    )
+
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port at which `pipeline` serves the sweep's numbers as OpenMetrics."
     )

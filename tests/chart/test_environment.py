@@ -13,6 +13,7 @@ SET_BY_LAUNCHER = {"RANK", "RANKS_ADDRESS", "LAUNCHER_PID"}  # in ranks and othe
 SET_BY_PROCESSES = {"GPU_PROCESSES"}  # for those they start
 SET_BY_DEVICE_PLUGIN = {"CUDA_MPS_PIPE_DIRECTORY"}
 SET_BY_OTHERS = SET_BY_KUBERNETES | SET_BY_LAUNCHER | SET_BY_PROCESSES | SET_BY_DEVICE_PLUGIN
+WITH_OWN_SERVICES = {"ENV_FILE"}  # whose passwords the pipeline makes
 BY_EXTRA_ENV = {"DATABASE_TIMEOUT_SECONDS", "STORAGE_TIMEOUT_SECONDS"}  # they follow from RENEWAL_SECONDS
 LIMITS = (
     "LEASE_SECONDS",
@@ -52,13 +53,14 @@ def test_every_variable_is_a_setting(rendered: Rendered) -> None:
         assert set(environment(pod)) <= allowed, name
 
 
-def test_every_setting_can_be_set(helm: Helm, everything: Rendered) -> None:
+def test_every_setting_can_be_set(helm: Helm, defaults: Rendered, everything: Rendered) -> None:
     """Each by a value of the chart; the few that follow from others by extraEnv."""
+    assert environment(defaults.pipeline["spec"]["template"]).keys() >= WITH_OWN_SERVICES
     given = {name for _, pod in everything.pods() if component(pod) in OURS for name in environment(pod)}
-    assert given | SET_BY_OTHERS == FIELDS
+    assert given | SET_BY_OTHERS | WITH_OWN_SERVICES == FIELDS
     without = helm.render(f"--values={EVERYTHING}", "--set-json=extraEnv=[]")
     given = {name for _, pod in without.pods() if component(pod) in OURS for name in environment(pod)}
-    assert given | SET_BY_OTHERS | BY_EXTRA_ENV == FIELDS
+    assert given | SET_BY_OTHERS | WITH_OWN_SERVICES | BY_EXTRA_ENV == FIELDS
 
 
 def test_the_processes_take_their_environment(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> None:

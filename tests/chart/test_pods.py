@@ -79,17 +79,14 @@ def test_containers_say_why_they_failed(rendered: Rendered) -> None:
     assert policies == {"FallbackToLogsOnError"}
 
 
-def test_init_containers_make_what_is_not_there_yet(
+def test_only_the_dashboard_waits_for_an_init_container(
     defaults: Rendered, everything: Rendered, watched: Rendered
 ) -> None:
     def waiting(rendered: Rendered) -> set[str]:
         return {component(pod) for _, pod in rendered.pods() if "initContainers" in pod["spec"]}
 
-    assert waiting(defaults) == {"pipeline"}  # the passwords of the throwaway services
-    assert waiting(everything) == set()
-    assert waiting(watched) == {"pipeline", "dashboard"}  # and its database user
-    (container,) = defaults.pipeline["spec"]["template"]["spec"]["initContainers"]
-    assert container["args"] == ["passwords", "--stages", "/etc/resnet-sweep/stages"]
+    assert waiting(defaults) == waiting(everything) == set()
+    assert waiting(watched) == {"dashboard"}  # for its database user
 
 
 def test_pods_go_where_they_are_sent(everything: Rendered) -> None:

@@ -30,6 +30,9 @@ The environment of a container of our image: a variable for each field of jobs/r
 - name: NOTIFY_URL
   valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $.Values.notify.secretKey }}}}
 {{- end }}
+{{- if include "resnet-sweep.ownSecrets" $ }}
+- {name: ENV_FILE, value: /tmp/environment}
+{{- end }}
 {{- if $.Values.metrics.enabled }}
 - {name: METRICS_PORT, value: {{ $.Values.metrics.port | quote }}}
 {{- end }}

@@ -33,23 +33,6 @@ resourceClaims:
 {{- end }}
 {{ include "resnet-sweep.podSecurity" (dict) }}
 {{ include "resnet-sweep.scheduling" (dict "root" $ "training" .training "impatient" true) }}
-{{- if and .stages (include "resnet-sweep.ownSecrets" $) }}
-initContainers: # the environment of a container that starts later has what a Secret holds by then
-  - name: passwords
-    image: {{ include "resnet-sweep.image" $ | quote }}
-    imagePullPolicy: {{ $.Values.image.pullPolicy }}
-    args: [passwords, --stages, /etc/resnet-sweep/stages]
-    env:
-      {{- include "resnet-sweep.environment" . | nindent 6 }}
-    resources:
-      {{- include "resnet-sweep.resources" . | nindent 6 }}
-    terminationMessagePolicy: FallbackToLogsOnError
-    securityContext:
-      {{- include "resnet-sweep.containerSecurity" $ | nindent 6 }}
-    volumeMounts:
-      - {name: config, mountPath: /etc/resnet-sweep, readOnly: true}
-      - {name: tmp, mountPath: /tmp}
-{{- end }}
 containers:
   - name: {{ .component }}
     image: {{ include "resnet-sweep.image" $ | quote }}

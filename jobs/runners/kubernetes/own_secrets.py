@@ -7,6 +7,7 @@ every Secret of the namespace anyway.
 import logging
 import secrets
 import string
+from base64 import b64decode
 from pathlib import Path
 
 from jobs.runners.kubernetes import Object
@@ -16,10 +17,16 @@ from jobs.runners.kubernetes.manifests import COMPONENT, INSTANCE, read_yaml
 log = logging.getLogger(__name__)
 
 FILE = "secrets.yaml"
+OF_OTHERS = {"dashboard"}  # components whose Secrets are not for processes of ours
 LETTERS, LENGTH = string.ascii_letters + string.digits, 32  # of a password; such letters need no quoting in a URL
 
 
-def make_own_secrets(namespace: Namespace, stages: Path, release: str) -> None:
+def has_own_secrets(stages: Path) -> bool:
+    """Whether the release brings services of its own."""
+    return (stages / FILE).is_file()
+
+
+def make_own_secrets(namespace: Namespace, stages: Path, release: str) -> dict[str, str]:
     """Makes the Secrets that the namespace lacks, with a password in the place of each `$password`.
 
     Pods of such a service that are older than its Secret are replaced: they wait for it, or have another password.
@@ -29,16 +36,23 @@ def make_own_secrets(namespace: Namespace, stages: Path, release: str) -> None:
         stages: the folder of all that the pipeline makes; its `secrets.yaml` is a list of Secrets.
         release: whose pods they are.
 
+    Returns:
+        The environment variables that processes of ours have of these Secrets, once they are there.
+
     Raises:
         Failure: the file cannot be read, or the API server will not have us; of a namespace that is not waiting,
             ApiUnreachable as well.
 
     """
+    variables: dict[str, str] = {}
     for manifest in read_yaml(stages / FILE):
         secret, component = _existing(namespace, manifest), manifest["metadata"]["labels"][COMPONENT]
         for pod in namespace.pods(f"{INSTANCE}={release},{COMPONENT}={component}"):
             if pod["metadata"]["creationTimestamp"] < secret["metadata"]["creationTimestamp"]:
                 namespace.delete_pod(pod)
+        if component not in OF_OTHERS:
+            variables |= {key: b64decode(value).decode().strip() for key, value in secret["data"].items()}
+    return variables
 
 
 def _existing(namespace: Namespace, manifest: Object) -> Object:
