@@ -43,12 +43,12 @@ class Stages:
         older: list[Object] = []
         for job in self.watcher.jobs("pipeline"):  # the oldest first
             name = job["metadata"]["name"]
-            if not name.endswith(f"-{self._revision}"):
+            if name.endswith(f"-{self._revision}"):
+                if "ownerReferences" not in job["metadata"]:
+                    self._namespace.adopt_job(name, self._owner)
+                self.remove(older, "the release has changed")
+            elif "deletionTimestamp" not in job["metadata"]:
                 older.append(job)
-                continue
-            if "ownerReferences" not in job["metadata"]:
-                self._namespace.adopt_job(name, self._owner)
-            self.remove(older, "the release has changed")
 
     def __getitem__(self, stage: str) -> StageJob:
         return self._jobs[stage]

@@ -34,6 +34,12 @@ def test_older_pipelines_are_removed() -> None:
     assert jobs[0]["metadata"]["ownerReferences"][0]["name"] == "run1-stages"
 
 
+def test_one_that_is_being_removed_is_left_alone() -> None:
+    jobs = [pipeline("aaaaaaaa", 1), pipeline("bbbbbbbb", 2)]
+    jobs[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:03Z"
+    assert taken_over(jobs, "bbbbbbbb") == ["run1-pipeline-aaaaaaaa", "run1-pipeline-bbbbbbbb"]
+
+
 def test_a_pipeline_that_starts_again_leaves_a_newer_one_alone() -> None:
     jobs = [pipeline("aaaaaaaa", 1), pipeline("bbbbbbbb", 2)]
     assert taken_over(jobs, "aaaaaaaa") == ["run1-pipeline-aaaaaaaa", "run1-pipeline-bbbbbbbb"]
