@@ -58,9 +58,9 @@ def test_the_pipeline_may_do_what_it_does_and_no_more(rendered: Rendered) -> Non
     rights = [(rule["resources"], rule.get("resourceNames"), rule["verbs"]) for rule in role["rules"]]
     secrets = [(["secrets"], None, ["create"]), (["secrets"], sorted(rendered.secrets), ["get"])]
     assert rights == [
-        (["jobs"], None, ["get", "list", "create", "delete"]),
+        (["jobs"], None, ["get", "list", "watch", "create", "delete"]),
         (["jobs"], [rendered.pipeline["metadata"]["name"]], ["patch"]),
-        (["pods"], None, ["get", "list", "delete"]),
+        (["pods"], None, ["get", "list", "watch", "delete"]),
         (["pods/status"], None, ["patch"]),
         (["events"], None, ["list"]),
         (["configmaps"], ["run1-stages"], ["get"]),

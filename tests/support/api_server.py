@@ -1,31 +1,36 @@
 """An API server of Kubernetes as far as the pipeline needs one: it keeps what it is given, and runs no pods."""
 
 import base64
+import copy
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import kubernetes.client
 
 from jobs.runners.kubernetes.api import Namespace
 
 Object = dict[str, Any]
+Snapshot = dict[str, Object]
 
 CREATED = "2026-01-01T12:00:00Z"  # of what is not said when it was created
 
 
 @contextmanager
 def api_server(
-    jobs: list[Object], pods: list[Object] | None = None, secrets: dict[str, Object] | None = None
+    jobs: list[Object], pods: list[Object] | None = None, secrets: dict[str, Object] | None = None, port: int = 0
 ) -> Iterator[Namespace]:
     """The namespace that has these, Secrets by their names.
 
     What is created is added to them, and what is deleted is taken away; the test says how each Job fares.
     """
-    secrets = {} if secrets is None else secrets
+    pods, secrets = [] if pods is None else pods, {} if secrets is None else secrets
+    versions: list[Snapshot] = []
+    closing = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -34,9 +39,31 @@ def api_server(
             elif "/secrets/" in self.path:
                 found = secrets.get(self._name())
                 self._answer(200 if found else 404, found or {"kind": "Status", "message": "not found"})
+            elif "/events" in self.path:
+                self._answer(200, {"kind": "List", "items": []})
             else:
-                items = jobs if "/jobs" in self.path else (pods or []) if "/pods" in self.path else []
-                self._answer(200, {"kind": "List", "items": items})
+                items, asked = (jobs if "/jobs" in self.path else pods), parse_qs(urlsplit(self.path).query)
+                if "watch" in asked:
+                    self._watch(items, versions[int(asked["resourceVersion"][0])])
+                else:
+                    versions.append(snapshot(items))
+                    version = {"resourceVersion": str(len(versions) - 1)}
+                    self._answer(200, {"kind": "List", "metadata": version, "items": list(versions[-1].values())})
+
+        def _watch(self, items: list[Object], last: Snapshot) -> None:
+            """What changes, from that snapshot on, until the server is closed."""
+            self.send_response(200)
+            self.end_headers()
+            while not closing.wait(0.01):
+                now = snapshot(items)
+                changes = [("MODIFIED", item) for uid, item in now.items() if last.get(uid) != item]
+                changes += [("DELETED", item) for uid, item in last.items() if uid not in now]
+                if changes:
+                    versions.append(now)
+                    for kind, item in changes:
+                        item = {**item, "metadata": {**item["metadata"], "resourceVersion": str(len(versions) - 1)}}
+                        self.wfile.write(json.dumps({"type": kind, "object": item}).encode() + b"\n")
+                last = now
 
         def do_POST(self) -> None:
             if self.path.endswith("/secrets"):
@@ -44,6 +71,7 @@ def api_server(
                 return
             job, number = self._body(), len(jobs) + 1
             job["metadata"] |= {"uid": str(number), "creationTimestamp": f"2026-01-01T00:00:{number:02}Z"}
+            job["status"] = {}
             jobs.append(job)
             self._answer(201, job)
 
@@ -58,7 +86,7 @@ def api_server(
             self._answer(201, secret)
 
         def do_DELETE(self) -> None:
-            items = jobs if "/jobs/" in self.path else (pods or [])
+            items = jobs if "/jobs/" in self.path else pods
             (gone,) = (item for item in items if item["metadata"]["name"] == self._name())
             items.remove(gone)
             self._answer(200, {"kind": "Status"})
@@ -70,7 +98,7 @@ def api_server(
                 job["metadata"] |= self._body()["metadata"]
                 self._answer(200, {"kind": "Job", **job})
                 return
-            (pod,) = (pod for pod in pods or () if f"/pods/{pod['metadata']['name']}/status" in self.path)
+            (pod,) = (pod for pod in pods if f"/pods/{pod['metadata']['name']}/status" in self.path)
             merged = {row["type"]: row for row in pod["status"].get("conditions", [])}
             merged |= {row["type"]: row for row in self._body()["status"]["conditions"]}
             pod["status"]["conditions"] = list(merged.values())
@@ -93,13 +121,23 @@ def api_server(
         def log_message(self, *_words: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield namespace_at(f"http://127.0.0.1:{server.server_port}")
     finally:
+        closing.set()
         server.shutdown()
         server.server_close()
+
+
+def snapshot(items: list[Object]) -> Snapshot:
+    """Copies by uid, although a test changes the items meanwhile."""
+    while True:
+        try:
+            return {item["metadata"]["uid"]: copy.deepcopy(item) for item in list(items)}
+        except RuntimeError:  # a dict has changed its size
+            continue
 
 
 def namespace_at(url: str) -> Namespace:

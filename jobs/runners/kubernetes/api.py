@@ -1,15 +1,15 @@
 """What the pipeline asks of the Kubernetes API, in one namespace.
 
 Objects are plain dictionaries, as `kubectl get -o json` shows them: the client's typed models refuse what the API
-server allows, a quantity written as a number for one. Lists are asked for anew each time: a watch would have to be
-picked up after each of its ends, and a list of some dozen objects costs a few milliseconds.
+server allows, a quantity written as a number for one.
 """
 
 import copy
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import kubernetes.client
 import kubernetes.config
@@ -23,7 +23,11 @@ from jobs.runtime.retry import Patience
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TIMEOUT_SECONDS = (5, 20)  # to connect, to answer
-NOT_FOUND, CONFLICT = 404, 409
+WATCH_SECONDS = 300  # after which the API server ends a watch
+SILENT_SECONDS = 90  # of a watch: it has a bookmark a minute
+SHOWN = 200  # characters of an answer that is not understood
+PAGE = 250  # objects in an answer: a thousand pods are 5 MB
+OK, NOT_FOUND, CONFLICT = 200, 404, 409
 # 401 and 403: a server that has just started may not know its roles and tokens yet, or a quota is used up.
 PASSING = {401, 403, 408, 429}
 
@@ -48,7 +52,8 @@ class Namespace:
         self._client = kubernetes.client.ApiClient(configuration)
         self._patience: Patience | None = None
         self._core = f"/api/v1/namespaces/{name}"
-        self._jobs = f"/apis/batch/v1/namespaces/{name}/jobs"
+        self.jobs_path = f"/apis/batch/v1/namespaces/{name}/jobs"
+        self.pods_path = f"{self._core}/pods"
 
     def waiting(self, patience: Patience) -> Self:
         """The same namespace, which is asked again while the API server does not answer."""
@@ -56,15 +61,50 @@ class Namespace:
         other._patience = patience
         return other
 
-    def jobs(self, selector: str) -> list[Object]:
-        return self._list(self._jobs, labelSelector=selector)
-
     def pods(self, selector: str) -> list[Object]:
-        return self._list(f"{self._core}/pods", labelSelector=selector)
+        return self.listing(self.pods_path, selector)[0]
+
+    def listing(self, path: str, selector: str) -> tuple[list[Object], str]:
+        """The objects of the kind that the path names, and the version from which `changes` goes on."""
+        found: list[Object] = []
+        query = [("labelSelector", selector), ("limit", str(PAGE))]
+        while True:
+            page = self._ask("GET", path, query=query)
+            found += page["items"]
+            onward = page["metadata"].get("continue")
+            if not onward:
+                return found, page["metadata"].get("resourceVersion", "")
+            query = [*query[:2], ("continue", onward)]
+
+    def changes(self, path: str, selector: str, version: str) -> Iterator[Object]:
+        """What changes after that version, as it comes, each with `type` and `object`, until the API server ends it."""
+        query = [
+            ("watch", "1"), ("labelSelector", selector), ("resourceVersion", version), ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(WATCH_SECONDS)),
+        ]  # fmt: skip
+        response = self._send("GET", path, None, query, (TIMEOUT_SECONDS[0], SILENT_SECONDS)).response
+        rest = b""
+        try:
+            if response.status != OK:
+                raise ApiUnreachable(_words(response.status, response.read(SHOWN)))
+            while piece := response.read1(2**16):
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    change = _json_object(line)
+                    if change is None or "object" not in change:
+                        raise ApiUnreachable(_words(response.status, line))
+                    yield change
+            if rest.strip():
+                raise ApiUnreachable(_words(response.status, rest))
+        except (HTTPError, OSError) as error:
+            raise ApiUnreachable(f"{error}") from error
+        finally:
+            response.close()
 
     def events(self, name: str) -> list[Object]:
         """The events about the object of that name, the newest last."""
-        events = self._list(f"{self._core}/events", fieldSelector=f"involvedObject.name={name}")
+        query = [("fieldSelector", f"involvedObject.name={name}")]
+        events: list[Object] = self._ask("GET", f"{self._core}/events", query=query)["items"]
         return sorted(events, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
 
     def owner_reference(self, config_map: str) -> Object:
@@ -74,16 +114,16 @@ class Namespace:
 
     def create_job(self, manifest: Object) -> None:
         """One of that name may be there already: it is the same, made by a try whose reply was lost."""
-        self._ask("POST", self._jobs, manifest, allowed=(CONFLICT,))
+        self._ask("POST", self.jobs_path, manifest, allowed=(CONFLICT,))
 
     def adopt_job(self, name: str, owner: Object) -> None:
         """From now on the Job vanishes with its owner, too."""
         patch = {"metadata": {"ownerReferences": [owner]}}
-        self._ask("PATCH", f"{self._jobs}/{name}", patch, allowed=(NOT_FOUND,))
+        self._ask("PATCH", f"{self.jobs_path}/{name}", patch, allowed=(NOT_FOUND,))
 
     def delete_job(self, name: str) -> None:
         """Its pods get SIGTERM; the Job is listed until the last of them is gone."""
-        self._ask("DELETE", f"{self._jobs}/{name}", {"propagationPolicy": "Foreground"}, allowed=(NOT_FOUND,))
+        self._ask("DELETE", f"{self.jobs_path}/{name}", {"propagationPolicy": "Foreground"}, allowed=(NOT_FOUND,))
 
     def secret(self, name: str) -> Object | None:
         """None if there is none of that name."""
@@ -98,11 +138,11 @@ class Namespace:
     def delete_pod(self, pod: Object) -> None:
         """What it belongs to makes another in its place."""
         options = {"preconditions": {"uid": pod["metadata"]["uid"]}}
-        self._ask("DELETE", f"{self._core}/pods/{pod['metadata']['name']}", options, allowed=(NOT_FOUND, CONFLICT))
+        self._ask("DELETE", f"{self.pods_path}/{pod['metadata']['name']}", options, allowed=(NOT_FOUND, CONFLICT))
 
     def delete_lost_pod(self, pod: Object) -> None:
         """Marks a pod as failed and deletes it, since its node does not answer any more."""
-        uid, path = pod["metadata"]["uid"], f"{self._core}/pods/{pod['metadata']['name']}"
+        uid, path = pod["metadata"]["uid"], f"{self.pods_path}/{pod['metadata']['name']}"
         # A Job counts a pod only once it has ended, and the node that would say so is lost.
         lost = {"type": "DisruptionTarget", "status": "True", "reason": "NodeLost", "message": "its lease has run out"}
         self._patch_pod_status(pod, {"phase": "Failed", "conditions": [lost]})
@@ -117,11 +157,7 @@ class Namespace:
         """Nothing is changed where the pod is gone, or another has its name."""
         metadata = pod["metadata"]
         patch = {"metadata": {"uid": metadata["uid"]}, "status": status}
-        self._ask("PATCH", f"{self._core}/pods/{metadata['name']}/status", patch, allowed=(NOT_FOUND, CONFLICT))
-
-    def _list(self, path: str, **selectors: str) -> list[Object]:
-        items: list[Object] = self._ask("GET", path, query=list(selectors.items()))["items"]
-        return items
+        self._ask("PATCH", f"{self.pods_path}/{metadata['name']}/status", patch, allowed=(NOT_FOUND, CONFLICT))
 
     def _ask(
         self,
@@ -142,21 +178,14 @@ class Namespace:
     def _ask_once(
         self, method: str, path: str, body: Object | None, query: list[tuple[str, str]], allowed: tuple[int, ...]
     ) -> Object:
-        kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
-        headers = {"Accept": "application/json", "Content-Type": kind}
+        response = self._send(method, path, body, query, TIMEOUT_SECONDS)
         try:
-            request = self._client.param_serialize(
-                method, path, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"]
-            )
-            response = self._client.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
             status, text = response.status, response.read()
-        except ApiException as error:  # an error of TLS
-            raise ApiUnreachable(" ".join(str(error.reason).split())) from error
         except (HTTPError, OSError) as error:
             raise ApiUnreachable(f"{error}") from error
         answer = _kubernetes_object(text)
         if answer is None:  # from a proxy between here and the server
-            raise ApiUnreachable(f"{status} {' '.join(text.decode(errors='replace').split())[:200]}".strip())
+            raise ApiUnreachable(_words(status, text))
         if 200 <= status < 300 or status in allowed:
             return answer
         words = f"{status} {answer.get('message', '')}"
@@ -164,14 +193,39 @@ class Namespace:
             raise ApiUnreachable(words)
         raise ApiRefused(f"{self.location}: {method} {path}: {words}")
 
+    def _send(
+        self, method: str, path: str, body: Object | None, query: list[tuple[str, str]], timeout: tuple[float, float]
+    ) -> Any:
+        """The response, of which nothing but the head has been read."""
+        kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Accept": "application/json", "Content-Type": kind}
+        try:
+            request = self._client.param_serialize(
+                method, path, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            return self._client.call_api(*request, _request_timeout=timeout)
+        except ApiException as error:  # an error of TLS
+            raise ApiUnreachable(" ".join(str(error.reason).split())) from error
+        except (HTTPError, OSError) as error:
+            raise ApiUnreachable(f"{error}") from error
+
 
 def _kubernetes_object(text: bytes) -> Object | None:
     """What the API server answers, errors included, is an object with a kind; None if it is anything else."""
+    answer = _json_object(text)
+    return answer if answer is not None and "kind" in answer else None
+
+
+def _words(status: int, text: bytes) -> str:
+    return f"{status} {' '.join(text.decode(errors='replace').split())[:SHOWN]}".strip()
+
+
+def _json_object(text: bytes) -> Object | None:
     try:
         answer = json.loads(text)
     except ValueError:
         return None
-    return answer if isinstance(answer, dict) and "kind" in answer else None
+    return answer if isinstance(answer, dict) else None
 
 
 def open_namespace() -> Namespace:

@@ -82,6 +82,7 @@ def _run(
         try:
             tell(pipeline.to_the_end())
         finally:
+            watcher.close()
             pipeline.close()
 
 

@@ -9,6 +9,7 @@ from jobs.runners.kubernetes import Object
 from jobs.runners.kubernetes.api import ApiUnreachable, Namespace
 from jobs.runners.kubernetes.diagnosis import Problem, event_problems, pod_problems
 from jobs.runners.kubernetes.manifests import COMPONENT, INSTANCE, VALUES, completions, is_live, job_state
+from jobs.runners.kubernetes.reflection import Reflection
 
 log = logging.getLogger(__name__)
 
@@ -21,19 +22,23 @@ JOB_NAME = "batch.kubernetes.io/job-name"
 
 class Watcher:
     def __init__(self, namespace: Namespace, release: str, lease_seconds: float) -> None:
-        self._namespace, self._release, self._lease_seconds = namespace, release, lease_seconds
+        self._namespace, self._lease_seconds = namespace, lease_seconds
+        selector = f"{INSTANCE}={release}"
+        self._reflected_jobs = Reflection(namespace, namespace.jobs_path, selector, _without_managers)
+        self._reflected_pods = Reflection(namespace, namespace.pods_path, selector, _essentials)
         self._jobs: list[Object] = []
         self._pods: list[Object] = []
         self._refreshed = float("-inf")
         self._since: dict[str, float] = {}  # since when an object waits or a problem lasts
         self._told: dict[str, float] = {}
         self._asked: dict[str, float] = {}  # when the events about an object were read last
+        self._asked_about: set[str | None] = set()  # the Jobs, in this look
 
     def refresh(self) -> None:
-        """Asks the API server anew. Raises ApiUnreachable when it does not answer; what was seen last stays."""
+        """Looks anew. Raises ApiUnreachable when the API server does not answer; what was seen last stays."""
         self._refreshed = time.monotonic()
-        selector = f"{INSTANCE}={self._release}"
-        self._jobs, self._pods = self._namespace.jobs(selector), self._namespace.pods(selector)
+        self._jobs, self._pods = self._reflected_jobs.objects(), self._reflected_pods.objects()
+        self._asked_about = set()
         problems = list(self._problems())
         for problem, pod in problems:
             if self._tell(problem) and pod is not None and not problem.passing:
@@ -42,6 +47,10 @@ class Watcher:
         self._since = {key: since for key, since in self._since.items() if key in present}
         for pod in self._pods:
             self._clear_if_lost(pod)
+
+    def close(self) -> None:
+        self._reflected_jobs.close()
+        self._reflected_pods.close()
 
     def refresh_now_and_then(self) -> None:
         """For loops that wait for something else: an API server that does not answer is asked again the next time."""
@@ -91,11 +100,16 @@ class Watcher:
             yield problem, None
 
     def _asks_for_events(self, item: Object) -> bool:
-        """Whether it has waited long enough, and its events were not asked for lately: each asking is a request."""
-        key, now = _waiting_key(item), time.monotonic()
-        if now - max(self._since.setdefault(key, now), self._asked.get(key, 0.0)) < EVENTS_SECONDS:
+        """Whether it has waited long enough, and its events were not asked for lately: each asking is a request.
+
+        In one look only those of one pod of each Job are asked for: a thousand pods that wait have the same reason.
+        """
+        key, job, now = _waiting_key(item), _job_of(item), time.monotonic()
+        lately = now - max(self._since.setdefault(key, now), self._asked.get(key, 0.0)) < EVENTS_SECONDS
+        if lately or job in self._asked_about:
             return False
         self._asked[key] = now
+        self._asked_about.add(job or key)
         return True
 
     def _tell(self, problem: Problem) -> bool:
@@ -133,6 +147,19 @@ class Watcher:
             command = f"kubectl -n {self._namespace.name} delete pod {name} --force"
             text = f"pod {name} has not ended in time; if its node {node} is lost for good: {command}"
             self._tell(Problem(f"{metadata['uid']}/lost", text))
+
+
+def _without_managers(item: Object) -> Object:
+    """Without the half of an object that says who has written which field."""
+    item["metadata"].pop("managedFields", None)
+    return item
+
+
+def _essentials(pod: Object) -> Object:
+    """What is looked at of a pod: of a thousand, the rest would be megabytes."""
+    spec = pod.get("spec", {})
+    containers = [{"name": each["name"], "resources": each.get("resources", {})} for each in spec.get("containers", ())]
+    return {**_without_managers(pod), "spec": {"nodeName": spec.get("nodeName"), "containers": containers}}
 
 
 def _told(problem: Problem) -> Object:

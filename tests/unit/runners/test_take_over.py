@@ -24,7 +24,9 @@ def pipeline(revision: str, second: int) -> dict[str, Any]:
 
 def taken_over(jobs: list[dict[str, Any]], revision: str) -> list[str]:
     with api_server(jobs) as namespace:
-        Stages(namespace, Watcher(namespace, "run1", 60), {}, revision, Patience(1)).take_over("run1-stages")
+        watcher = Watcher(namespace, "run1", 60)
+        Stages(namespace, watcher, {}, revision, Patience(1)).take_over("run1-stages")
+        watcher.close()
     return [job["metadata"]["name"] for job in jobs]
 
 

@@ -33,6 +33,7 @@ def told_by_another_pipeline(pods: list[Object], caplog: pytest.LogCaptureFixtur
         watcher = Watcher(namespace, "run1", lease_seconds=60)
         watcher.refresh()
         watcher.refresh()
+        watcher.close()
     return [record.message for record in caplog.records]
 
 
