@@ -21,7 +21,7 @@ def make_passwords(stages: Path) -> None:
     """
     if not has_own_secrets(stages):
         return
-    settings = read_settings(database_url="postgresql:")  # it may not be known yet
+    settings = read_settings(database_url="sqlite:///")  # the real one may not be known yet
     interrupt.listen()
     logs.configure(settings.log_format)
     namespace = open_namespace().waiting(Patience(settings.outage_deadline_seconds))

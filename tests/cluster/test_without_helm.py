@@ -21,7 +21,7 @@ def test_what_is_rendered_and_applied_is_a_release(release: Release) -> None:
     workers = release.running("sweep")
     release.apply(experiment={"seed": 9})
     log = release.until_log_has("belongs to another experiment")
-    assert re.search(rf"seed=9: study {NAME} in .* belongs to another experiment, where it is 0\n", log)
+    assert re.search(rf"seed=9: study {NAME} in .* belongs to another experiment, where it is 0; ", log)
     release.until("its end", lambda: release.outcome() == "Failed")
     assert set(release.running("sweep")) <= set(workers)  # which go on, or have nothing left to do
 

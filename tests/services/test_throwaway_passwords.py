@@ -14,8 +14,8 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from jobs.artifacts import ArtifactsRefused
-from tests.support import minio as minio_support
-from tests.support.bucket_server import Minio
+from tests.support import bucket_server
+from tests.support.bucket_server import BucketServer, Minio, VersityGateway
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.postgres import binaries, free_port, unprivileged
 
@@ -88,15 +88,18 @@ def test_database_takes_the_password_of_its_secret_at_every_start(pod: Pod) -> N
         assert password not in pod.log
 
 
-def test_bucket_takes_the_keys_of_its_secret_at_every_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Minio(tmp_path)
+@pytest.mark.parametrize("kind", [Minio, VersityGateway])
+def test_bucket_takes_the_keys_of_its_secret_at_every_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[BucketServer]
+) -> None:
+    server = kind(tmp_path)
     server.start()
     try:
         bucket = server.new_bucket()
         bucket.artifacts().write_text("a.txt", "kept")
         server.stop()
-        monkeypatch.setattr(minio_support, "USER", "other-user")
-        monkeypatch.setattr(minio_support, "PASSWORD", "other-password")
+        monkeypatch.setattr(bucket_server, "USER", "other-user")
+        monkeypatch.setattr(bucket_server, "PASSWORD", "other-password")
         server.start()
         assert bucket.artifacts().read_text("a.txt") == "kept"
         with pytest.raises(ArtifactsRefused):
