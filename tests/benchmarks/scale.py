@@ -14,15 +14,13 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, running_postgres
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -39,17 +37,6 @@ ROWS = {  # a measurement, what it says of it, and its goal
     ("report", "MiB"): ("its memory, MiB", "500"),
     ("report", "MB"): ("its page, MB", "3"),
 }
-
-
-@contextmanager
-def postgres() -> Iterator[Postgres]:
-    with tempfile.TemporaryDirectory(prefix="scale-") as folder:
-        server = Postgres(Path(folder))
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
 
 
 def run(checkout: Path, script: str, *arguments: str) -> str:
@@ -87,7 +74,7 @@ def main() -> None:
         "--before", type=Path, metavar="CHECKOUT", help="of an earlier commit, which is measured beside"
     )
     options = parser.parse_args()
-    with postgres() as server:
+    with running_postgres() as server:
         columns = {"now": measure(REPOSITORY, server, options)}
         if options.before:
             columns = {"before": measure(options.before.resolve(), server, options), **columns}

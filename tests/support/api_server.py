@@ -22,11 +22,16 @@ CREATED = "2026-01-01T12:00:00Z"  # of what is not said when it was created
 
 @contextmanager
 def api_server(
-    jobs: list[Object], pods: list[Object] | None = None, secrets: dict[str, Object] | None = None, port: int = 0
+    jobs: list[Object],
+    pods: list[Object] | None = None,
+    secrets: dict[str, Object] | None = None,
+    port: int = 0,
+    events_asked: list[str] | None = None,
 ) -> Iterator[Namespace]:
     """The namespace that has these, Secrets by their names.
 
-    What is created is added to them, and what is deleted is taken away; the test says how each Job fares.
+    What is created is added to them, and what is deleted is taken away; the test says how each Job fares. The path of
+    each request for events is added to `events_asked`.
     """
     pods, secrets = [] if pods is None else pods, {} if secrets is None else secrets
     versions: list[Snapshot] = []
@@ -40,6 +45,8 @@ def api_server(
                 found = secrets.get(self._name())
                 self._answer(200 if found else 404, found or {"kind": "Status", "message": "not found"})
             elif "/events" in self.path:
+                if events_asked is not None:
+                    events_asked.append(self.path)
                 self._answer(200, {"kind": "List", "items": []})
             else:
                 items, asked = (jobs if "/jobs" in self.path else pods), parse_qs(urlsplit(self.path).query)

@@ -116,8 +116,8 @@ class Postgres:
         subprocess.run([self._bin / program, *arguments], check=True, capture_output=True, user=self._user)
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Postgres]:
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:  # a socket's path may have 107 characters
         server = Postgres(Path(folder))
         server.start()
@@ -125,6 +125,12 @@ def postgres_server() -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture

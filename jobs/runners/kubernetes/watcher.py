@@ -32,7 +32,7 @@ class Watcher:
         self._since: dict[str, float] = {}  # since when an object waits or a problem lasts
         self._told: dict[str, float] = {}
         self._asked: dict[str, float] = {}  # when the events about an object were read last
-        self._asked_about: set[str | None] = set()  # the Jobs, in this look
+        self._asked_about: set[str] = set()  # the Jobs, in this look
 
     def refresh(self) -> None:
         """Looks anew. Raises ApiUnreachable when the API server does not answer; what was seen last stays."""
@@ -104,12 +104,13 @@ class Watcher:
 
         In one look only those of one pod of each Job are asked for: a thousand pods that wait have the same reason.
         """
-        key, job, now = _waiting_key(item), _job_of(item), time.monotonic()
+        key, now = _waiting_key(item), time.monotonic()
+        about = _job_of(item) or key
         lately = now - max(self._since.setdefault(key, now), self._asked.get(key, 0.0)) < EVENTS_SECONDS
-        if lately or job in self._asked_about:
+        if lately or about in self._asked_about:
             return False
         self._asked[key] = now
-        self._asked_about.add(job or key)
+        self._asked_about.add(about)
         return True
 
     def _tell(self, problem: Problem) -> bool:

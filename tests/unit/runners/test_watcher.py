@@ -61,3 +61,20 @@ def test_other_conditions_of_the_pod_stay(caplog: pytest.LogCaptureFixture) -> N
     assert "evicted, as when a node is drained" in told
     assert evicted in pod["status"]["conditions"]
     assert told_by_another_pipeline([pod], caplog) == []
+
+
+def test_events_are_asked_for_of_one_waiting_pod_of_a_job_in_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.runners.kubernetes.watcher.EVENTS_SECONDS", 0)
+    labels = {"app.kubernetes.io/component": "sweep", "batch.kubernetes.io/job-name": "run1-sweep"}
+    pods = [
+        {"metadata": {"name": f"pod-{number}", "uid": str(number), "labels": labels}, "status": {"phase": "Pending"}}
+        for number in range(20)
+    ]
+    asked: list[str] = []
+    with api_server([], pods, events_asked=asked) as namespace:
+        watcher = Watcher(namespace, "run1", lease_seconds=60)
+        watcher.refresh()
+        assert len(asked) == 1
+        watcher.refresh()
+        watcher.close()
+    assert len(asked) == 2
