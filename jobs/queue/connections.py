@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
 
-from jobs.queue.database_errors import DUPLICATE_TABLE, NOT_UNIQUE, READ_ONLY, Unsuitable, error_code
+from jobs.queue.database_errors import READ_ONLY, Unsuitable, error_code
 from jobs.queue.tables import schema
 from jobs.runtime.database_url import engine_url, is_sqlite, libpq_parameters, sqlite_file
 
@@ -86,8 +86,8 @@ def _make_lock(engine: Engine) -> None:
     try:
         with engine.begin() as connection:
             schema.create(connection, checkfirst=True)
-    except sa.exc.DBAPIError as error:
-        if error_code(error) not in (NOT_UNIQUE, DUPLICATE_TABLE):  # another process has made it meanwhile
+    except sa.exc.DBAPIError:  # PostgreSQL has several errors for what another process has made meanwhile
+        if not sa.inspect(engine).has_table(schema.name):
             raise
 
 

@@ -39,7 +39,7 @@ MISTAKES = (
 REFUSED_VALUE = re.compile(r"^invalid \S+ value: ")  # of a parameter such as sslmode
 ABSENT = re.compile(r'(role|database) ".*" does not exist')
 # PostgreSQL's error codes; a standby or a server with a full disk is read-only.
-NO_PRIVILEGE, READ_ONLY, NOT_UNIQUE, DUPLICATE_TABLE = "42501", "25006", "23505", "42P07"
+NO_PRIVILEGE, READ_ONLY = "42501", "25006"
 
 SQLITE_FULL, SQLITE_CANNOT_OPEN = 13, 14
 SQLITE_OUTAGES = {5, 6, 10, SQLITE_FULL, SQLITE_CANNOT_OPEN, 15}  # busy, locked, I/O error, …, lock protocol

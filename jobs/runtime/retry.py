@@ -80,9 +80,11 @@ class Patience:
                     kind = NeverAnswered if doubtful else OutageTooLong
                     raise kind(f"{place}: not reached for {now - started:.0f} s: {error}") from error
                 if not failed or now - told > LOG_SECONDS:
-                    failed, told = True, now
                     left = deadline - (now - started)
-                    log.warning("%s cannot be reached (%s), waiting for it, %.0f s at most", place, error, left)
+                    # One that is installed at the same time takes a moment, which nobody has to be warned of.
+                    level = logging.WARNING if failed or service in _answered else logging.INFO
+                    log.log(level, "%s cannot be reached (%s), waiting for it, %.0f s at most", place, error, left)
+                    failed, told = True, now
             else:
                 _answered.add(service)
                 if failed:

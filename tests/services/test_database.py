@@ -16,8 +16,8 @@ from jobs.artifacts import FolderArtifacts
 from jobs.experiment.experiment import Experiment
 from jobs.queue import export_import
 from jobs.queue.compatibility import NotPrepared
-from jobs.queue.connections import connect
-from jobs.queue.tables import SlotState
+from jobs.queue.connections import connect, exclusive
+from jobs.queue.tables import SlotState, schema
 from jobs.runtime import interrupt
 from jobs.runtime.database_url import database_place
 from jobs.runtime.errors import Failure, Refused
@@ -120,6 +120,24 @@ def test_study_is_made_once_when_several_prepare_it_at_once(place: Place) -> Non
     assert FolderArtifacts(place.folder).listing("datasets") == sorted(
         part["key"] for part in _dataset_parts(place.folder / sweep.study_name)
     )
+
+
+def test_lock_is_made_by_several_at_once(place: Place) -> None:
+    """PostgreSQL has three errors for a table that another session has just made."""
+    engines = [connect(place.url(), 10) for _ in range(8)]
+    together = threading.Barrier(len(engines))
+
+    def lock(engine: sa.Engine) -> None:
+        together.wait()
+        with exclusive(engine):
+            pass
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        for _ in range(200):
+            list(pool.map(lock, engines))
+            place.server.execute(f"DROP TABLE {schema.name}", place.database)
+    for engine in engines:
+        engine.dispose()
 
 
 def _dataset_parts(study: Path) -> list[dict[str, str]]:

@@ -88,7 +88,7 @@ def api_server(
                 self._answer(409, {"kind": "Status", "message": "already exists"})
                 return
             secret["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
-            secret["metadata"]["creationTimestamp"] = CREATED
+            secret["metadata"] |= {"creationTimestamp": CREATED, "uid": f"uid of {name}"}
             secrets[name] = secret
             self._answer(201, secret)
 
@@ -99,16 +99,18 @@ def api_server(
             self._answer(200, {"kind": "Status"})
 
         def do_PATCH(self) -> None:
-            """Of a pod's conditions, which are merged by their types, or of a Job's owners."""
+            """Of a pod's annotations and conditions, which are merged by their types, or of a Job's owners."""
             if "/jobs/" in self.path:
                 (job,) = (job for job in jobs if job["metadata"]["name"] == self._name())
                 job["metadata"] |= self._body()["metadata"]
                 self._answer(200, {"kind": "Job", **job})
                 return
             (pod,) = (pod for pod in pods if f"/pods/{pod['metadata']['name']}/status" in self.path)
-            merged = {row["type"]: row for row in pod["status"].get("conditions", [])}
-            merged |= {row["type"]: row for row in self._body()["status"]["conditions"]}
-            pod["status"]["conditions"] = list(merged.values())
+            body, status = self._body(), pod.setdefault("status", {})
+            pod["metadata"]["annotations"] = pod["metadata"].get("annotations", {}) | body["metadata"]["annotations"]
+            merged = {row["type"]: row for row in status.get("conditions", [])}
+            merged |= {row["type"]: row for row in body["status"].get("conditions", [])}
+            status["conditions"] = list(merged.values())
             self._answer(200, {"kind": "Pod", **pod})
 
         def _name(self) -> str:

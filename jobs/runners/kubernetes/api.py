@@ -153,10 +153,14 @@ class Namespace:
         """One of the same type is replaced."""
         self._patch_pod_status(pod, {"conditions": [condition]})
 
-    def _patch_pod_status(self, pod: Object, status: Object) -> None:
+    def annotate_pod(self, pod: Object, annotations: dict[str, str]) -> None:
+        """Adds annotations, with the right to patch its status alone."""
+        self._patch_pod_status(pod, {}, annotations)
+
+    def _patch_pod_status(self, pod: Object, status: Object, annotations: dict[str, str] | None = None) -> None:
         """Nothing is changed where the pod is gone, or another has its name."""
         metadata = pod["metadata"]
-        patch = {"metadata": {"uid": metadata["uid"]}, "status": status}
+        patch = {"metadata": {"uid": metadata["uid"], "annotations": annotations or {}}, "status": status}
         self._ask("PATCH", f"{self.pods_path}/{metadata['name']}/status", patch, allowed=(NOT_FOUND, CONFLICT))
 
     def _ask(

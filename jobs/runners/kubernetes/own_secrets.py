@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 FILE = "secrets.yaml"
 OF_OTHERS = {"dashboard"}  # components whose Secrets are not for processes of ours
+SECRET = "resnet-sweep/secret"  # the annotation of a pod with the uid of the Secret that it may begin with
 LETTERS, LENGTH = string.ascii_letters + string.digits, 32  # of a password; such letters need no quoting in a URL
 
 
@@ -29,7 +30,8 @@ def has_own_secrets(stages: Path) -> bool:
 def make_own_secrets(namespace: Namespace, stages: Path, release: str) -> dict[str, str]:
     """Makes the Secrets that the namespace lacks, with a password in the place of each `$password`.
 
-    Pods of such a service that are older than its Secret are replaced: they wait for it, or have another password.
+    A pod of such a service that waits for its Secret is told that it is there, and one that runs with a former password
+    is replaced.
 
     Args:
         namespace: of the release.
@@ -48,11 +50,22 @@ def make_own_secrets(namespace: Namespace, stages: Path, release: str) -> dict[s
     for manifest in read_yaml(stages / FILE):
         secret, component = _existing(namespace, manifest), manifest["metadata"]["labels"][COMPONENT]
         for pod in namespace.pods(f"{INSTANCE}={release},{COMPONENT}={component}"):
-            if pod["metadata"]["creationTimestamp"] < secret["metadata"]["creationTimestamp"]:
-                namespace.delete_pod(pod)
+            _bring_up_to_date(namespace, pod, secret["metadata"])
         if component not in OF_OTHERS:
             variables |= {key: b64decode(value).decode().strip() for key, value in secret["data"].items()}
     return variables
+
+
+def _bring_up_to_date(namespace: Namespace, pod: Object, secret: Object) -> None:
+    """Has a pod use the Secret of this metadata, if it was made before it. A container reads it when it starts."""
+    made = secret["creationTimestamp"]  # of the same format as all times, so that their texts compare
+    if pod["metadata"]["creationTimestamp"] > made:
+        return
+    states = [container.get("state", {}) for container in pod.get("status", {}).get("containerStatuses", ())]
+    if any(state["running"]["startedAt"] < made for state in states if "running" in state):
+        namespace.delete_pod(pod)
+    else:  # a kubelet that has missed the Secret looks again after ten seconds or more, and at once when a pod changes
+        namespace.annotate_pod(pod, {SECRET: secret["uid"]})
 
 
 def _existing(namespace: Namespace, manifest: Object) -> Object:

@@ -1,4 +1,4 @@
-"""The Secrets of the release's own services: each made once, and what waits for one or has another password replaced."""
+"""The Secrets of the release's own services: each made once, and what waits for one, or has another password."""
 
 import base64
 import copy
@@ -20,6 +20,9 @@ DATA = {
 }
 
 
+BEFORE, AFTER = "2026-01-01T11:59:59Z", "2026-01-01T12:00:01Z"  # the Secrets are made
+
+
 @pytest.fixture
 def stages(tmp_path: Path) -> Path:
     manifests = [
@@ -35,8 +38,11 @@ def stages(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def pod(name: str, created: str) -> dict[str, Any]:
-    return {"kind": "Pod", "metadata": {"name": name, "uid": name, "creationTimestamp": created}}
+def pod(name: str, created: str, started: str | None = None) -> dict[str, Any]:
+    """One whose container runs, or waits for a Secret."""
+    state = {"running": {"startedAt": started}} if started else {"waiting": {"reason": "CreateContainerConfigError"}}
+    metadata = {"name": name, "uid": name, "creationTimestamp": created}
+    return {"kind": "Pod", "metadata": metadata, "status": {"containerStatuses": [{"state": state}]}}
 
 
 def test_each_is_made_with_a_password_of_its_own(stages: Path) -> None:
@@ -65,11 +71,21 @@ def test_one_that_is_there_stays_as_it_is(stages: Path) -> None:
     assert secrets == first
 
 
-def test_a_pod_that_is_older_than_its_secret_is_replaced(stages: Path) -> None:
-    pods = [pod("run1-postgresql-0", "2026-01-01T11:59:59Z"), pod("run1-bucket-0", CREATED)]
+def test_a_pod_that_runs_with_a_former_password_is_replaced(stages: Path) -> None:
+    pods = [pod("run1-postgresql-0", BEFORE, BEFORE), pod("run1-bucket-0", BEFORE, CREATED), pod("new", AFTER, AFTER)]
     with api_server([], pods) as namespace:
         make_own_secrets(namespace, stages, "run1")
-    assert [row["metadata"]["name"] for row in pods] == ["run1-bucket-0"]
+    assert [row["metadata"]["name"] for row in pods] == ["run1-bucket-0", "new"]
+
+
+def test_a_pod_that_waits_is_told_that_its_secret_is_there(stages: Path) -> None:
+    """To delete it could hit a server that has just begun: many seconds are lost until that has ended."""
+    pods = [pod("run1-postgresql-0", BEFORE), pod("run1-bucket-0", CREATED), pod("new", AFTER)]
+    with api_server([], pods) as namespace:
+        make_own_secrets(namespace, stages, "run1")
+    told = [row["metadata"].get("annotations") for row in pods]
+    assert all(told[:2])
+    assert told[2] is None
 
 
 def test_a_release_without_services_of_its_own_needs_none(tmp_path: Path) -> None:

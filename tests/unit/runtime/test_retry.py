@@ -137,6 +137,23 @@ def test_long_outage_is_told_of_every_half_minute(clock: Callable[[], float], ca
     assert all(30 <= earlier - later <= 33 for earlier, later in pairwise(left))
 
 
+def test_service_that_has_never_answered_may_be_starting_and_is_warned_of_later(
+    clock: Callable[[], float], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    patience = Patience(300, lambda: None)
+    levels = []
+    for failures in (3, 30, 3):
+        service = f"service {failures}" if failures == 30 else "service"
+        patience.get_through(Failing(ArtifactsUnreachable("Connection refused"), failures), service)
+        levels.append([record.levelname for record in caplog.records if "cannot be reached" in record.getMessage()])
+        caplog.clear()
+    assert levels[0] == ["INFO"]
+    assert levels[1][0] == "INFO"
+    assert set(levels[1][1:]) == {"WARNING"}
+    assert levels[2] == ["WARNING"]
+
+
 def test_waiting_ends_when_the_process_is_asked_to_end_unless_told_otherwise() -> None:
     assert Patience(60).beat is interrupt.check
 
