@@ -6,7 +6,7 @@ much memory. What comes of it is the same: a test compares them.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,7 @@ from jobs.queue.optuna_internals import (
     ValueRow,
 )
 
+BLOCK = 500  # trials that are read at a time: the driver holds all rows of an answer
 NO_NUMBERS = {"NAN": float("nan"), "INF_POS": float("inf"), "INF_NEG": float("-inf")}  # by Optuna's names of them
 
 distribution_of = lru_cache(maxsize=4096)(json_to_distribution)  # one object for all trials that were drawn from it
@@ -55,8 +56,18 @@ def read_trial_rows(
         .where(wanted)
         .order_by(trials.c.trial_id)
     ).all()
-    if not rows:
-        return []
+    found: list[FrozenTrial] = []
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        found += _complete(connection, block, wanted & trials.c.trial_id.between(block[0].trial_id, block[-1].trial_id))
+    return found
+
+
+def _complete(
+    connection: Connection, rows: Sequence[sa.Row[Any, Any, Any, Any, Any]], wanted: sa.ColumnElement[bool]
+) -> Iterator[FrozenTrial]:
+    """The trials of these rows, which are those that are wanted, with all that belongs to them."""
+    trials = TrialRow.__table__
 
     def parts(table: sa.Table, *columns: sa.Column[Any], order: sa.Column[Any]) -> Iterable[Any]:
         query = sa.select(table.c.trial_id, *columns).join(trials, trials.c.trial_id == table.c.trial_id)
@@ -98,8 +109,8 @@ def read_trial_rows(
             found[trial][name] = json.loads(text)
         attributes[model] = found
 
-    return [
-        FrozenTrial(
+    for trial, number, state, start, end in rows:
+        yield FrozenTrial(
             number=number,
             state=state,
             value=None,
@@ -113,8 +124,6 @@ def read_trial_rows(
             intermediate_values=by_step.get(trial, {}),
             trial_id=trial,
         )
-        for trial, number, state, start, end in rows
-    ]
 
 
 def _local(moment: datetime | None) -> datetime | None:

@@ -1,10 +1,11 @@
-"""What a sweep of ten thousand trials costs those that work at it and those that look at it.
+"""What a sweep of ten thousand trials costs those that work at it and those that look at it, and what a thousand workers do.
 
-    python tests/benchmarks/scale.py [--trials 10000] [--epochs 25] [--running 1000] [--before CHECKOUT]
+    python tests/benchmarks/scale.py [--trials 10000] [--epochs 25] [--running 1000] [--before CHECKOUT] [--workers 1000]
 
 A sweep is written into a real PostgreSQL as workers leave it: `--trials` that are settled and `--running` that run, each
 of `--epochs` at most. Every row is then measured in a process of its own, and with `--before` also by the code of an
 earlier checkout on a sweep of its own. What `local` does is measured on SQLite, with 3,000 trials and 2 that run.
+A second table is that of scale_workers.py beside this, with `--workers` that work at once.
 """
 
 import argparse
@@ -32,6 +33,7 @@ ROWS = {  # a measurement, what it says of it, and its goal
     ("prune", "ms"): ("`median` after an epoch, ms of CPU", "20"),
     ("status", "seconds"): ("`status`, s", "1"),
     ("look", "ms"): ("a look of the pipeline, ms", ""),
+    ("pipeline", "MiB"): ("its memory with 1,000 pods, MiB", "200"),
     ("local", "ms"): (f"a look of `local` at {LOCAL_TRIALS:,} trials, ms", "50"),
     ("report", "seconds"): ("report, s", "30"),
     ("report", "MiB"): ("its memory, MiB", "500"),
@@ -54,8 +56,10 @@ def measure(checkout: Path, server: Postgres, options: argparse.Namespace) -> di
     url = server.url(server.new_database())
     run(checkout, "scale_study.py", url, all_trials, epochs, str(options.trials), str(options.running))
     found: dict[tuple[str, str], float] = {}
-    for name in ("first_read", "status", "look", "begin", "prune", "report"):
+    for name in ("first_read", "status", "look", "pipeline", "begin", "prune", "report"):
         print(f"{checkout}: {name}", file=sys.stderr, flush=True)
+        if name == "pipeline" and not (checkout / "jobs/runners/kubernetes/reflection.py").exists():
+            continue  # an earlier version, which reads all pods at each look
         values = json.loads(run(checkout, "scale_measures.py", name, url, all_trials, epochs))
         found |= {(name, unit): value for unit, value in values.items()}
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
@@ -73,6 +77,7 @@ def main() -> None:
     parser.add_argument(
         "--before", type=Path, metavar="CHECKOUT", help="of an earlier commit, which is measured beside"
     )
+    parser.add_argument("--workers", type=int, default=1_000, help="of the second table, 0: none (1000)")
     options = parser.parse_args()
     with running_postgres() as server:
         columns = {"now": measure(REPOSITORY, server, options)}
@@ -84,7 +89,10 @@ def main() -> None:
     )
     print(f"| | {' | '.join(columns)} | goal |\n|---|{'---:|' * (len(columns) + 1)}")
     for key, (text, goal) in ROWS.items():
-        print(f"| {text} | {' | '.join(f'{values[key]:.3g}' for values in columns.values())} | {goal} |")
+        cells = [f"{values[key]:.3g}" if key in values else "" for values in columns.values()]
+        print(f"| {text} | {' | '.join(cells)} | {goal} |")
+    if options.workers:
+        print(f"\n{run(REPOSITORY, 'scale_workers.py', f'--workers={options.workers}')}")
 
 
 if __name__ == "__main__":

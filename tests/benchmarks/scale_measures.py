@@ -9,6 +9,7 @@ import json
 import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -41,6 +42,7 @@ except ImportError:  # of an earlier version
 
 
 BEGUN, LOOKS, EPOCHS_ASKED = 5, 5, 8
+PODS, PIPELINE_LOOKS = 1_000, 20
 
 
 def seconds_of(action: Callable[[], Any]) -> float:
@@ -99,6 +101,24 @@ def look(database: Database, sweep: Experiment) -> dict[str, float]:
     return {"ms": 1000 * statistics.median(seconds_of(lambda: reader.read().line()) for _ in range(LOOKS))}
 
 
+def pipeline(database: Database, sweep: Experiment) -> dict[str, float]:
+    """Of a process that looks at the pods of many workers while they start, and at the sweep."""
+    from jobs.runners.kubernetes import pipeline as _  # noqa: PLC0415, for what it imports
+    from jobs.runners.kubernetes.watcher import Watcher  # noqa: PLC0415
+    from tests.support.api_server import namespace_at  # noqa: PLC0415
+
+    command = [sys.executable, Path(__file__).parent / "scale_pods.py", str(PODS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        watcher = Watcher(namespace_at(server.stdout.readline().strip()), "run1", 60)
+        reader = StatusReader(database, sweep.study_name)
+        for _ in range(PIPELINE_LOOKS):
+            watcher.refresh()
+            reader.read().line()
+            time.sleep(1)
+        server.stdin.close()
+    return {"MiB": _peak()}
+
+
 def report(_database: Database, sweep: Experiment) -> dict[str, float]:
     """Of a study that is invented, since the report takes its results from the artifacts, too."""
     from jobs.report.study.report_page import write_report  # noqa: PLC0415
@@ -123,7 +143,7 @@ def _peak() -> float:
     return int(line.split()[1]) / 1024
 
 
-MEASURES = {measure.__name__: measure for measure in (first_read, begin, prune, status, look, report)}
+MEASURES = {measure.__name__: measure for measure in (first_read, begin, prune, status, look, pipeline, report)}
 
 if __name__ == "__main__":
     from scale_study import sweep_of  # beside this: an earlier checkout has none

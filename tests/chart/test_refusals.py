@@ -11,7 +11,7 @@ SECTIONS = [
     "", "image", "worker", "worker.resources", "finalTrain", "evaluate", "prepare", "pipeline", "gpu",
     "scheduling", "scheduling.training", "scheduling.other", "scheduling.training.affinity", "scratch", "scratch.volume",
     "data", "data.volume", "kueue", "metrics", "metrics.podMonitor", "notify", "lease", "database", "storage", "storage.caBundle", "postgresql",
-    "postgresql.persistence", "bucket", "bucket.persistence", "networkPolicy", "networkPolicy.dns",
+    "postgresql.persistence", "postgresql.pooler", "bucket", "bucket.persistence", "networkPolicy", "networkPolicy.dns",
     "networkPolicy.database", "networkPolicy.storage", "dashboard",
     "serviceAccount",
     "experiment", "experiment.study", "experiment.data", "experiment.model", "experiment.pruning", "experiment.budget",

@@ -30,11 +30,32 @@ def test_a_volume_can_be_done_without(helm: Helm) -> None:
         assert {"name": "data", "emptyDir": {}} in service["spec"]["template"]["spec"]["volumes"]
 
 
-def test_every_process_has_its_connections(helm: Helm) -> None:
-    rendered = helm.render("--set=worker.count=100,worker.processes=2")
-    (service,) = (row for row in rendered.kind("StatefulSet") if row["metadata"]["name"] == "run1-postgresql")
-    (argument,) = (text for text in service["spec"]["template"]["spec"]["containers"][0]["args"] if "=" in text)
-    assert argument == "max_connections=860"  # two each, and as many again while workers are replaced
+def test_many_workers_share_the_sessions_of_a_pooler(helm: Helm) -> None:
+    """tests/services/test_pooler.py runs its script."""
+    spec = database_of(helm, "--set=worker.count=26,worker.processes=2")
+    server, pooler = spec["containers"]
+    assert server["args"] == ["-c", "max_connections=50"]
+    assert "ports" not in server
+    script = (CHART / "postgresql/pooler.sh").read_text()
+    assert "$(" not in script  # which Kubernetes would fill in
+    assert pooler["command"] == ["bash", "-c", script, "pooler"]
+    assert pooler["args"] == ["5432", "268", "40"]
+    assert pooler["ports"] == [{"name": "postgresql", "containerPort": 5432}]
+    ports = [{row["name"]: row.get("value") for row in container["env"]}["PGPORT"] for container in (server, pooler)]
+    assert ports == ["5433", "5433"]
+    assert re.fullmatch(r"\S+:\S+@sha256:[0-9a-f]{64}", pooler["image"])
+
+
+def test_few_workers_have_connections_of_their_own(helm: Helm) -> None:
+    spec = database_of(helm, "--set=worker.count=25,worker.processes=2")
+    (server,) = spec["containers"]
+    assert server["args"] == ["-c", "max_connections=260"]  # two each, and as many again while workers are replaced
+    assert server["ports"] == [{"name": "postgresql", "containerPort": 5432}]
+
+
+def database_of(helm: Helm, *options: str) -> dict[str, Any]:
+    pod: dict[str, Any] = helm.render(*options).one("StatefulSet", "run1-postgresql")["spec"]["template"]["spec"]
+    return pod
 
 
 def test_services_of_one_s_own_keep_the_throwaway_ones_away(helm: Helm, everything: Rendered) -> None:

@@ -37,6 +37,9 @@ EXPERIMENT: dict[str, Any] = {
 }
 
 
+POOLED: dict[str, Any] = {"pooler": {"aboveWorkers": 0}}  # values of `postgresql`: as before many workers
+
+
 class Release:
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
@@ -46,7 +49,7 @@ class Release:
         ours = images.resnet_sweep
         self.values: dict[str, Any] = {
             "image": {"repository": ours.repository, "tag": ours.tag, "digest": ours.digest},
-            "postgresql": {"image": str(images.postgresql)},
+            "postgresql": {"image": str(images.postgresql), "pooler": {"image": str(images.postgresql)}},
             "bucket": {"image": str(images.versitygw)},
             "dashboard": {"image": str(images.dashboard)},
             "prepare": {"resources": SMALL},

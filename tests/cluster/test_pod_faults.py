@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.cluster.kubernetes_cluster import Cluster
-from tests.cluster.release import EXPERIMENT, NAME, TRIALS, Release
+from tests.cluster.release import EXPERIMENT, NAME, POOLED, TRIALS, Release
 from tests.cluster.single_node.cluster import SingleNode
 from tests.cluster.single_node.layout import NODE
 from tests.support.patience import PATIENCE_SECONDS
@@ -22,7 +22,7 @@ def node_of(release: Release) -> SingleNode:
 
 def test_pods_of_every_kind_deleted_and_worker_process_killed(release: Release) -> None:
     node_of(release)
-    release.install(experiment=EXPERIMENT)
+    release.install(experiment=EXPERIMENT, postgresql=POOLED)
     deleted, killed = release.until_all_work()
     release.namespace.kubectl("delete", "pod", deleted, "--wait=false")
     release.signal(killed, signal.SIGKILL)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.cluster.kubernetes_cluster import CommandFailed
-from tests.cluster.release import NAME, Release
+from tests.cluster.release import NAME, POOLED, Release
 from tests.support.asking import ask
 
 SHORT = {"sweep": {"trials": 4, "epochs": 3}, "finalTrain": {"epochs": 2}, "data": {"limit": 300}}
@@ -19,8 +19,8 @@ SHORT = {"sweep": {"trials": 4, "epochs": 3}, "finalTrain": {"epochs": 2}, "data
 
 def test_install_ends_with_a_verified_result_that_can_be_fetched(release: Release, tmp_path: Path) -> None:
     trials = 6
-    seeds = {"finalTrain": {"seeds": 2}}
-    notes = release.install(experiment={"sweep": {"trials": trials}, **seeds}, dashboard={"enabled": True})
+    experiment = {"sweep": {"trials": trials}, "finalTrain": {"seeds": 2}}
+    notes = release.install(experiment=experiment, dashboard={"enabled": True}, postgresql=POOLED)
     assert "throwaway" in notes
     log = release.until_done()
     for stage in ("prepare", "sweep", "final-train", "evaluate"):

@@ -1,9 +1,11 @@
-"""Workers whose connections come from PgBouncer in transaction mode, and another program's come from it, too."""
+"""The chart's PgBouncer: what workers leave in the sessions that it lends them, and whom it lets in."""
 
 import time
 from contextlib import closing
 
 import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
 
 from jobs.queue.create import create_tables
 from tests.support import reporting
@@ -59,3 +61,23 @@ def wait_for_longer_than_the_limit_of_ours(url: str, limit: float) -> None:
     for _ in range(SESSIONS):
         with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
             cursor.execute(f"SELECT pg_sleep({limit + 0.1})")
+
+
+def test_user_of_the_dashboard_is_known_to_the_pooler_by_what_the_server_knows(place: Place) -> None:
+    reader = f"reader_{place.database}"
+    place.server.execute(f"CREATE ROLE {reader} LOGIN PASSWORD 'first'")
+    with pgbouncer(place.server, place.database, SESSIONS) as url:
+        address = url.rpartition("@")[2]
+        with closing(psycopg2.connect(f"postgresql://{reader}:first@{address}")) as connection:
+            assert answer(connection, "SELECT current_user") == (reader,)
+        with pytest.raises(psycopg2.OperationalError, match="authentication failed"):
+            psycopg2.connect(f"postgresql://{reader}:other@{address}")
+        place.server.execute(f"ALTER ROLE {reader} PASSWORD 'second'")
+        with closing(psycopg2.connect(f"postgresql://{reader}:second@{address}")) as connection:
+            assert answer(connection, "SELECT current_user") == (reader,)
+
+
+def answer(connection: Connection, query: str) -> tuple[object, ...] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchone()

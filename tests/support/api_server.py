@@ -53,9 +53,19 @@ def api_server(
                 if "watch" in asked:
                     self._watch(items, versions[int(asked["resourceVersion"][0])])
                 else:
-                    versions.append(snapshot(items))
-                    version = {"resourceVersion": str(len(versions) - 1)}
-                    self._answer(200, {"kind": "List", "metadata": version, "items": list(versions[-1].values())})
+                    self._list(items, asked)
+
+        def _list(self, items: list[Object], asked: dict[str, list[str]]) -> None:
+            """A page, of the same moment as the first one."""
+            version, _, start = asked.get("continue", [""])[0].partition("/")
+            if not version:
+                versions.append(snapshot(items))
+                version = str(len(versions) - 1)
+            rows, first = list(versions[int(version)].values()), int(start or 0)
+            last = first + int(asked["limit"][0])
+            onward = f"{version}/{last}" if last < len(rows) else ""
+            metadata = {"resourceVersion": version, "continue": onward}
+            self._answer(200, {"kind": "List", "metadata": metadata, "items": rows[first:last]})
 
         def _watch(self, items: list[Object], last: Snapshot) -> None:
             """What changes, from that snapshot on, until the server is closed."""

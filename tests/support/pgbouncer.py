@@ -1,5 +1,6 @@
-"""PgBouncer before the tests' PostgreSQL, in transaction mode: a session of the server is lent for one transaction."""
+"""The chart's PgBouncer before the tests' PostgreSQL, in transaction mode: a session is lent for one transaction."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -11,27 +12,27 @@ from tests.support.missing import missing
 from tests.support.patience import PATIENCE_SECONDS, until
 from tests.support.postgres import PASSWORD, USER, Postgres, answers, free_port, unprivileged
 
+SCRIPT = Path(__file__).parents[2] / "charts/resnet-sweep/postgresql/pooler.sh"
+
 
 @contextmanager
-def pgbouncer(server: Postgres, database: str, sessions: int) -> Iterator[str]:
-    """URL of the database over a pooler that has so many sessions of the server."""
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if program is None:
+def pgbouncer(server: Postgres, database: str, sessions: int, clients: int = 100) -> Iterator[str]:
+    """URL of the database over a pooler for so many clients, which has so many sessions of the server."""
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    if shutil.which("pgbouncer", path=path) is None:
         missing("no pgbouncer on PATH or in /usr/sbin; tests/services/install.sh brings it")
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         folder = Path(name)
-        settings = folder / "pgbouncer.ini"
-        settings.write_text(
-            f"[databases]\n{database} = host=127.0.0.1 port={server.port} user={USER} password='{PASSWORD}'\n"
-            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-            f"pool_mode = transaction\ndefault_pool_size = {sessions}\n"
-        )
         user = unprivileged(folder)
+        given = {"POSTGRES_USER": USER, "POSTGRES_PASSWORD": PASSWORD, "PGPORT": str(server.port), "TMPDIR": name}
+        command = ["bash", "-c", SCRIPT.read_text(), "pooler", str(port), str(clients), str(sessions)]
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen([program, settings], stdout=log, stderr=subprocess.STDOUT, user=user)
+            process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, user=user, env={**os.environ, **given, "PATH": path}
+            )
         try:
-            url = f"postgresql://{USER}@127.0.0.1:{port}/{database}?sslmode=disable&gssencmode=disable"
+            url = server.url(database, port)
             until(lambda: answers(url), process, (folder / "log").read_text)
             yield url
         finally:
