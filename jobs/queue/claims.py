@@ -269,6 +269,10 @@ def count_unsettled(connection: Connection, study: str) -> int:
     return _count(connection, study, is_unsettled())
 
 
+def count_running(connection: Connection, study: str) -> int:
+    return _count(connection, study, slots.c.state == SlotState.RUNNING)
+
+
 def _count(connection: Connection, study: str, condition: sa.ColumnElement[bool]) -> int:
     query = sa.select(sa.func.count()).select_from(slots).where(slots.c.study == study, condition)
     return connection.scalar(query) or 0

@@ -41,7 +41,7 @@ from tests.support.postgres import Postgres, running_postgres
 from tests.support.reporting import Reporting
 
 PROCESSES = 4  # that the workers are threads of
-STEP_SECONDS = 1.0  # at which a trial says that it goes on
+STEP_SECONDS = 5.0  # at which a trial says that it goes on
 LOOK_SECONDS = 2.0  # between two looks at the servers' memory
 ROWS = {
     "seconds": "all trials settled after, s",

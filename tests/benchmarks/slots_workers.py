@@ -125,7 +125,7 @@ def work_ours(sweep: Experiment, settings: Settings, load: Load, folder: Path, s
     journal.time_calls(ClaimedTrial, "report", "report")
     journal.time_calls(Checkpoints, "save", "checkpoint")
     journal.time_calls(Attempt, "_settle", "settle")
-    journal.time_calls(Worker, "_tidy", "after")
+    journal.time_calls(Worker, "_tidy_in_turn", "after")
     interrupt.listen()
     Worker(sweep, settings, artifacts(settings, sweep)).work(Steps(load, journal))
     journal.next_cycle()

@@ -1,6 +1,7 @@
 """A worker: claims slot after slot and runs their trials."""
 
 import logging
+import random
 import time
 from collections.abc import Callable
 
@@ -81,7 +82,7 @@ class Worker:
                 self.run(*claimed, train)
             elif not self._may_claim_soon():
                 log.info("no slot left to claim")
-                self._tidy()
+                self._tidy_in_turn()
                 return
 
     def close(self) -> None:
@@ -109,7 +110,7 @@ class Worker:
                 "that the fault is taken to be this worker's or its node's; the errors are above"
             )
         if time.monotonic() - self._tidied > TIDY_SECONDS:
-            self._tidy()
+            self._tidy_in_turn()
 
     def _claim(self) -> tuple[Claim, float] | None:
         """A claim, and the time by this process's clock at which it was asked for."""
@@ -183,13 +184,25 @@ class Worker:
         if cancelled:
             log.warning("%s: %d trials are not begun any more", reason, cancelled)
 
-    def _tidy(self) -> None:
-        """Removes checkpoints that nobody needs any more; during an outage they are left for the next time."""
+    def _tidy_in_turn(self) -> None:
+        """Tidies with one chance in as many workers as there are, since it reads the names of all that all have stored.
+
+        The last one of all is sure to. During an outage all is left for the next time.
+        """
         self._tidied, database = time.monotonic(), self._database.waiting(NOW)
         try:
-            remove_settled(self._trials.artifacts.waiting(NOW), read_trials(database, self._trials.study))
-            if database.read(lambda connection: read_slots(connection, self._confirmations.study)):
-                confirmed = read_trials(database, self._confirmations.study)
-                remove_settled(self._confirmations.artifacts.waiting(NOW), confirmed, keep_best=False)
+            others = database.read(self._count_running)
+            if random.random() * (1 + others) < 1:
+                self._tidy(database)
         except OutageTooLong as error:
             log.warning("checkpoints of settled trials are left for later: %s", error)
+
+    def _count_running(self, connection: Connection) -> int:
+        return sum(claims.count_running(connection, study) for study in self._places)
+
+    def _tidy(self, database: Database) -> None:
+        """Removes checkpoints that nobody needs any more."""
+        remove_settled(self._trials.artifacts.waiting(NOW), read_trials(database, self._trials.study))
+        if database.read(lambda connection: read_slots(connection, self._confirmations.study)):
+            confirmed = read_trials(database, self._confirmations.study)
+            remove_settled(self._confirmations.artifacts.waiting(NOW), confirmed, keep_best=False)
