@@ -21,6 +21,9 @@ pool_mode = transaction
 max_client_conn = $2
 default_pool_size = $3
 server_login_retry = 1
+# A client of ours gives up after ten seconds and asks anew; who has given up is noticed only then.
+query_wait_timeout = 12
+client_login_timeout = 12
 log_connections = 0
 log_disconnections = 0
 log_stats = 0
