@@ -28,6 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from jobs.artifacts.keys import IDENTITY
 from jobs.experiment.experiment import Experiment
 from jobs.runtime import retry
 from jobs.runtime.settings import read_settings
@@ -189,7 +190,7 @@ def measure(server: Postgres, bucket: Bucket, options: argparse.Namespace, *, po
 def prepare(sweep: Experiment, url: str, bucket: Bucket) -> None:
     reporting.prepare(sweep, url)
     settings = read_settings(database_url=url, **bucket.settings())
-    reporting.artifacts(settings, sweep).write_text("identity", "0" * 32)
+    reporting.artifacts(settings, sweep).write_text(IDENTITY, "0" * 32)
 
 
 def start(given: dict[str, Any]) -> subprocess.Popen[str]:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 FILE = "secrets.yaml"
 OF_OTHERS = {"dashboard"}  # components whose Secrets are not for processes of ours
-SECRET = "resnet-sweep/secret"  # the annotation of a pod with the uid of the Secret that it may begin with
+SECRET_ANNOTATION = "resnet-sweep/secret"  # of a pod: the uid of the Secret that it may begin with
 LETTERS, LENGTH = string.ascii_letters + string.digits, 32  # of a password; such letters need no quoting in a URL
 
 
@@ -61,11 +61,13 @@ def _bring_up_to_date(namespace: Namespace, pod: Object, secret: Object) -> None
     made = secret["creationTimestamp"]  # of the same format as all times, so that their texts compare
     if pod["metadata"]["creationTimestamp"] > made:
         return
-    states = [container.get("state", {}) for container in pod.get("status", {}).get("containerStatuses", ())]
-    if any(state["running"]["startedAt"] < made for state in states if "running" in state):
+    status = pod.get("status", {})
+    containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    running = [state["running"] for container in containers if "running" in (state := container.get("state", {}))]
+    if any(state["startedAt"] < made for state in running):
         namespace.delete_pod(pod)
     else:  # a kubelet that has missed the Secret looks again after ten seconds or more, and at once when a pod changes
-        namespace.annotate_pod(pod, {SECRET: secret["uid"]})
+        namespace.annotate_pod(pod, {SECRET_ANNOTATION: secret["uid"]})
 
 
 def _existing(namespace: Namespace, manifest: Object) -> Object:

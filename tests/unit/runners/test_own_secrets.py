@@ -78,6 +78,15 @@ def test_a_pod_that_runs_with_a_former_password_is_replaced(stages: Path) -> Non
     assert [row["metadata"]["name"] for row in pods] == ["run1-bucket-0", "new"]
 
 
+def test_an_init_container_that_runs_with_a_former_password_counts_too(stages: Path) -> None:
+    item = pod("run1-dashboard", BEFORE)
+    item["status"]["initContainerStatuses"] = pod("", BEFORE, BEFORE)["status"]["containerStatuses"]
+    pods = [item]
+    with api_server([], pods) as namespace:
+        make_own_secrets(namespace, stages, "run1")
+    assert pods == []
+
+
 def test_a_pod_that_waits_is_told_that_its_secret_is_there(stages: Path) -> None:
     """To delete it could hit a server that has just begun: many seconds are lost until that has ended."""
     pods = [pod("run1-postgresql-0", BEFORE), pod("run1-bucket-0", CREATED), pod("new", AFTER)]
